@@ -1,0 +1,83 @@
+"""bnlab compiles a Bayesian network, declared once, into files that a person can read and run.
+
+The names here are all there is to know. What fits, draws and emits is imported when it is first used, so that
+`import bnlab` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from bnlab.errors import BnlabError, DataError, FitError, InternalError, IntractableError, ModelError
+from bnlab.network.declare import Network, chain, given, latent, observed, parameter, plate
+from bnlab.network.distributions import Categorical, Dirichlet, InverseGamma, InverseWishart, Normal
+from bnlab.network.expression import constant, eye, previous, zeros
+from bnlab.network.formats import read, write
+from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
+
+if TYPE_CHECKING:
+    from bnlab.compile import derive, draw, emit
+    from bnlab.runtime import compare, fit, load, sample, verify
+
+__all__ = [
+    "BnlabError",
+    "Categorical",
+    "Covariance",
+    "DataError",
+    "Dirichlet",
+    "FitError",
+    "Integer",
+    "InternalError",
+    "IntractableError",
+    "InverseGamma",
+    "InverseWishart",
+    "ModelError",
+    "Network",
+    "Normal",
+    "Positive",
+    "Probability",
+    "Real",
+    "Simplex",
+    "chain",
+    "compare",
+    "constant",
+    "derive",
+    "draw",
+    "emit",
+    "eye",
+    "fit",
+    "given",
+    "latent",
+    "load",
+    "observed",
+    "parameter",
+    "plate",
+    "previous",
+    "read",
+    "sample",
+    "verify",
+    "write",
+    "zeros",
+]
+
+_LAZY = {
+    "compare": "bnlab.runtime",
+    "derive": "bnlab.compile",
+    "draw": "bnlab.compile",
+    "emit": "bnlab.compile",
+    "fit": "bnlab.runtime",
+    "load": "bnlab.runtime",
+    "sample": "bnlab.runtime",
+    "verify": "bnlab.runtime",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'bnlab' has no attribute {name!r}")
+    return vars(import_module(_LAZY[name]))[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

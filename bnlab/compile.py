@@ -1,0 +1,69 @@
+"""The driver: the only file that knows the order of the phases."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from bnlab.drawing import Drawing
+from bnlab.drawing import draw as draw_graph
+from bnlab.errors import BnlabError, Fault, IntractableError
+from bnlab.inference import em
+from bnlab.naming import did_you_mean
+from bnlab.network.declare import Network
+from bnlab.network.formats import to_json
+from bnlab.network.ir import Graph
+from bnlab.network.text import story
+from bnlab.printers import dot, jax_em, numpyro
+
+Messages = Literal["scaled", "log"]
+TARGETS = ("em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "json", "text")
+
+
+def emit(net: Network | Graph, target: str, *, messages: Messages = "scaled") -> str:
+    """The network written out as source text.
+
+    Targets: "em" (a fitter in JAX), "viterbi" (the same with hard assignments), "posterior" (posteriors and predictions in JAX),
+    "numpyro", "latex" (the derivation), "dot" and "tikz" (the picture), "json", "text" (the generative story).
+    `messages` is how a chain passes them in "em": "scaled" is fast, and gives NaN where it underflows; "log" never underflows.
+    Raises IntractableError where a target needs exact inference and there is none.
+    """
+    graph = graph_of(net)
+    match target:
+        case "em":
+            return jax_em.text(em.em(graph, "em", messages), story(graph), "em")
+        case "viterbi":
+            return jax_em.text(em.em(graph, "viterbi"), story(graph), "viterbi")
+        case "posterior":
+            marginals = em.posterior(graph)
+            return jax_em.posterior(marginals, em.posterior(graph, marginals), story(graph))
+        case "numpyro":
+            return numpyro.text(graph, _elimination(graph))
+        case "dot":
+            return dot.PRINTER.text(graph)
+        case "tikz":
+            return draw_graph(graph).tex
+        case "json":
+            return to_json(graph)
+        case "text":
+            return story(graph)
+        case _:
+            reason = f"There is no target {target!r}. {did_you_mean(target, TARGETS)}".strip()
+            raise BnlabError(Fault(reason, f"Targets: {', '.join(TARGETS)}."))
+
+
+def graph_of(net: Network | Graph) -> Graph:
+    return net if isinstance(net, Graph) else net.graph
+
+
+def draw(net: Network | Graph, path: str | os.PathLike[str] | None = None, view: str = "plates") -> Drawing:
+    """The picture of a network; with `path` it is written too, in the format of the suffix (.svg .png .pdf .dot .tex)."""
+    return draw_graph(graph_of(net), path, view)
+
+
+def _elimination(graph: Graph) -> str | None:
+    """The source that eliminates the latents; None where that cannot be derived."""
+    try:
+        return jax_em.elimination(em.evidence(graph))
+    except IntractableError:
+        return None

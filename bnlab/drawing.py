@@ -1,0 +1,125 @@
+"""Pictures of networks: laid out by Graphviz, shown in notebooks, written to files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from bnlab.errors import BnlabError, Fault
+from bnlab.naming import did_you_mean
+from bnlab.network.ir import Graph
+from bnlab.printers.dot import VIEWS, placed, source
+from bnlab.printers.grid import grid
+from bnlab.printers.layout import Layout, faults, layout, measured
+from bnlab.printers.picture import Picture
+from bnlab.printers.tikz import tikz
+from bnlab.render import render
+
+SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".tex")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture. Notebooks show it, `save` writes it; `picture` is what is drawn, as plain data."""
+
+    picture: Picture
+
+    @property
+    def dot(self) -> str:
+        """The text for Graphviz's `dot`, which leaves all places to it."""
+        return source(self.picture)
+
+    @property
+    def svg(self) -> str:
+        return self.rendered("svg").decode()
+
+    @property
+    def tex(self) -> str:
+        """A LaTeX document of its own with the picture in TikZ."""
+        return tikz(self.picture, _places(self.picture))
+
+    def rendered(self, format: str) -> bytes:
+        """The picture as "svg", "png" or "pdf"."""
+        return render(placed(self.picture, _places(self.picture)), format, engine="nop2")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the picture in the format of the suffix, whole or not at all. Raises BnlabError on any other suffix."""
+        target = Path(path)
+        match target.suffix.lower():
+            case ".dot":
+                _write(target, self.dot.encode())
+            case ".tex":
+                _write(target, self.tex.encode())
+            case ".svg" | ".png" | ".pdf" as suffix:
+                _write(target, self.rendered(suffix[1:]))
+            case suffix:
+                raise BnlabError(
+                    Fault(
+                        f"A picture cannot be written as {ascii(suffix) if suffix else 'a file without a suffix'}.",
+                        f"The suffixes are {', '.join(SUFFIXES)}.",
+                    )
+                )
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"image/svg+xml": self.svg, "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        return f"<picture of {self.picture.name}>"
+
+    def __str__(self) -> str:
+        return self.svg
+
+
+def draw(graph: Graph, path: str | os.PathLike[str] | None = None, view: str = "plates") -> Drawing:
+    """The picture of a network, also written to `path` in the format of its suffix.
+
+    Raises BnlabError for a view or a suffix that there is not, and where Graphviz is needed but missing.
+    """
+    if view not in VIEWS:
+        raise BnlabError(
+            Fault(
+                f"There is no view {ascii(view)}.{did_you_mean(view, VIEWS)}",
+                f"Views are {', '.join(VIEWS)}.",
+            )
+        )
+    drawing = Drawing(VIEWS[view](graph))
+    if path is not None:
+        drawing.save(path)
+    return drawing
+
+
+@cache
+def _places(picture: Picture) -> Layout:
+    """A grid for a rolled-out picture; else the best layout that Graphviz makes when it is told in different ways."""
+    if all(node.cell for node in picture.nodes):
+        loose = replace(picture, edges=(), rows=())  # only to know how large the texts are
+        return grid(picture, measured(picture, render(source(loose), "json").decode()))
+    layouts = [layout(picture, render(told, "json").decode()) for told in _tellings(picture)]
+    return min(layouts, key=faults)
+
+
+def _tellings(picture: Picture) -> Iterator[str]:
+    """Graphviz breaks ties by the order of what it reads; room for notes spreads the rows."""
+    turned = replace(picture, nodes=picture.nodes[::-1], boxes=picture.boxes[::-1])
+    yield source(picture)
+    yield source(turned)
+    if any(edge.note for edge in picture.edges):
+        yield source(picture, room_for_notes=True)
+        yield source(turned, room_for_notes=True)
+
+
+def _write(target: Path, content: bytes) -> None:
+    """The file is the old one or the new one, whatever happens meanwhile."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as part:
+        part.write(content)
+        part.flush()
+        os.fsync(part.fileno())
+    os.chmod(part.name, 0o644)
+    os.replace(part.name, target)

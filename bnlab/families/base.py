@@ -1,0 +1,157 @@
+"""What every family of distributions says about itself.
+
+A family is one file: what it takes (`slots`), the domain of what it draws, its log density, its expected statistics, its
+closed-form M-step, and its spelling in each printed language. `registry()` finds them all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+from bnlab.domains import Domain, Values
+from bnlab.errors import InternalError
+from bnlab.program.ir import Start, Statement
+from bnlab.program.ops import Axes, Axis, Constant, Expr, Symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An argument of a distribution.
+
+    `mean` slots take an affine expression in the network's variables; every other slot takes one parameter, constant or
+    `given`. `domains` are those that a parameter standing there may be declared with. Of the slots that share a
+    non-empty `group` exactly one must be given; every other slot is required.
+    """
+
+    name: str
+    domains: tuple[type[Domain], ...]
+    mean: bool = False
+    group: str = ""
+
+
+Expected = Callable[[tuple[Expr, ...], Axes], Expr]
+"""E_q of the product of some expressions, summed over members, as an array with the given axes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One conditional distribution as the derivation sees it.
+
+    `label` names it apart from all others (`x`; `z.first` for an initial distribution). `value` is the data of an observed
+    variable, None for a latent one; `state` the axis of a discrete variable's categories, `event` those of a vector's entries
+    (twice, for matrices). `arguments` are read at the members: discrete latents in subscripts are axes, observed ones have
+    been taken. `own` are the same parameters whole, in the user's shape, with every subscript an axis. `suffix` tells the node's locals
+    from those of other nodes; "" where there is only one that has any.
+    """
+
+    label: str
+    variable: str
+    value: Symbol | None
+    state: Axis | None
+    event: Axes
+    arguments: Mapping[str, Expr]
+    own: Mapping[str, Symbol | Constant]
+    suffix: str = ""
+
+    def parameter(self, argument: str) -> str:
+        """The name of the parameter behind an argument; "" for a constant or a given variable."""
+        symbol = self.own.get(argument)
+        return symbol.name if isinstance(symbol, Symbol) and symbol.space == "theta" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Density:
+    """A log density: what to compute first (`body`), then the `log`; `linear` is exp(log), where that is a table."""
+
+    log: Expr
+    linear: Expr | None = None
+    body: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """An expected sufficient statistic: `expression` sums over members; `target` has its axes as the M-step reads them."""
+
+    target: Symbol
+    expression: Expr
+    formula: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PriorOn:
+    """The prior of a parameter: its family's name and its constants."""
+
+    family: str
+    constants: Mapping[str, Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A node whose parameters are to be maximised, with its statistics by name."""
+
+    node: Node
+    statistics: Mapping[str, Symbol]
+
+
+@dataclass(frozen=True, slots=True)
+class Maximum:
+    """Statements of the M-step, and the new value of each parameter."""
+
+    body: tuple[Statement, ...]
+    values: Mapping[str, Expr]
+
+
+class AbstractFamily(ABC):
+    """The contract. Families are stateless: one instance each, found by `registry()`."""
+
+    name: ClassVar[str]
+    slots: ClassVar[tuple[Slot, ...]]
+    is_cpd: ClassVar[bool] = True
+    is_prior: ClassVar[bool] = False
+    spelling: ClassVar[Mapping[str, str]] = {}
+
+    @abstractmethod
+    def domain(self, arguments: Mapping[str, Domain]) -> Domain:
+        """The domain of what is drawn, from the domains of the arguments that were given.
+
+        Raises ValueError, with the reason as a sentence, where the shapes of the arguments do not fit one another.
+        """
+
+    def density(self, node: Node) -> Density:
+        """The log density (or log probability) of a node."""
+        raise InternalError(f"{self.name} is not the distribution of a variable.")
+
+    def starts(self, node: Node) -> tuple[Start, ...]:
+        """Where EM starts the node's parameters from."""
+        raise InternalError(f"{self.name} is not the distribution of a variable.")
+
+    def prepare(self, node: Node) -> tuple[Statement, ...]:
+        """What the statistics and the M-step of a node are computed from, once a chunk."""
+        return ()
+
+    def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
+        """The expected sufficient statistics of a node, by a name that `maximise` knows."""
+        raise InternalError(f"{self.name} is not the distribution of a variable.")
+
+    def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
+        """The stationary point of Q (plus the log priors) in the `free` parameters of nodes that share them."""
+        raise InternalError(f"{self.name} is not the distribution of a variable.")
+
+    def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
+        """The log prior density of a parameter, summed over its plates; `event` are the axes of one draw."""
+        raise InternalError(f"{self.name} is not a prior.")
+
+
+@cache
+def registry() -> dict[str, AbstractFamily]:
+    """All families by name, from every module of this package that defines `FAMILY`."""
+    package = importlib.import_module("bnlab.families")
+    modules = (importlib.import_module(f"bnlab.families.{info.name}") for info in pkgutil.iter_modules(package.__path__))
+    families = (module.FAMILY for module in modules if "FAMILY" in vars(module))
+    return {family.name: family for family in families}

@@ -1,0 +1,125 @@
+"""Normal: a scalar or a vector with an affine mean and a covariance, variances or standard deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from bnlab.domains import Covariance, Domain, Positive, Real, Values
+from bnlab.families.base import AbstractFamily, Density, Expected, Maximum, Node, PriorOn, Slot, Statistic, Use
+from bnlab.families.normal_prior import log_normal_prior
+from bnlab.families.normal_update import maximise_normal, origin, spread_slot, turned
+from bnlab.program.build import add, divide, einsum, local, log, minus, multiply, square, subtract, total
+from bnlab.program.ir import Start, Statement
+from bnlab.program.ops import Axes, SIZED, Expr, Linear, Number, Symbol
+
+
+class Normal(AbstractFamily):
+    """N(x; mean, cov). A vector `var` or `std` is a diagonal covariance, a scalar one a spherical covariance."""
+
+    name = "Normal"
+    slots = (
+        Slot("mean", (Real, Positive), mean=True),
+        Slot("cov", (Covariance,), group="spread"),
+        Slot("var", (Positive,), group="spread"),
+        Slot("std", (Positive,), group="spread"),
+    )
+    is_prior = True
+
+    def domain(self, arguments: Mapping[str, Domain]) -> Domain:
+        shape = arguments["mean"].event_shape
+        if len(shape) > 1:
+            raise ValueError("The mean of a Normal is a scalar or a vector.")
+        if "cov" in arguments and arguments["cov"].event_shape != shape * 2:
+            raise ValueError(f"The mean has shape {shape}, so cov must have shape {shape * 2}.")
+        for spread in ("var", "std"):
+            if spread in arguments and arguments[spread].event_shape not in ((), shape):
+                raise ValueError(f"The mean has shape {shape}, so {spread} must be a scalar or have that shape.")
+        return Real(shape)
+
+    def density(self, node: Node) -> Density:
+        assert node.value is not None
+        residual = subtract(node.value, node.arguments["mean"])
+        if "cov" in node.arguments and node.event:
+            return _full(node, residual)
+        entries = node.event[:1]
+        var = variance(node.arguments)
+        log_var = log(multiply(Number(2.0), Symbol("jnp.pi", ()), var))
+        dim = 1 if set(entries) <= set(var.axes) else entries[0].size or 1
+        square_sum = total(divide(square(residual), var), entries)
+        log_det = total(log_var, entries) if dim == 1 else multiply(Number(float(dim)), log_var)
+        return Density(multiply(Number(-0.5), add(log_det, square_sum)))
+
+    def starts(self, node: Node) -> tuple[Start, ...]:
+        """Means at the centres of clusters, spreads at those within clusters."""
+        assert node.value is not None
+        found = []
+        for name in ("mean", "cov", "var", "std"):
+            if node.parameter(name):
+                axes = node.own[name].axes
+                shape = tuple(axis.size or 1 for axis in axes)
+                shared = tuple(place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in node.value.axes)
+                kind: Literal["centres", "spread"] = "centres" if name == "mean" else "spread"
+                form: Literal["", "cov", "var", "std"] = "" if name == "mean" else name  # type: ignore[assignment]
+                found.append(Start(node.parameter(name), kind, node.variable, shape, shared, form))
+        return tuple(found)
+
+    def prepare(self, node: Node) -> tuple[Statement, ...]:
+        """The residual that second moments are taken of: about an origin near the data, so that nothing cancels."""
+        assert node.value is not None
+        residual = local(f"r{node.suffix}", node.value.axes)
+        about = origin(node)
+        value = subtract(node.value, about) if about is not None else node.value
+        return (Statement(residual, value, "numerics", "data far from 0 lose no digits"),)
+
+    def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
+        """Counts, first and second moments of the residual, for each combination of the parameters' subscripts."""
+        assert node.value is not None
+        entries = node.event[:1]
+        residual = local(f"r{node.suffix}", node.value.axes)
+        spread = node.own[spread_slot(node.own)]
+        cells = tuple(sorted({*minus(node.own["mean"].axes, entries), *minus(spread.axes, node.event)}))
+        moments = spread.axes
+        matrix = bool(node.event) and set(node.event) <= set(moments)
+        twin = turned(residual, node.event) if matrix else residual
+        return {
+            "N": Statistic(Symbol("N", cells, "statistics"), expected((), cells)),
+            "S": Statistic(Symbol("S", (*cells, *entries), "statistics"), expected((residual,), (*cells, *entries))),
+            "SS": Statistic(Symbol("SS", moments, "statistics"), expected((residual, twin), moments)),
+        }
+
+    def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
+        return maximise_normal(uses, free, priors)
+
+    def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
+        return log_normal_prior(value, constants, event)
+
+
+def variance(arguments: Mapping[str, Expr]) -> Expr:
+    """The variance of a scalar, diagonal or spherical Normal."""
+    if "std" in arguments:
+        return square(arguments["std"])
+    return arguments["var"] if "var" in arguments else arguments["cov"]
+
+
+def _full(node: Node, residual: Expr) -> Density:
+    cov = node.arguments["cov"]
+    row, column = node.event
+    plates = minus(cov.axes, node.event)
+    lower = local("L", cov.axes)
+    whiten = local("whiten", cov.axes)
+    y = local("y", (*minus(tuple(sorted({*residual.axes, *plates})), (row,)), column))
+    whitened = einsum(y.axes, residual, Symbol("whiten", (*plates, column, row)))
+    log_det = multiply(Number(2.0), Linear("log_diagonal_sum", lower, plates))
+    body = (
+        Statement(lower, Linear("cholesky", cov, cov.axes), "numerics"),
+        Statement(whiten, Linear("inverse_lower", lower, cov.axes), "numerics"),
+        Statement(y, whitened, "numerics", "L^-1 (x - mean)"),
+        Statement(local("log_det", plates), log_det, "numerics"),
+    )
+    constant = multiply(Number(float(row.size or 1)), log(multiply(Number(2.0), Symbol("jnp.pi", ()))))
+    square_sum = total(multiply(y, y), (column,))
+    return Density(multiply(Number(-0.5), add(constant, local("log_det", plates), square_sum)), None, body)
+
+
+FAMILY = Normal()

@@ -1,0 +1,195 @@
+"""The M-step of a Normal: means, then covariances in their declared structure.
+
+All moments are of r = x - o, where the origin o is the mean of the mean parameter over its plates: it is near the data after one
+iteration, it is known to the E-step and the M-step alike, and statistics taken under the same parameters add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bnlab.families import inverse_gamma, inverse_wishart, normal_prior
+from bnlab.families.base import Maximum, Node, PriorOn, Use
+from bnlab.program.build import add, arranged, divide, einsum, keep, local, mean, minus, multiply, sqrt, square, subtract
+from bnlab.program.ir import Statement
+from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Where
+
+SPREADS = ("cov", "var", "std")
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """The new mean less the origin. `ratio`: it is S / N, so that the terms of the scatter that are linear in it collect."""
+
+    symbol: Symbol
+    ratio: bool
+
+
+def spread_slot(arguments: Mapping[str, object]) -> str:
+    """Which of cov, var and std was declared."""
+    return next(name for name in SPREADS if name in arguments)
+
+
+def origin(node: Node) -> Expr | None:
+    """The mean of the mean parameter over the states that select it; None where the mean is a constant."""
+    own = node.own["mean"]
+    if not node.parameter("mean"):
+        return None
+    assert node.value is not None
+    return mean(own, minus(own.axes, node.value.axes))
+
+
+def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
+    """Weighted means; then scatter about the new means over counts.
+
+    A mean whose covariance has other subscripts, or which has a prior, is maximised given the old covariances, and these given
+    the new means (ECM, Meng and Rubin 1993): Q still rises.
+    """
+    body: list[Statement] = []
+    values: dict[str, Expr] = {}
+    centres: dict[str, Centre] = {}
+    for group in _sharing(uses, "mean"):
+        name = group[0].node.parameter("mean")
+        statements, value, centre = _mean(group, name in free, priors.get(name))
+        body += statements
+        centres.update({use.node.label: centre for use in group})
+        if name in free:
+            values[name] = arranged(value, group[0].node.own["mean"].axes)
+    for group in _sharing(uses, "spread"):
+        name = group[0].node.parameter(spread_slot(group[0].node.own))
+        if name in free:
+            own = group[0].node.own[spread_slot(group[0].node.own)]
+            values[name] = arranged(_spread(group, centres, priors.get(name)), own.axes)
+    return Maximum(tuple(body), values)
+
+
+def _sharing(uses: tuple[Use, ...], what: str) -> list[tuple[Use, ...]]:
+    """The uses grouped by the parameter that is their mean, or their spread; constants are shared by nobody."""
+    groups: dict[str, list[Use]] = {}
+    for use in uses:
+        slot = "mean" if what == "mean" else spread_slot(use.node.own)
+        groups.setdefault(use.node.parameter(slot) or f"constant of {use.node.label}", []).append(use)
+    return [tuple(group) for group in groups.values()]
+
+
+def _mean(uses: tuple[Use, ...], free: bool, prior: PriorOn | None) -> tuple[list[Statement], Expr, Centre]:
+    """Statements, the new mean, and its distance from the origin."""
+    node = uses[0].node
+    own, shift = node.own["mean"], origin(node)
+    centre = local(f"mean{node.suffix}", tuple(sorted(own.axes)))
+    body: list[Statement] = []
+    about: Expr = Number(0.0)
+    if shift is not None:
+        symbol = local(f"origin{node.suffix}", shift.axes)
+        body.append(Statement(symbol, shift, "numerics"))
+        about = symbol
+    old = subtract(own, about) if shift is not None else own
+    if not free:
+        return [*body, Statement(centre, arranged(old, centre.axes), "maximise", "fixed")], own, Centre(centre, False)
+    plain = prior is None and _cancels(uses)
+    if plain:
+        moment = add(*(einsum(centre.axes, use.statistics["S"]) for use in uses))
+        count = add(*(einsum(minus(centre.axes, node.event), use.statistics["N"]) for use in uses))
+        update: Expr = keep(moment, count, old)
+    else:
+        statements, update = _weighted(uses, old, about, prior)
+        body += statements
+    body.append(Statement(centre, arranged(update, centre.axes), "maximise"))
+    return body, add(centre, about), Centre(centre, plain and len(uses) == 1)
+
+
+def _cancels(uses: tuple[Use, ...]) -> bool:
+    """Whether one covariance is a factor of all terms of a mean's equation, so that the equation does not depend on it."""
+    first = uses[0].node
+    spread = first.own[spread_slot(first.own)]
+    alike = all(use.node.own[spread_slot(use.node.own)] == spread for use in uses)
+    return alike and set(minus(spread.axes, first.event)) <= set(first.own["mean"].axes)
+
+
+def _weighted(uses: tuple[Use, ...], old: Expr, about: Expr, prior: PriorOn | None) -> tuple[list[Statement], Expr]:
+    """The solution m of sum N Lambda m = sum Lambda S, with the old precisions Lambda; a Normal prior adds one more term."""
+    node = uses[0].node
+    axes = tuple(sorted(old.axes))
+    plates = minus(axes, node.event)
+    full = bool(node.event) and (any("cov" in use.node.own for use in uses) or (prior is not None and normal_prior.is_full(prior)))
+    weights, moments = [], []
+    for use in uses:
+        precision = _precision(use.node, full)
+        weights.append(einsum((*plates, *node.event) if full else axes, use.statistics["N"], precision))
+        moments.append(einsum(axes, precision, turned(use.statistics["S"], node.event) if full else use.statistics["S"]))
+    body: list[Statement] = []
+    if prior is not None:
+        precision, location = normal_prior.precision_and_mean(prior, node.event, full)
+        offset = local(f"prior_mean{node.suffix}", subtract(location, about).axes)
+        body.append(Statement(offset, subtract(location, about), "numerics", "the prior mean, from the origin"))
+        weights.append(precision)
+        product = einsum(node.event[:1], precision, turned(offset, node.event)) if full else multiply(precision, offset)
+        moments.append(product)
+    weight, moment = add(*weights), local(f"moment{node.suffix}", axes)
+    body.append(Statement(moment, add(*moments), "maximise"))
+    if full:
+        inverse = Linear("inverse", weight, (*plates, *node.event))
+        solved: Expr = einsum(axes, inverse, turned(moment, node.event))
+    else:
+        solved = divide(moment, weight)
+    if prior is not None:
+        return body, solved
+    count = add(*(einsum(plates, use.statistics["N"]) for use in uses))
+    return body, Where(Binary(">", count, Number(0.0)), solved, old)
+
+
+def turned(symbol: Symbol, event: Axes) -> Symbol:
+    """The same array with its entries under the second event axis."""
+    row, column = event
+    swap: dict[Axis, Axis] = {row: column}
+    return Symbol(symbol.name, tuple(swap.get(axis, axis) for axis in symbol.axes), symbol.space)
+
+
+def _precision(node: Node, full: bool) -> Expr:
+    slot = spread_slot(node.own)
+    own = node.own[slot]
+    if slot == "cov":
+        return Linear("inverse", own, own.axes)
+    diagonal = divide(Number(1.0), square(own) if slot == "std" else own)
+    return multiply(diagonal, identity(node.event)) if full else diagonal
+
+
+def identity(event: Axes) -> Expr:
+    size = event[0].size or 1
+    flat = tuple(float(row == column) for row in range(size) for column in range(size))
+    return Constant(flat, (size, size), event)
+
+
+def _spread(uses: tuple[Use, ...], centres: Mapping[str, Centre], prior: PriorOn | None) -> Expr:
+    """Scatter about the new means, over counts; a conjugate prior adds pseudo-scatter and pseudo-counts."""
+    node = uses[0].node
+    slot = spread_slot(node.own)
+    own = node.own[slot]
+    scatter = add(*(_scatter(use, centres[use.node.label], own.axes) for use in uses))
+    count = add(*(einsum(minus(own.axes, node.event), use.statistics["N"]) for use in uses))
+    if node.event and not set(node.event) & set(own.axes):
+        count = multiply(Number(float(node.event[0].size or 1)), count)
+    if prior is not None:
+        conjugate = inverse_wishart if prior.family == "InverseWishart" else inverse_gamma
+        event = tuple(axis for axis in own.axes if axis in node.event)
+        return divide(*conjugate.posterior_scatter(prior, scatter, count, event))
+    value = keep(scatter, count, square(own) if slot == "std" else own)
+    return sqrt(value) if slot == "std" else value
+
+
+def _scatter(use: Use, centre: Centre, axes: Axes) -> Expr:
+    """sum N (r - m)(r - m)' = SS - S m' - m S' + N m m', which is SS - N m m' where m = S / N."""
+    number, first, second = (use.statistics[kind] for kind in ("N", "S", "SS"))
+    event = use.node.event
+    full = len(event) == 2 and set(event) <= set(axes)
+    m = centre.symbol
+    twin = turned(m, event) if full else m
+    squares = einsum(axes, number, m, twin)
+    if centre.ratio:
+        return subtract(second, squares)
+    if full:
+        cross = add(einsum(axes, first, twin), einsum(axes, m, turned(first, event)))
+    else:
+        cross = multiply(Number(2.0), einsum(axes, first, m))
+    return add(subtract(second, cross), squares)

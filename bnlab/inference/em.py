@@ -1,0 +1,328 @@
+"""EM for a network: the E-step by elimination, the expected statistics, and the closed-form M-step, as one Program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bnlab.domains import Integer
+from bnlab.errors import Fault, IntractableError
+from bnlab.families.base import AbstractFamily, PriorOn, Statistic, Use, registry
+from bnlab.inference import wording
+from bnlab.inference.axes import Layout, layout
+from bnlab.inference.chain import OVERFLOW, UNDERFLOW, suffix_of
+from bnlab.inference.elimination import Elimination
+from bnlab.inference.nodes import data
+from bnlab.inference.plan import Factor, Plan, SumChain, plan
+from bnlab.network.ir import Graph, Variable, VarRef
+from bnlab.program import build
+from bnlab.program.ir import Field, Function, Program, Start, Statement
+from bnlab.program.ops import Axes, Binary, Expr, Number, Reduce, Symbol, Where
+
+Kind = Literal["em", "viterbi"]
+Messages = Literal["scaled", "log"]
+
+
+def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled") -> Program:
+    """The Program of EM, or of hard EM ("viterbi"), where the latents take their most probable joint value.
+
+    Raises IntractableError, by name and with the reason, where exact EM does not exist or is not derived.
+    """
+    if kind == "viterbi" and not any(variable.discrete for variable in graph.in_role("latent")):
+        fault = Fault("Hard EM assigns discrete latent variables, and this network has none.", 'Use method="em".')
+        raise IntractableError(fault)
+    run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True)
+    members = run.upward()
+    uses = _statistics(run)
+    fields = [Field("log_p", (), "ln p(x)" if kind == "em" else "ln p(x, z*) at the most probable z*")]
+    results: list[Expr] = [_log_p(run, members)]
+    for statistic in uses.collected:
+        fields.append(Field(statistic.target.name, statistic.target.axes, statistic.formula))
+        results.append(statistic.expression)
+    expect = Function("expect", (), ("theta", "chunk"), tuple(run.body), tuple(results), _expect_doc(kind))
+    return _program(run, expect, tuple(fields), _m_step(run, uses), _starts(run))
+
+
+def evidence(graph: Graph) -> Program:
+    """The Program of ln p(x) alone, which never underflows."""
+    run = _run(graph, maximise=False, scaled=False, weighted=True)
+    log_p = _log_p(run, run.upward())
+    expect = Function("expect", (), ("theta", "chunk"), tuple(run.body), (log_p,), "ln p of one chunk.")
+    return _program(run, expect, (Field("log_p", ()),))
+
+
+def posterior(graph: Graph, before: Program | None = None) -> Program:
+    """The Program of ln p of each member and of the posterior marginals of the latents.
+
+    With `before`, the Program of the marginals, it is that of the most probable joint value, and shares its densities.
+    """
+    run = _run(graph, maximise=before is not None, scaled=False, weighted=False)
+    if before is not None:
+        run.names |= {function.name for function in before.functions}
+        run.densities.update(before.densities)
+    members = run.upward()
+    fields, results = [Field("log_p", members.axes)], [members]
+    for variable in graph.in_role("latent"):
+        value = _marginal(run, variable)
+        fields.append(Field(variable.name, value.axes))
+        results.append(value)
+    title, doc = ("expect", "ln p of each member, and the posterior probabilities of each latent.")
+    if before is not None:
+        title, doc = "maximise", "ln p(x, z*) of each member, and z* as ones and zeros: the most probable joint value."
+    expect = Function(title, (), ("theta", "chunk"), tuple(run.body), tuple(results), doc)
+    return _program(run, expect, tuple(fields))
+
+
+def _run(graph: Graph, maximise: bool, scaled: bool, weighted: bool) -> Elimination:
+    run = Elimination(layout(graph), plan(graph), maximise, scaled, weighted)
+    run.names |= {variable.name for variable in graph.variables} | {"theta", "chunk", "weight", "s"}
+    return run
+
+
+def _program(
+    run: Elimination, expect: Function, statistics: tuple[Field, ...], m_step: Function | None = None,
+    starts: tuple[Start, ...] = (),
+) -> Program:
+    axes, graph = run.layout, run.layout.graph
+    return Program(
+        name=graph.name,
+        parameters=tuple(Field(p.name, axes.parameter(p), _domain_comment(p.domain)) for p in graph.parameters),
+        chunk=chunk_fields(axes, run.plan, run),
+        statistics=statistics,
+        functions=tuple(run.functions),
+        expect=expect,
+        m_step=m_step or Function("m_step", (), ("statistics", "theta"), (), (), ""),
+        log_prior=_log_prior(axes),
+        root=run.plan.root,
+        levels=row_levels(axes),
+        starts=starts,
+        densities=dict(run.densities),
+    )
+
+
+def _marginal(run: Elimination, variable: Variable) -> Expr:
+    factor = next(f for f in run.plan.factors if f.variable == variable.name and f.steps != "first")
+    step = run.consumer(factor.name)
+    assert step is not None
+    found = run.posterior(factor.name)
+    assert found is not None
+    wanted = (*run.layout.members(variable.plates), run.layout.states[VarRef(variable.name)])
+    return build.einsum(wanted, found)
+
+
+def _expect_doc(kind: Kind) -> str:
+    under = "expected under the posterior of the latents" if kind == "em" else "at the most probable value of the latents"
+    return f"Statistics of one chunk, {under}."
+
+
+def _domain_comment(domain: object) -> str:
+    return {
+        "Simplex": "sums to 1",
+        "Covariance": "positive definite",
+        "Positive": "positive",
+        "Probability": "between 0 and 1",
+    }.get(type(domain).__name__, "")
+
+
+# -- data -------------------------------------------------------------------------------------------------------------------
+
+
+def chunk_fields(axes: Layout, found: Plan, run: Elimination) -> tuple[Field, ...]:
+    """What a chunk of data holds: the variables, the weights of rows, which steps are real, and which row belongs to which."""
+    graph = axes.graph
+    fields = []
+    for variable in graph.in_role("observed", "given"):
+        symbol = data(axes, variable.name)
+        fields.append(Field(variable.name, symbol.axes, "", isinstance(variable.domain, Integer)))
+    rows = row_levels(axes)
+    for level in rows:
+        fields.append(Field(run.weight(axes.plates[level[-1]]).name, (axes.plates[level[-1]],), "0 for padding"))
+    for level in rows:
+        inner = axes.plates[level[-1]]
+        fields += [Field(run.index(inner, axes.plates[o]).name, (inner,), f"row of {o}", True) for o in level[:-1]]
+    for plate in graph.plates:
+        if plate.chain and (mask := run.mask(plate.name)) is not None:
+            fields.append(Field(mask.name, mask.axes, "False past the end"))
+    return tuple(fields)
+
+
+def row_levels(axes: Layout) -> tuple[tuple[str, ...], ...]:
+    """The plates without size, each with those around it, outermost first."""
+    graph = axes.graph
+    found: dict[str, tuple[str, ...]] = {}
+    for variable in graph.in_role("latent", "observed", "given"):
+        rows = tuple(p for p in variable.plates if graph.plate(p).size is None and not graph.plate(p).chain)
+        for depth in range(1, len(rows) + 1):
+            found.setdefault(rows[depth - 1], rows[:depth])
+    return tuple(sorted(found.values(), key=len))
+
+
+# -- E-step -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """All nodes with free parameters, by family, and the statistics they need (those that are equal share a name)."""
+
+    by_family: tuple[tuple[AbstractFamily, tuple[Use, ...]], ...]
+    collected: tuple[Statistic, ...]
+
+
+def _statistics(run: Elimination) -> Uses:
+    graph = run.layout.graph
+    free = {parameter.name for parameter in graph.parameters if parameter.value is None}
+    groups: dict[str, list[Use]] = {}
+    collected: dict[str, Statistic] = {}
+    prepared: set[Statement] = set()
+    for factor in run.plan.factors:
+        node = run.nodes[factor.name]
+        family = registry()[run.cpd(factor).family]
+        if not any(node.parameter(name) in free for name in node.own):
+            continue
+        for statement in family.prepare(node):
+            if statement not in prepared:
+                run.names.add(statement.target.name)
+                prepared.add(statement)
+                run.body.append(statement)
+        found = family.statistics(node, lambda operands, axes, factor=factor: run.expected(factor, operands, axes))
+        named: dict[str, Symbol] = {}
+        for kind, statistic in found.items():
+            wanted = _statistic_title(run, factor, kind, statistic.target.axes)
+            title = _shared(collected, wanted, statistic)
+            symbol = Symbol(title, statistic.target.axes, "statistics")
+            named[kind] = symbol
+            collected[title] = Statistic(symbol, statistic.expression, _statistic_formula(run, factor, kind, statistic.target.axes))
+        groups.setdefault(family.name, []).append(Use(node, named))
+    by_family = tuple((registry()[name], tuple(uses)) for name, uses in groups.items())
+    return Uses(by_family, tuple(collected.values()))
+
+
+def _shared(collected: dict[str, Statistic], wanted: str, statistic: Statistic) -> str:
+    """The name of a statistic that is the same already, or the wanted name, made new."""
+    for name, other in collected.items():
+        if other.expression == statistic.expression and other.target.axes == statistic.target.axes:
+            return name
+    name, count = wanted, 2
+    while name in collected:
+        name, count = f"{wanted}_{count}", count + 1
+    return name
+
+
+def _statistic_title(run: Elimination, factor: Factor, kind: str, axes: Axes) -> str:
+    variable = factor.variable
+    if kind != "N":
+        return {"S": f"S{variable}", "SS": f"S{variable}{variable}"}[kind]
+    if factor.steps == "first":
+        first = [f for f in run.plan.factors if f.steps == "first"]
+        return "N_first" if len(first) == 1 else f"N_first_{variable}"
+    names = tuple(axis.name.rstrip("'") for axis in axes if axis.kind in (2, 3))
+    return wording.count_title(names or (variable,))
+
+
+def _statistic_formula(run: Elimination, factor: Factor, kind: str, axes: Axes) -> str:
+    layout = run.layout
+    plates = [layout.plates[p].letter for p in factor.plates if layout.graph.plate(p).size is None]
+    sums = " ".join(f"sum_{letter}" for letter in plates)
+    states = [ref for ref in factor.scope if layout.states[ref] in axes]
+    index = ",".join(wording.indices(layout, factor.plates, factor.variable))
+    value = {"N": "", "S": f" r[{index}]", "SS": f" r[{index}] r[{index}]'"}[kind]
+    if kind == "SS" and not run.nodes[factor.name].event or kind == "SS" and len(set(axes) & set(run.nodes[factor.name].event)) < 2:
+        value = f" r[{index}]^2"
+    if not states:
+        return f"{sums}{value or ' 1'}".strip()
+    title = wording.posterior_title(tuple(states))
+    letters = ",".join([*plates, *(layout.states[ref].letter for ref in states)])
+    return f"{sums} {title}[{letters}]{value}".strip()
+
+
+def _log_p(run: Elimination, evidence: Expr) -> Expr:
+    """ln p of the chunk. Scaled messages that under- or overflow make it NaN: never wrong, never silent."""
+    weight = run.unit((run.plan.root,)) if run.plan.root else None
+    value = build.einsum((), weight, evidence) if weight is not None else evidence
+    if run.maximise or not run.scaled:
+        return value
+    for step in run.plan.steps:
+        if isinstance(step, SumChain):
+            value = _guarded(run, step, value)
+    return value
+
+
+def _guarded(run: Elimination, step: SumChain, value: Expr) -> Expr:
+    run.posterior(step.first[0])
+    suffix = suffix_of(run, step)
+    c, beta = run.arrays[step.message.name, "c"], run.arrays[step.message.name, "beta"]
+    small = Reduce("all", Binary(">", c, Number(UNDERFLOW)), c.axes)
+    large = Reduce("all", Binary(">", Number(OVERFLOW), beta), beta.axes)
+    text = "no state was lost to underflow"
+    safe = run.statement(f"safe{suffix}", Binary("*", small, large), "numerics", text)
+    return Where(safe, value, Number(float("nan")))
+
+
+# -- M-step -----------------------------------------------------------------------------------------------------------------
+
+
+def _m_step(run: Elimination, uses: Uses) -> Function:
+    graph = run.layout.graph
+    free = frozenset(parameter.name for parameter in graph.parameters if parameter.value is None)
+    priors = {p.name: PriorOn(p.prior.family, dict(p.prior.arguments)) for p in graph.parameters if p.prior is not None}
+    body: list[Statement] = []
+    values: dict[str, Expr] = {}
+    for family, members in uses.by_family:
+        for component in _components(members, free):
+            maximum = family.maximise(component, free, priors)
+            body += maximum.body
+            values.update(maximum.values)
+    results = tuple(
+        values.get(p.name, Symbol(p.name, run.layout.parameter(p), "theta")) for p in graph.parameters
+    )
+    return Function("m_step", (), ("statistics", "theta"), tuple(body), results, "The parameters that maximise Q.")
+
+
+def _components(uses: tuple[Use, ...], free: frozenset[str]) -> list[tuple[Use, ...]]:
+    """Nodes that share free parameters, together; each group is maximised by itself."""
+    groups: list[tuple[set[str], list[Use]]] = []
+    for use in uses:
+        names = {use.node.parameter(name) for name in use.node.own} & free
+        touching = [group for group in groups if group[0] & names]
+        merged = (names.union(*(group[0] for group in touching)), [u for group in touching for u in group[1]] + [use])
+        groups = [group for group in groups if group not in touching] + [merged]
+    return [tuple(members) for _, members in groups]
+
+
+def _log_prior(axes: Layout) -> Function | None:
+    graph = axes.graph
+    terms = []
+    for parameter in graph.parameters:
+        if parameter.prior is None or parameter.value is not None:
+            continue
+        symbol = Symbol(parameter.name, axes.parameter(parameter), "theta")
+        event = axes.event(parameter.name, len(parameter.domain.event_shape))
+        if parameter.prior.family == "Normal" and len(event) == 1 and parameter.prior.argument("cov") is not None:
+            event = _pair(axes, parameter.name, event)
+        family = registry()[parameter.prior.family]
+        terms.append(family.log_prior(symbol, dict(parameter.prior.arguments), event))
+    if not terms:
+        return None
+    return Function("log_prior", (), ("theta",), (), (build.add(*terms),), "ln p(theta): the priors' log densities, summed.")
+
+
+def _starts(run: Elimination) -> tuple[Start, ...]:
+    """Where EM starts each parameter from: at its fixed value, or at what the family makes of the data."""
+    graph = run.layout.graph
+    found: dict[str, Start] = {}
+    for parameter in graph.parameters:
+        if parameter.value is not None:
+            found[parameter.name] = Start(parameter.name, "fixed", "", parameter.value.shape, values=parameter.value.flat)
+    for factor in run.plan.factors:
+        node = run.nodes[factor.name]
+        for start in registry()[run.cpd(factor).family].starts(node):
+            found.setdefault(start.parameter, start)
+    return tuple(found[parameter.name] for parameter in graph.parameters)
+
+
+def _pair(axes: Layout, name: str, event: Axes) -> Axes:
+    """The axis of a vector's entries, and a second one for the columns of a matrix over them."""
+    twin = next(
+        (other for (owner, rank), other in axes.events.items() if rank == 1 and axes.events[owner, 0] == event[0]), event[0]
+    )
+    return (*event, twin)

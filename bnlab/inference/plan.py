@@ -1,0 +1,288 @@
+"""The Plan: which latent is eliminated when, what that multiplies and what it leaves. Pure data, no arithmetic.
+
+A factor stands for a probability: of the variables `left`, given the discrete latents `given`; it is a table over `scope`, one
+for each member of `plates` (outermost first, a chain last). Elimination goes from the innermost plates outwards; leaving a plate
+multiplies the factors of its members; a chain is eliminated as a whole, by its interface (the latents that the next step reads).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import networkx as nx
+
+from bnlab.errors import Fault, InternalError, IntractableError
+from bnlab.inference.scope import check_derivable, discrete_scope, root_plate
+from bnlab.network.ir import CPD, Graph, Variable, VarRef
+
+LARGEST_TABLE = 2**24
+"""Entries of the largest table that is built for one member of a plate: 128 MiB in float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """`name` is unique in a plan. `steps` says at which steps of a chain it stands: all, the first, or those after it."""
+
+    name: str
+    left: tuple[str, ...]
+    given: tuple[VarRef, ...]
+    scope: tuple[VarRef, ...]
+    plates: tuple[str, ...]
+    steps: Literal["all", "first", "later"] = "all"
+    variable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SumOut:
+    """`variable` is summed out of the product of `factors`, a table over `clique`; `message` is what is left."""
+
+    variable: VarRef
+    factors: tuple[str, ...]
+    joint: Factor
+    message: Factor
+
+
+@dataclass(frozen=True, slots=True)
+class LeavePlates:
+    """The product of `factors` over the members of the plates that `message` is no longer in."""
+
+    factors: tuple[str, ...]
+    joint: Factor
+    message: Factor
+
+
+@dataclass(frozen=True, slots=True)
+class SumChain:
+    """The latents `variables` of all steps of a chain are summed out by a forward recursion.
+
+    `first` and `later` are their distributions at the first and at later steps, `every` the factors of single steps.
+    """
+
+    chain: str
+    variables: tuple[str, ...]
+    first: tuple[str, ...]
+    later: tuple[str, ...]
+    every: tuple[str, ...]
+    joint: Factor
+    message: Factor
+
+
+Step = SumOut | LeavePlates | SumChain
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`factors` by declaration, `steps` in order; `evidence` names the messages whose product is p(x), one a member of `root`.
+
+    `root` is the outermost plate, over whose members everything adds; "" where the data are one member.
+    """
+
+    factors: tuple[Factor, ...]
+    steps: tuple[Step, ...]
+    evidence: tuple[str, ...]
+    root: str
+
+    def factor(self, name: str) -> Factor:
+        known = {factor.name: factor for factor in self.factors}
+        known.update({step.message.name: step.message for step in self.steps})
+        return known[name]
+
+
+def plan(graph: Graph, missing: frozenset[str] = frozenset()) -> Plan:
+    """The plan for exact elimination of all latents, and of the observed variables that may be missing.
+
+    Raises IntractableError, naming the variables and the reason, where there is none or bnlab does not derive it.
+    """
+    check_derivable(graph, missing)
+    factors = tuple(_factors(graph))
+    return _Elimination(graph, factors).run()
+
+
+def _factors(graph: Graph) -> Iterable[Factor]:
+    for variable in graph.in_role("latent", "observed"):
+        assert variable.cpd is not None
+        for step, cpd in enumerate(variable.first):
+            yield _factor(graph, variable, cpd, f"{variable.name}.first" + (str(step) if step else ""), "first")
+        yield _factor(graph, variable, variable.cpd, variable.name, "later" if variable.first else "all")
+
+
+def _factor(graph: Graph, variable: Variable, cpd: CPD, name: str, steps: Literal["all", "first", "later"]) -> Factor:
+    given = discrete_scope(graph, cpd)
+    scope = (*given, VarRef(variable.name)) if variable.role == "latent" else given
+    return Factor(name, (variable.name,), given, scope, variable.plates, steps, variable.name)
+
+
+class _Elimination:
+    """The state of one run: the factors still to be multiplied, and the steps so far."""
+
+    def __init__(self, graph: Graph, factors: tuple[Factor, ...]) -> None:
+        self.graph = graph
+        self.factors = factors
+        self.pending = list(factors)
+        self.steps: list[Step] = []
+        self.root = root_plate(graph)
+        self.sizes = {variable.name: getattr(variable.domain, "size", 1) for variable in graph.variables}
+
+    def run(self) -> Plan:
+        root = (self.root,) if self.root else ()
+        while inner := self._innermost(root):
+            self._plates(inner, root)
+        return Plan(self.factors, tuple(self.steps), tuple(factor.name for factor in self.pending), self.root)
+
+    def _innermost(self, root: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The plates of a factor that no other factor's plates contain, while something is left to do there."""
+        unfinished = [factor for factor in self.pending if factor.scope or set(factor.plates) - set(root)]
+        if not unfinished:
+            return None
+        return max((factor.plates for factor in unfinished), key=lambda plates: (len(plates), plates))
+
+    def _plates(self, plates: tuple[str, ...], root: tuple[str, ...]) -> None:
+        here = [factor for factor in self.pending if set(factor.plates) == set(plates)]
+        home = [
+            variable.name
+            for variable in self.graph.in_role("latent")
+            if set(variable.plates) == set(plates) and any(ref.name == variable.name for f in here for ref in f.scope)
+        ]
+        chain = next((plate for plate in plates if self.graph.plate(plate).chain), None)
+        interface = _interface(home, here) if chain else []
+        for name in self._order([name for name in home if name not in interface], here):
+            self._sum_out(VarRef(name), plates)
+        if chain and interface:
+            for component in _components(interface, self._at(plates)):
+                self._sum_chain(chain, component, plates)
+        self._leave(plates, root)
+
+    def _at(self, plates: tuple[str, ...]) -> list[Factor]:
+        return [factor for factor in self.pending if set(factor.plates) == set(plates)]
+
+    def _order(self, names: list[str], factors: list[Factor]) -> list[str]:
+        """Min-fill, ties by the size of the table, then latest declared first (children before parents)."""
+        graph: nx.Graph[str] = nx.Graph()
+        graph.add_nodes_from(names)
+        for factor in factors:
+            members = [str(ref) if ref.lag else ref.name for ref in factor.scope]
+            graph.add_edges_from((a, b) for a in members for b in members if a < b)
+        order = []
+        rest = list(reversed(names))
+        while rest:
+            best = min(rest, key=lambda name: (_fill(graph, name), self._weight(graph, name)))
+            near = list(graph.neighbors(best))
+            graph.add_edges_from((a, b) for a in near for b in near if a < b)
+            graph.remove_node(best)
+            rest.remove(best)
+            order.append(best)
+        return order
+
+    def _weight(self, graph: nx.Graph[str], name: str) -> int:
+        size = self.sizes[name]
+        for other in graph.neighbors(name):
+            size *= self.sizes.get(other, 1)
+        return size
+
+    def _sum_out(self, variable: VarRef, plates: tuple[str, ...]) -> None:
+        used = [factor for factor in self._at(plates) if variable in factor.scope]
+        joint = self._joint(used, plates)
+        self._check_size(joint)
+        message = _without(joint, {variable}, f"sum {variable.name}", plates)
+        self.steps.append(SumOut(variable, tuple(factor.name for factor in used), joint, message))
+        self._replace(used, message)
+
+    def _sum_chain(self, chain: str, names: tuple[str, ...], plates: tuple[str, ...]) -> None:
+        used = [factor for factor in self._at(plates) if any(ref.name in names for ref in factor.scope)]
+        joint = self._joint(used, plates)
+        self._check_size(joint)
+        outer = tuple(plate for plate in plates if plate != chain)
+        gone = {ref for ref in joint.scope if ref.name in names}
+        message = _without(joint, gone, f"chain {' '.join(names)}", outer)
+        parts = {
+            kind: tuple(f.name for f in used if f.steps == kind) for kind in ("first", "later", "all")
+        }
+        self.steps.append(SumChain(chain, names, parts["first"], parts["later"], parts["all"], joint, message))
+        self._replace(used, message)
+
+    def _leave(self, plates: tuple[str, ...], root: tuple[str, ...]) -> None:
+        groups: dict[tuple[str, ...], list[Factor]] = {}
+        for factor in self._at(plates):
+            homes = {plate for ref in factor.scope for plate in self.graph.variable(ref.name).plates} | set(root)
+            target = tuple(plate for plate in plates if plate in homes)
+            if homes - set(plates):
+                raise InternalError(f"The factor {factor.name} reads latents of plates that it is not in.")
+            if target == plates and factor.scope:
+                raise IntractableError(_coupled(self.graph, factor))
+            if target != plates:
+                groups.setdefault(target, []).append(factor)
+        for target, used in groups.items():
+            joint = self._joint(used, plates)
+            name = f"leave {' '.join(plate for plate in plates if plate not in target)}"
+            taken = sum(step.message.name.startswith(name) for step in self.steps)
+            message = _without(joint, set(), name + (f" {taken}" if taken else ""), target)
+            self.steps.append(LeavePlates(tuple(factor.name for factor in used), joint, message))
+            self._replace(used, message)
+
+    def _joint(self, used: list[Factor], plates: tuple[str, ...]) -> Factor:
+        names = dict.fromkeys(name for factor in used for name in factor.left)
+        now = {ref.name for factor in used for ref in factor.scope if not ref.lag}
+        left = tuple(sorted(names, key=lambda name: name in now))
+        scope = tuple(sorted({ref for factor in used for ref in factor.scope}, key=self._rank))
+        given = tuple(ref for ref in scope if ref.lag or ref.name not in left)
+        return Factor("", left, given, scope, plates)
+
+    def _rank(self, ref: VarRef) -> tuple[int, int]:
+        return ([variable.name for variable in self.graph.variables].index(ref.name), -ref.lag)
+
+    def _replace(self, used: list[Factor], message: Factor) -> None:
+        self.pending = [factor for factor in self.pending if factor not in used] + [message]
+
+    def _check_size(self, joint: Factor) -> None:
+        entries = 1
+        for ref in joint.scope:
+            entries *= self.sizes[ref.name]
+        if entries > LARGEST_TABLE:
+            names = ", ".join(dict.fromkeys(f"`{ref.name}`" for ref in joint.scope))
+            raise IntractableError(
+                Fault(
+                    f"Exact elimination needs one table over {names}: {entries:,} entries for each member of its plates; "
+                    f"the limit is {LARGEST_TABLE:,}.",
+                    "Observe one of these variables, or give them fewer categories.",
+                )
+            )
+
+
+def _without(joint: Factor, gone: set[VarRef], name: str, plates: tuple[str, ...]) -> Factor:
+    names = {ref.name for ref in gone}
+    scope = tuple(ref for ref in joint.scope if ref not in gone)
+    left = tuple(item for item in joint.left if item not in names)
+    given = tuple(ref for ref in scope if ref.lag or ref.name not in left)
+    return Factor(name, left, given, scope, plates)
+
+
+def _interface(home: list[str], factors: list[Factor]) -> list[str]:
+    """The latents of a chain that cannot be summed out step by step: they, or what they multiply with, reach to another step."""
+    linked = [factor for factor in factors if factor.steps != "all" or any(ref.lag for ref in factor.scope)]
+    return [name for name in home if any(ref.name == name for factor in linked for ref in factor.scope)]
+
+
+def _components(names: list[str], factors: list[Factor]) -> list[tuple[str, ...]]:
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_nodes_from(names)
+    for factor in factors:
+        members = [ref.name for ref in factor.scope if ref.name in names]
+        graph.add_edges_from((members[0], other) for other in members[1:])
+    parts = nx.connected_components(graph)
+    return sorted((tuple(name for name in names if name in part) for part in parts), key=lambda part: names.index(part[0]))
+
+
+def _fill(graph: nx.Graph[str], name: str) -> int:
+    near = list(graph.neighbors(name))
+    return sum(1 for a in near for b in near if a < b and not graph.has_edge(a, b))
+
+
+def _coupled(graph: Graph, factor: Factor) -> Fault:
+    names = " and ".join(f"`{ref.name}` (plates {', '.join(graph.variable(ref.name).plates)})" for ref in factor.scope)
+    return Fault(
+        f"{names} are latent parents of `{', '.join(factor.left)}`, and their plates cross: summing one out couples all "
+        "members of the other.",
+        "Observe one of them, or put both into one plate.",
+    )

@@ -1,0 +1,84 @@
+"""Which variables a factor ranges over, the outermost plate, and what the derivation does not reach (yet, or ever)."""
+
+from __future__ import annotations
+
+from bnlab.errors import Fault, IntractableError
+from bnlab.network.graph import crossed_plates, reads, selectors, sizeless_plates
+from bnlab.network.ir import CPD, Affine, Graph, Variable, VarRef
+
+
+def discrete_scope(graph: Graph, cpd: CPD) -> tuple[VarRef, ...]:
+    """The discrete latents that a distribution is conditioned on, each once, in the order written."""
+    found = dict.fromkeys(ref for ref in selectors(cpd) if graph.variable(ref.name).role == "latent")
+    return tuple(found)
+
+
+def root_plate(graph: Graph) -> str:
+    """The outermost plate without size that all random variables are in; "" if there is none (one member in all)."""
+    paths = [
+        tuple(plate.name for plate in sizeless_plates(graph, variable) if not plate.chain)
+        for variable in graph.in_role("latent", "observed")
+    ]
+    heads = {path[0] if path else "" for path in paths}
+    return heads.pop() if len(heads) == 1 else ""
+
+
+def check_derivable(graph: Graph, missing: frozenset[str]) -> None:
+    """Raises IntractableError with everything that keeps exact EM from being derived."""
+    faults = [fault for variable in graph.in_role("latent", "observed") for fault in _variable_faults(graph, variable)]
+    for outer, inner in crossed_plates(graph):
+        faults.append(
+            Fault(
+                f"The plates `{outer}` and `{inner}` cross: neither lies within the other, so exact elimination would "
+                "couple all members of one through those of the other.",
+                "Nest the plates, or fit this network by NUTS or SVI: its NumPyro model can be emitted.",
+            )
+        )
+    if missing:
+        names = ", ".join(f"`{name}`" for name in sorted(missing))
+        faults.append(Fault(f"Missing values of {names} are not marginalised yet.", "Leave out those members."))
+    faults += _plate_faults(graph)
+    if faults:
+        raise IntractableError(*faults)
+
+
+def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
+    faults = []
+    where = variable.location
+    if variable.role == "latent" and not variable.discrete:
+        reason = f"`{variable.name}` is a continuous latent variable: its elimination is not derived yet."
+        faults.append(Fault(reason, "Fit this network by NUTS: its NumPyro model can be emitted.", where))
+    for cpd in (*variable.first, *([variable.cpd] if variable.cpd else [])):
+        for ref in reads(cpd):
+            parent = graph.variable(ref.name)
+            if ref.lag > 1 or (ref.lag and parent.role != "latent"):
+                reason = f"`{variable.name}` reads `{ref.name}` {ref.lag} step(s) earlier: not derived yet."
+                faults.append(Fault(reason, "Latent variables may be read one step earlier.", where))
+        mean = cpd.argument("mean")
+        if isinstance(mean, Affine) and any(term.variable is not None for term in mean.terms):
+            reason = f"The mean of `{variable.name}` reads continuous variables: its M-step is not derived yet."
+            faults.append(Fault(reason, "Means may be parameters, subscripted by discrete variables.", where))
+        elif isinstance(mean, Affine) and len(mean.terms) > 1:
+            reason = f"The mean of `{variable.name}` is a sum of several terms: its M-step is not derived yet."
+            faults.append(Fault(reason, "Use one parameter, subscripted by all the discrete variables.", where))
+    if len(variable.first) > 1:
+        faults.append(Fault(f"`{variable.name}` has several initial steps: not derived yet.", "", where))
+    return faults
+
+
+def _plate_faults(graph: Graph) -> list[Fault]:
+    faults = []
+    heads: dict[str, str] = {}
+    for variable in graph.in_role("latent", "observed"):
+        rows = sizeless_plates(graph, variable)
+        chains = [place for place, plate in enumerate(rows) if plate.chain]
+        if chains and chains != [len(rows) - 1]:
+            name = rows[chains[0]].name
+            reason = f"`{variable.name}` is in a plate without size, or another chain, inside the chain `{name}`: not derived yet."
+            faults.append(Fault(reason, "Let the chain be the innermost plate, or give the inner plate a size.", variable.location))
+        heads.setdefault(rows[0].name if rows else "", variable.name)
+    if len(heads) > 1:
+        names = " and ".join(f"`{name}`" for name in heads.values())
+        reason = f"{names} have no outermost plate in common, so statistics do not add over its members: not derived yet."
+        faults.append(Fault(reason, "Declare them inside one plate, or as networks of their own."))
+    return faults

@@ -1,0 +1,208 @@
+"""Networks as JSON, and as files. What is read is only data: nothing in it is run, imported or evaluated.
+
+A file from a stranger is taken apart field by field by `json_reader.py`, and what comes out passes the same checks as a typed
+declaration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bnlab.domains import Covariance, Domain, Integer, Simplex, Values
+from bnlab.errors import ModelError
+from bnlab.naming import quoted
+from bnlab.network.check import check
+from bnlab.network.check_names import name_faults
+from bnlab.network.declare import Network
+from bnlab.network.ir import (
+    CPD,
+    Affine,
+    Argument,
+    Graph,
+    Parameter,
+    Plate,
+    Prior,
+    Ref,
+    Term,
+    Variable,
+    VarRef,
+)
+from bnlab.network.json_reader import FORMAT, VERSION, graph_of
+
+LARGEST_FILE = 1 << 26
+"""Bytes. The largest parameter that a network may fix is longer, but belongs into an array file."""
+
+WIDTH = 100
+"""Objects and lists that fit into a line of this width stand on one."""
+
+
+def to_json(graph: Graph) -> str:
+    """The graph as JSON: stable, one line a record where it fits, numbers to the last bit."""
+    document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "name": graph.name}
+    if graph.doc:
+        document["doc"] = graph.doc
+    document["plates"] = [_plate(plate) for plate in graph.plates]
+    document["parameters"] = [_parameter(parameter) for parameter in graph.parameters]
+    document["variables"] = [_variable(variable) for variable in graph.variables]
+    return _layout(document, "") + "\n"
+
+
+def from_json(text: str) -> Graph:
+    """The graph that `to_json` wrote. Raises ModelError for anything else, with all that is wrong."""
+    graph = graph_of(text)
+    faults = tuple(name_faults(graph)) or check(graph)  # messages about anything else print names as they are
+    if faults:
+        raise ModelError(*faults)
+    return graph
+
+
+def read(path: str | os.PathLike[str]) -> Network:
+    """The network in a file, by its suffix: .json. Raises ModelError if the file holds no network."""
+    file = Path(path)
+    _known_suffix(file)
+    if file.stat().st_size > LARGEST_FILE:
+        raise ModelError(
+            f"{file.name} has {file.stat().st_size} bytes, and a network at most {LARGEST_FILE}."
+        )
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{file.name} is not text in UTF-8 (byte {error.start}).") from None
+    return Network.of(from_json(text))
+
+
+def write(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write the network to a file, by its suffix: .json. The file is replaced in one step, or stays as it was."""
+    file = Path(path)
+    _known_suffix(file)
+    _replace(file, to_json(network.graph))
+
+
+def _known_suffix(file: Path) -> None:
+    if file.suffix != ".json":
+        raise ModelError(
+            f"{quoted(file.name)} does not end in .json, the format of networks that bnlab reads and writes."
+        )
+
+
+def _replace(file: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, _usual_mode())
+        os.replace(temporary, file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _usual_mode() -> int:
+    """The mode that a new file has here: mkstemp's are for the owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _plate(plate: Plate) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": plate.name}
+    if plate.size is not None:
+        record["size"] = plate.size
+    if plate.chain:
+        record["chain"] = True
+    return record
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": parameter.name, "domain": _domain(parameter.domain)}
+    if parameter.plates:
+        record["plates"] = list(parameter.plates)
+    if parameter.prior is not None:
+        record["prior"] = _prior(parameter.prior)
+    if parameter.value is not None:
+        record["value"] = _numbers(parameter.value)
+    return record
+
+
+def _variable(variable: Variable) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": variable.name, "role": variable.role}
+    if variable.plates:
+        record["plates"] = list(variable.plates)
+    if variable.cpd is None:
+        record["domain"] = _domain(variable.domain)
+    else:
+        record["distribution"] = _cpd(variable.cpd)
+    if variable.first:
+        record["first"] = [_cpd(cpd) for cpd in variable.first]
+    return record
+
+
+def _domain(domain: Domain) -> dict[str, Any]:
+    kind = type(domain).__name__
+    if isinstance(domain, Simplex | Integer):
+        return {kind: list(domain.labels) if domain.labels else domain.size}
+    return {kind: domain.dim if isinstance(domain, Covariance) else list(domain.event_shape)}
+
+
+def _prior(prior: Prior) -> dict[str, Any]:
+    return {prior.family: {name: _numbers(values) for name, values in prior.arguments}}
+
+
+def _cpd(cpd: CPD) -> dict[str, Any]:
+    return {cpd.family: {name: _argument(argument) for name, argument in cpd.arguments}}
+
+
+def _argument(argument: Argument) -> dict[str, Any]:
+    match argument:
+        case Ref():
+            return _ref(argument)
+        case VarRef():
+            return _read(argument)
+        case Affine(terms):
+            return {"sum": [_term(term) for term in terms]}
+
+
+def _term(term: Term) -> dict[str, Any]:
+    record: dict[str, Any] = {"sign": -1} if term.sign < 0 else {}
+    if term.coefficient is not None:
+        record["coefficient"] = _argument(term.coefficient)
+    if term.variable is not None:
+        record["times"] = _read(term.variable)
+    if term.op != "scale":
+        record["op"] = term.op
+    return record
+
+
+def _ref(ref: Ref) -> dict[str, Any]:
+    record: dict[str, Any] = (
+        {"parameter": ref.target} if isinstance(ref.target, str) else {"constant": _numbers(ref.target)}
+    )
+    if ref.subscripts:
+        record["at"] = [_read(each) if isinstance(each, VarRef) else each for each in ref.subscripts]
+    return record
+
+
+def _read(read: VarRef) -> dict[str, Any]:
+    return {"variable": read.name, "lag": read.lag} if read.lag else {"variable": read.name}
+
+
+def _numbers(values: Values) -> Any:
+    return values.array.tolist()
+
+
+def _layout(value: Any, indent: str) -> str:
+    """JSON with two blanks a level, where what fits into a line stays on one."""
+    line = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    if not isinstance(value, dict | list) or (indent and len(indent) + len(line) <= WIDTH):
+        return line
+    inner = indent + "  "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key)}: {_layout(part, inner)}" for key, part in value.items()]
+        return "{\n" + ",\n".join(inner + part for part in parts) + f"\n{indent}}}"
+    return "[\n" + ",\n".join(inner + _layout(part, inner) for part in value) + f"\n{indent}]"

@@ -1,0 +1,151 @@
+"""How an emitted file takes its data: `prepare` deals the members of the outermost plate out to chunks, and pads them.
+
+The first axis of every field of Data counts chunks. Padding repeats a real value, so that it has a density, and has weight 0; a padding
+row of an inner plate belongs to no member of the outer one.
+"""
+
+from __future__ import annotations
+
+from bnlab.program.ir import Field, Program
+from bnlab.program.ops import ROW, STEP
+
+PUT = '''
+def put(values, index, fill):
+    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+    out = np.full([int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype)
+    out[index] = values
+    return jnp.asarray(out)
+'''
+
+POSITION = '''
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+'''
+
+
+def helpers(program: Program) -> list[str]:
+    """The helper functions that `prepare` calls."""
+    if not program.root:
+        return []
+    return [PUT, POSITION] if len(program.levels) > 1 or chain(program) else [PUT]
+
+
+def chain(program: Program) -> str:
+    """The chain that the data are in; "" without one."""
+    return next((axis.name for field in program.chunk for axis in field.axes if axis.kind == STEP), "")
+
+
+def prepare(program: Program, rows: bool = False) -> str:
+    """The text of `prepare`; with `rows` Data keep where each row of the user's data went."""
+    variables = [field for field in program.chunk if not _made(program, field)]
+    body = [f'{field.name} = np.asarray(data["{field.name}"], {"int" if field.integer else "dtype"})' for field in variables]
+    if not program.root:
+        parts = ", ".join(f"{field.name}=jnp.asarray({field.name})" for field in variables)
+        return _function("dtype=float", "Data as arrays.", [*body, f"return Data({parts})"])
+    inner = program.levels[-1]
+    steps = chain(program)
+    single = len(program.levels) == 1 and not steps
+    size = 4096 if not steps else 65536
+    body += _single(program, variables) if single else _nested(program, variables, inner, steps)
+    body += [f"return Data({', '.join(_fill(program, field, steps, single) for field in program.chunk)}" + _extra(rows, single, steps, program) + ")"]
+    doc = f"Data in chunks of whole members of `{program.root}`, about `rows` rows each; padding has weight 0."
+    return _function(f"dtype=float, rows={size}", doc, body)
+
+
+def _function(options: str, doc: str, body: list[str]) -> str:
+    return "\n".join([f"def prepare(data, {options}):", f'    """{doc}"""', *(f"    {line}" for line in body)])
+
+
+def _made(program: Program, field: Field) -> bool:
+    """Whether a field is made by `prepare` rather than taken from the data."""
+    return field.comment != ""
+
+
+def _level_of(program: Program, field: Field) -> str:
+    return next((axis.name for axis in field.axes if axis.kind == ROW), program.root)
+
+
+def _single(program: Program, variables: list[Field]) -> list[str]:
+    first, root = variables[0].name, program.root
+    return [
+        f"N = len({first})",
+        'weights = np.asarray(data.get("weights", np.ones(N)), dtype)',
+        f"chunk_{root}, place_{root} = np.divmod(np.arange(N), min(rows, N))",
+    ]
+
+
+def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], steps: str) -> list[str]:
+    """Ids of members are integers from 0; inner rows follow their member to its chunk."""
+    body: list[str] = []
+    deepest = [field for field in variables if _level_of(program, field) == inner[-1] and (not steps or _steps(field))]
+    count = f"len({deepest[0].name})"
+    id_levels = inner if steps else inner[:-1]
+    for plate in id_levels:
+        body.append(f'{plate} = np.asarray(data.get("{plate}", np.zeros({count})), int)')
+    root = program.root
+    body += [
+        f"size_{root} = {root}.max() + 1",
+        f"per_chunk = max(1, rows * size_{root} // {count})",
+        f'weights = np.asarray(data.get("weights", np.ones(size_{root})), dtype)',
+        f"chunk_{root}, place_{root} = np.divmod(np.arange(size_{root}), min(per_chunk, size_{root}))",
+    ]
+    for depth, plate in enumerate(inner[1:], 1):
+        outer = inner[depth - 1]
+        if plate in id_levels:
+            body.append(f"_, first_{plate} = np.unique({plate}, return_index=True)")
+            for above in inner[:depth]:
+                body.append(f"{above}_of_{plate} = {above}[first_{plate}]")
+        else:
+            body += [f"{above}_of_{plate} = {above}" for above in inner[:depth]]
+        body.append(f"chunk_{plate} = chunk_{root}[{root}_of_{plate}]")
+        body.append(f"place_{plate} = position(chunk_{plate})")
+        del outer
+    if steps:
+        body.append(f"step = position({inner[-1]})")
+    return body
+
+
+def _steps(field: Field) -> bool:
+    return any(axis.kind == STEP for axis in field.axes)
+
+
+def _index(program: Program, field: Field, steps: str) -> str:
+    level = _level_of(program, field)
+    if steps and _steps(field):
+        return f"(chunk_{level}[{level}], step, place_{level}[{level}])"
+    return f"(chunk_{level}, place_{level})"
+
+
+def _fill(program: Program, field: Field, steps: str, single: bool) -> str:
+    index = _index(program, field, steps)
+    level = _level_of(program, field)
+    if not _made(program, field):
+        return f"{field.name}=put({field.name}, {index}, {field.name}[0])"
+    if field.name == "weight":
+        return f"weight=put(weights, {index}, 0)"
+    if field.name.startswith("weight_"):
+        return f"{field.name}=put(np.ones(len(place_{level}), dtype), {index}, 0)"
+    if field.name.startswith("mask_"):
+        return f"{field.name}=put(np.ones(len(step), bool), {index}, False)"
+    outer = field.name.split("_of_")[0]
+    return f"{field.name}=put(place_{outer}[{outer}_of_{level}], {index}, place_{outer}.max() + 1)"
+
+
+def _extra(rows: bool, single: bool, steps: str, program: Program) -> str:
+    """Where each row went: -1 for padding."""
+    if not rows:
+        return ""
+    parts = []
+    for level in program.levels:
+        name = level[-1]
+        parts.append(f", rows_{name}=put(np.arange(len(place_{name})), (chunk_{name}, place_{name}), -1)")
+    if steps:
+        name = program.levels[-1][-1]
+        index = f"(chunk_{name}[{name}], step, place_{name}[{name}])"
+        parts.append(f", rows_{steps}=put(np.arange(len(step)), {index}, -1)")
+    return "".join(parts)

@@ -1,0 +1,312 @@
+"""The Program as an EM fitter in JAX: one file that runs alone.
+
+What is mathematics comes from the Program; what is the same in every fitter (chunks, the loop, the command line) stands here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Literal
+
+from bnlab.printers import jax_data, jax_start
+from bnlab.printers.jax_expression import function
+from bnlab.printers.python_tree import Define, Record, Statement, Verbatim, lines, render
+from bnlab.program.ir import Field, Function, Program
+from bnlab.program.ops import ROW, STEP, Axes, Axis
+
+STATISTICS = "Expected sufficient statistics. They add: over members, chunks, devices."
+X64 = 'jax.config.update("jax_enable_x64", True)'
+
+RATIO = '''
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+'''
+
+LOG = '''
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+'''
+
+INVERSE_LOWER = '''
+def inverse_lower(L):
+    """L^-1 for each lower triangular matrix in L (..., D, D)."""
+    identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
+    return solve_triangular(L, identity, lower=True)
+'''
+
+HARDMAX = '''
+def hardmax(x, axis):
+    """1 at the first maximum over an axis (or several together), else 0."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    last = tuple(range(-len(axes), 0))
+    moved = jnp.moveaxis(x, axes, last)
+    flat = moved.reshape(*moved.shape[: -len(axes)], -1)
+    ones = jax.nn.one_hot(flat.argmax(-1), flat.shape[-1])
+    return jnp.moveaxis(ones.reshape(moved.shape), last, axes)
+'''
+
+E_STEP_CHUNKS = '''
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+'''
+
+E_STEP_WHOLE = '''
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data."""
+    return expect(theta, data)
+'''
+
+LOG_EVIDENCE = '''
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """{what}"""
+    return e_step(theta, data).log_p
+'''
+
+FIT = '''
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """{what} from theta; the trace holds {objective} at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p{prior}))
+        if iteration == max_iter or (tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+'''
+
+MAIN = '''
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"{objective} = {{trace[-1]:.6f}} after {{len(trace) - 1}} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))
+'''
+
+
+def text(program: Program, story: str, kind: Literal["em", "viterbi"] = "em", header: str = "") -> str:
+    """The file for EM, or for hard EM. `story` is the generative story, `header` a line on where the file comes from."""
+    prior = program.log_prior is not None
+    functions = [function(item) for item in program.functions]
+    expect = function(program.expect, unpack(program, program.expect), "Statistics", _names(program.statistics))
+    update = replace(function(program.m_step, (), "Parameters", _names(program.parameters)), decorator="jax.jit")
+    objective = _objective(kind, prior)
+    what = "ln p(x | theta)." if kind == "em" else "ln p(x, z* | theta) at the most probable z*."
+    plus = " + log_prior(theta)" if prior else ""
+    body: list[Statement] = [
+        Verbatim(X64),
+        Record("Parameters", _fields(program.parameters)),
+        Record("Data", _fields(program.chunk), _data_doc(program)),
+        Record("Statistics", _fields(program.statistics), STATISTICS),
+        *tools((*functions, expect, update)),
+        *functions,
+        expect,
+        Verbatim(E_STEP_CHUNKS if program.root else E_STEP_WHOLE),
+        Verbatim(LOG_EVIDENCE.format(what=what)),
+        *([function(program.log_prior)] if program.log_prior else []),
+        update,
+        *(Verbatim(part) for part in (*jax_data.helpers(program), jax_data.prepare(program))),
+        *(Verbatim(part) for part in (*jax_start.helpers(program), jax_start.init(program))),
+        Verbatim(FIT.format(what="EM" if kind == "em" else "Hard EM", objective=objective, prior=plus)),
+        Verbatim(MAIN.format(objective=objective)),
+    ]
+    return render(_doc(program, story, kind, header), imports(body), body)
+
+
+def elimination(program: Program) -> str:
+    """Parameters, Data, prepare, and log_evidence with the latents eliminated: what a NumPyro file builds on."""
+    functions = [function(item) for item in program.functions]
+    expect = function(program.expect, unpack(program, program.expect))
+    body: list[Statement] = [
+        Record("Parameters", _fields(program.parameters)),
+        Record("Data", _fields(program.chunk), _data_doc(program)),
+        *tools((*functions, expect)),
+        *functions,
+        expect,
+        Verbatim(EVIDENCE_CHUNKS if program.root else EVIDENCE_WHOLE),
+        *(Verbatim(part) for part in (*jax_data.helpers(program), jax_data.prepare(program))),
+    ]
+    return render(f"ln p(x) of the network `{program.name}`.", imports(body), body)
+
+
+def posterior(marginals: Program, best: Program, story: str, header: str = "") -> str:
+    """The file for the posterior of the latents, and for their most probable joint value."""
+    names = {function.name for function in marginals.functions}
+    programs = (marginals, best)
+    functions = [function(item) for item in marginals.functions]
+    functions += [function(item) for item in best.functions if item.name not in names]
+    fields = _names(marginals.statistics)
+    bodies = [function(program.expect, unpack(program, program.expect), "Found", fields) for program in programs]
+    rows = tuple((f"rows_{_home(marginals, field)}", "where each row of the data went") for field in marginals.statistics)
+    data = (*_fields(marginals.chunk), *(dict.fromkeys(rows) if marginals.root else ()))
+    body: list[Statement] = [
+        Verbatim(X64),
+        Record("Parameters", _fields(marginals.parameters)),
+        Record("Data", data, _data_doc(marginals)),
+        Record("Found", _fields(marginals.statistics), "ln p of each member, and each latent's states, as probabilities."),
+        *tools((*functions, *bodies)),
+        *functions,
+        *bodies,
+        *(Verbatim(part) for part in (*jax_data.helpers(marginals), jax_data.prepare(marginals, rows=True))),
+        *([Verbatim(COLLECT)] if marginals.root else []),
+        *(Verbatim(part) for part in _queries(marginals)),
+    ]
+    doc = "\n".join([f"Posteriors for the network `{marginals.name}`; needs only JAX and NumPy.", "", story])
+    return render(doc + (f"\n\n{header}" if header else ""), imports(body), body)
+
+
+COLLECT = """
+def collect(values, rows):
+    \"\"\"What was dealt out to chunks, in the order of the data.\"\"\"
+    values, rows = np.asarray(values), np.asarray(rows)
+    out = np.empty((rows.max() + 1, *values.shape[rows.ndim :]), values.dtype)
+    out[rows[rows >= 0]] = values[rows >= 0]
+    return out
+"""
+
+EVIDENCE_CHUNKS = """
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    \"\"\"ln p(x | theta).\"\"\"
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+"""
+
+EVIDENCE_WHOLE = """
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    \"\"\"ln p(x | theta).\"\"\"
+    return expect(theta, data)
+"""
+
+
+def _home(program: Program, field: Field) -> str:
+    """The plate whose members a result has one of each."""
+    axes = [axis for axis in field.axes if axis.kind in (STEP, ROW)]
+    return axes[0].name if axes else program.root
+
+
+def _queries(program: Program) -> list[str]:
+    """The functions `score`, `posterior` and `predict`."""
+    latents = [field for field in program.statistics if field.name != "log_p"]
+    score_rows = f"data.rows_{_home(program, program.statistics[0])}"
+
+    def run(name: str) -> str:
+        return f"jax.lax.map(lambda chunk: {name}(theta, chunk), data)" if program.root else f"{name}(theta, data)"
+
+    def back(value: str, field: Field) -> str:
+        return f"collect({value}, data.rows_{_home(program, field)})" if program.root else f"np.asarray({value})"
+
+    score = f"collect(found, {score_rows})" if program.root else "np.asarray(found)[None]"
+    marginals = ", ".join(f'"{field.name}": {back(f"found.{field.name}", field)}' for field in latents)
+    best = ", ".join(f'"{field.name}": {back(f"found.{field.name}", field)}.argmax(-1)' for field in latents)
+    return [
+        f"@jax.jit\ndef _expect(theta, data):\n    return {run('expect')}",
+        f"@jax.jit\ndef _maximise(theta, data):\n    return {run('maximise')}",
+        'def score(theta: Parameters, data: Data):\n    """ln p(x | theta) of each member of the outermost plate."""\n'
+        f"    found = _expect(theta, data).log_p\n    return {score}",
+        'def posterior(theta: Parameters, data: Data):\n    """The probabilities of the states of each latent, states last."""\n'
+        f"    found = _expect(theta, data)\n    return {{{marginals}}}",
+        'def predict(theta: Parameters, data: Data):\n    """The most probable joint value of the latents."""\n'
+        f"    found = _maximise(theta, data)\n    return {{{best}}}",
+    ]
+
+
+def _names(fields: tuple[Field, ...]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields)
+
+
+def _objective(kind: str, prior: bool) -> str:
+    joint = "ln p(x, z*" if kind == "viterbi" else "ln p(x"
+    return f"{joint}, theta)" if prior else f"{joint} | theta)"
+
+
+def _doc(program: Program, story: str, kind: str, header: str) -> str:
+    name = "EM" if kind == "em" else "Hard EM"
+    names = ", ".join(start.parameter for start in program.starts if start.kind != "fixed")
+    under = "Q = E[ln p(x, z)] under q" if kind == "em" else "ln p(x, z*)"
+    under += " + ln p(theta)" if program.log_prior is not None else ""
+    lines = [f"{name} for the network `{program.name}`, derived from its declaration; needs only JAX and NumPy.", "", story, ""]
+    lines += _e_step_lines(program, kind)
+    lines += [f"M-step   {names} maximise {under}"]
+    return "\n".join([*lines, *(["", header] if header else [])])
+
+
+def _e_step_lines(program: Program, kind: str) -> list[str]:
+    """One line for each message and posterior that has a formula."""
+    from bnlab.program.ir import Statement as Line
+
+    found = [item for item in program.expect.body if isinstance(item, Line) and item.because == "posterior" and item.formula]
+    heads = [f"{item.target.name}{_letters(item.target.axes)} = {item.formula}" for item in found if "=" in item.formula]
+    if kind == "viterbi":
+        heads = [f"{item.target.name}{_letters(item.target.axes)} = 1 at the most probable value, else 0" for item in found]
+    return [("E-step   " if place == 0 else "         ") + head for place, head in enumerate(heads)]
+
+
+def _letters(axes: Axes) -> str:
+    rows = [axis for axis in axes if axis.kind != 0]
+    steps = [axis for axis in axes if axis.kind == 0]
+    members = [axis for axis in rows if axis.kind == 1]
+    rest = [axis for axis in rows if axis.kind != 1]
+    return f"[{','.join(axis.letter for axis in (*members, *steps, *rest))}]"
+
+
+def shape(axes: Axes) -> str:
+    """`(N, K, D)` as a comment."""
+    return f"({', '.join(extent(axis) for axis in axes)}{',' if len(axes) == 1 else ''})"
+
+
+def extent(axis: Axis) -> str:
+    return axis.extent or axis.letter.upper()
+
+
+def _data_doc(program: Program) -> str:
+    if not program.root:
+        return "The data."
+    return "The data in chunks: every array has one more axis in front, that of the chunks."
+
+
+def _fields(fields: tuple[Field, ...]) -> tuple[tuple[str, str], ...]:
+    width = max((len(shape(field.axes)) for field in fields), default=0)
+    return tuple((field.name, f"{shape(field.axes):<{width}}  {field.comment}".rstrip()) for field in fields)
+
+
+def unpack(program: Program, item: Function) -> tuple[Statement, ...]:
+    """The fields of a chunk that a function reads, as locals."""
+    text = "\n".join(lines(function(item)))
+    used = [field.name for field in program.chunk if re.search(rf"(?<![.\w]){field.name}\b", text)]
+    if used == list(_names(program.chunk)) and len(used) > 1:
+        return (Verbatim(f"{', '.join(used)} = chunk"),)
+    return tuple(Verbatim(f"{name} = chunk.{name}") for name in used)
+
+
+def tools(sources: tuple[Define, ...]) -> list[Statement]:
+    """The helpers that the mathematics calls."""
+    text = "\n".join(line for source in sources for line in lines(source))
+    candidates = {"ratio": RATIO, "log": LOG, "inverse_lower": INVERSE_LOWER, "hardmax": HARDMAX}
+    return [Verbatim(source) for name, source in candidates.items() if re.search(rf"(?<![.\w]){name}\(", text)]
+
+
+def imports(body: list[Statement]) -> str:
+    """The imports that the file needs, and no others."""
+    text = "\n".join(line for part in body for line in lines(part))
+    found = ["from typing import NamedTuple", "", "import jax", "import jax.numpy as jnp"]
+    found += ["import numpy as np"] if "np." in text.replace("jnp.", "") else []
+    found.append("from jax import Array")
+    if "solve_triangular(" in text:
+        found.append("from jax.scipy.linalg import solve_triangular")
+    special = [name for name in ("gammaln", "logsumexp") if f"{name}(" in text]
+    if special:
+        found.append(f"from jax.scipy.special import {', '.join(special)}")
+    return "\n".join(found)

@@ -1,0 +1,329 @@
+"""Expressions and functions of a Program as JAX: axes by name become axes by position."""
+
+from __future__ import annotations
+
+import ast
+from typing import assert_never
+
+from bnlab.printers.python_tree import (
+    COLON,
+    Assign,
+    Define,
+    Return,
+    Statement,
+    call,
+    literal,
+    method,
+    name,
+    subscript,
+    tuple_of,
+)
+from bnlab.program import ir
+from bnlab.program.ops import (
+    Axes,
+    Axis,
+    Binary,
+    Broadcast,
+    Call,
+    Constant,
+    Einsum,
+    Expr,
+    Keep,
+    Linear,
+    Number,
+    OneHot,
+    Prepend,
+    Reduce,
+    Relabel,
+    SegmentSum,
+    Steps,
+    Symbol,
+    Take,
+    Unary,
+    Where,
+)
+
+OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
+FUNCTIONS = {"log": "jnp.log", "log_or_never": "log", "exp": "jnp.exp", "sqrt": "jnp.sqrt", "square": "jnp.square", "gammaln": "gammaln"}
+SPACES = {"theta": "theta", "statistics": "s"}
+
+
+def expression(expr: Expr) -> ast.expr:
+    """The expression as JAX source, its axes in the order of `expr.axes`."""
+    match expr:
+        case Symbol(title, _, space):
+            return name(f"{SPACES[space]}.{title}") if space in SPACES else name(title)
+        case Number(value):
+            return literal(value)
+        case Constant():
+            return call("jnp.array", literal(_nested(expr)))
+        case Einsum():
+            return _einsum(expr)
+        case Binary(op, left, right):
+            pair = aligned(left, expr.axes), aligned(right, expr.axes)
+            if op == ">":
+                return ast.Compare(pair[0], [ast.Gt()], [pair[1]])
+            return ast.BinOp(pair[0], OPERATORS[op], pair[1])
+        case Unary("neg", operand):
+            return ast.UnaryOp(ast.USub(), expression(operand))
+        case Unary(op, operand):
+            return call(FUNCTIONS[op], expression(operand))
+        case Reduce():
+            return _reduce(expr)
+        case Take():
+            return _take(expr)
+        case Where(condition, yes, no):
+            return call("jnp.where", *(aligned(part, expr.axes) for part in (condition, yes, no)))
+        case OneHot(index, axis):
+            return call("jax.nn.one_hot", expression(index), literal(axis.size))
+        case SegmentSum(operand, index, source, _, like):
+            rows = ordered(operand, (source, *(axis for axis in operand.axes if axis != source)))
+            count = call("len", expression(like))
+            return call("jax.ops.segment_sum", rows, expression(index), num_segments=count)
+        case Steps():
+            return _steps(expr)
+        case Relabel(operand):
+            return expression(operand)
+        case Prepend(first, rest, axis):
+            place = expr.axes.index(axis)
+            head = subscript(expression(first), *[COLON] * place, literal(None))
+            pair = ast.List([head, expression(rest)])
+            return call("jnp.concatenate", pair, **({"axis": literal(place)} if place else {}))
+        case Broadcast(Number(value)):
+            return call({0.0: "jnp.zeros", 1.0: "jnp.ones"}[value], _shape(expr))
+        case Broadcast():
+            return call("jnp.broadcast_to", aligned(expr.operand, expr.axes), _shape(expr))
+        case Linear():
+            return _linear(expr)
+        case Keep(total, count, old):
+            return call("ratio", *(aligned(part, expr.axes) for part in (total, count, old)))
+        case Call(function, arguments, _):
+            return call(function, *(_argument(argument) for argument in arguments))
+    assert_never(expr)
+
+
+def aligned(expr: Expr, axes: Axes) -> ast.expr:
+    """The expression with size-1 axes put in, so that it broadcasts against an array with these axes."""
+    present = tuple(axis for axis in axes if axis in expr.axes)
+    tree = ordered(expr, present)
+    if not present:
+        return tree
+    wanted = axes[axes.index(present[0]) :]
+    index = [axis in present for axis in wanted]
+    if all(index):
+        return tree
+    kept = index.count(True)
+    if kept > 1 and all(index[:kept]):
+        return subscript(tree, literal(...), *[literal(None)] * (len(index) - kept))
+    while index[-1]:
+        index.pop()
+    return subscript(tree, *[COLON if here else literal(None) for here in index])
+
+
+def ordered(expr: Expr, axes: Axes) -> ast.expr:
+    """The expression with its axes in the given order."""
+    tree = expression(expr)
+    if expr.axes == axes:
+        return tree
+    if len(axes) == 2:
+        return ast.Attribute(tree, "T")
+    return method(tree, "transpose", *(literal(expr.axes.index(axis)) for axis in axes))
+
+
+def function(
+    item: ir.Function, prologue: tuple[Statement, ...] = (), record: str = "", fields: tuple[str, ...] = ()
+) -> Define:
+    """A function of the program as a definition; `record` names the NamedTuple that its results are the `fields` of."""
+    kinds = {"theta": "theta: Parameters", "chunk": "chunk: Data", "statistics": "s: Statistics"}
+    arguments = [kinds[whole] for whole in item.whole] + [f"{symbol.name}: Array" for symbol in item.arguments]
+    body = [*prologue, *(part for statement in item.body for part in statements(statement))]
+    values = [expression(result) for result in item.results]
+    if record:
+        filled = call(record, **dict(zip(fields, values, strict=True)))
+        return Define(item.name, tuple(arguments), (*body, Return(filled)), item.doc, record)
+    results = tuple_of(values)
+    returns = "Array" if len(item.results) == 1 else f"tuple[{', '.join(['Array'] * len(item.results))}]"
+    return Define(item.name, tuple(arguments), (*body, Return(results)), item.doc, returns)
+
+
+def statements(item: ir.Statement | ir.Scan | ir.Invoke) -> list[Statement]:
+    match item:
+        case ir.Statement(target, value, _, formula):
+            return [Assign(name(target.name), expression(value), formula)]
+        case ir.Invoke(targets, function_name, arguments, formula):
+            values = call(function_name, *(_argument(argument) for argument in arguments))
+            return [Assign(tuple_of([name(target.name) for target in targets]), values, formula)]
+        case ir.Scan():
+            return _scan(item)
+
+
+def _scan(item: ir.Scan) -> list[Statement]:
+    carry = [symbol for symbol, _, _ in item.carry]
+    reads = [symbol for symbol, _ in item.inputs]
+    body = [
+        Assign(tuple_of([name(symbol.name) for symbol in carry]), name("carry")) if len(carry) > 1 else None,
+        Assign(tuple_of([name(symbol.name) for symbol in reads]), name("inputs")) if len(reads) > 1 else None,
+        *(part for statement in item.body for part in statements(statement)),
+        Return(
+            ast.Tuple(
+                [
+                    tuple_of([expression(following) for _, _, following in item.carry]),
+                    tuple_of([expression(value) for value, _ in item.outputs]) if item.outputs else literal(None),
+                ]
+            )
+        ),
+    ]
+    arguments = (
+        carry[0].name if len(carry) == 1 else "carry",
+        reads[0].name if len(reads) == 1 else "inputs",
+    )
+    step = Define("step", arguments, tuple(part for part in body if part is not None))
+    first = tuple_of([expression(value) for _, value, _ in item.carry])
+    inputs = tuple_of([expression(value) for _, value in item.inputs])
+    keywords = {"reverse": literal(True)} if item.reverse else {}
+    scan = call("jax.lax.scan", name("step"), first, inputs, **keywords)
+    last = [name(symbol.name if symbol else "_") for symbol in item.last]
+    outputs = tuple_of([name(symbol.name) for _, symbol in item.outputs]) if item.outputs else name("_")
+    if all(symbol is None for symbol in item.last):
+        return [step, Assign(outputs, subscript(scan, literal(1)))]
+    if not item.outputs:
+        return [step, Assign(tuple_of(last), subscript(scan, literal(0)))]
+    return [step, Assign(ast.Tuple([tuple_of(last), outputs]), scan)]
+
+
+def _nested(constant: Constant) -> object:
+    def build(offset: int, shape: tuple[int, ...]) -> object:
+        if not shape:
+            return constant.flat[offset]
+        stride = 1
+        for size in shape[1:]:
+            stride *= size
+        return tuple(build(offset + index * stride, shape[1:]) for index in range(shape[0]))
+
+    return build(0, constant.shape)
+
+
+def _einsum(expr: Einsum) -> ast.expr:
+    if len(expr.operands) == 1:
+        operand = expr.operands[0]
+        over = tuple(axis for axis in operand.axes if axis not in expr.axes)
+        kept = tuple(axis for axis in operand.axes if axis in expr.axes)
+        if kept == expr.axes and over:
+            return expression(Reduce("sum", operand, over))
+        if not over:
+            return ordered(operand, expr.axes)
+    product = _matrix_product(expr)
+    if product is not None:
+        return product
+    spelled = ["".join(axis.letter for axis in operand.axes) for operand in expr.operands]
+    pattern = ",".join(spelled) + "->" + "".join(axis.letter for axis in expr.axes)
+    return call("jnp.einsum", literal(pattern), *(expression(operand) for operand in expr.operands))
+
+
+def _matrix_product(expr: Einsum) -> ast.expr | None:
+    """`a @ b` or `a @ b.T`, where the sum is one: over the last axis of `a`, with a matrix or vector `b`."""
+    if len(expr.operands) != 2:
+        return None
+    left, right = expr.operands
+    if not left.axes or len(right.axes) not in (1, 2):
+        return None
+    summed, kept = left.axes[-1], left.axes[:-1]
+    rest = tuple(axis for axis in right.axes if axis != summed)
+    if summed not in right.axes or summed in expr.axes or set(rest) & set(left.axes) or expr.axes != (*kept, *rest):
+        return None
+    matrix = expression(right)
+    if len(right.axes) == 2 and right.axes[1] == summed:
+        matrix = ast.Attribute(matrix, "T")
+    return ast.BinOp(expression(left), ast.MatMult(), matrix)
+
+
+def _positions(operand: Expr, over: tuple[Axis, ...]) -> ast.expr:
+    """Axes as numbers: negative where they are the last ones, so that the text holds for any leading axes."""
+    count = len(operand.axes)
+    found = sorted(operand.axes.index(axis) for axis in over)
+    if found == list(range(count - len(found), count)):
+        found = [position - count for position in found]
+    return literal(found[0]) if len(found) == 1 else literal(tuple(found))
+
+
+def _reduce(expr: Reduce) -> ast.expr:
+    operand = expression(expr.operand)
+    everything = set(expr.over) == set(expr.operand.axes)
+    if expr.op == "logsumexp":
+        return call("logsumexp", operand, axis=_positions(expr.operand, expr.over))
+    if expr.op == "hardmax":
+        return call("hardmax", operand, _positions(expr.operand, expr.over))
+    if everything:
+        return method(operand, expr.op)
+    return method(operand, expr.op, _positions(expr.operand, expr.over))
+
+
+def _take(expr: Take) -> ast.expr:
+    table = expression(expr.table)
+    axes = expr.table.axes
+    if len(expr.indices) == 1 and not set(expr.index_axes) & set(axes):
+        ((axis, index),) = expr.indices
+        position = axes.index(axis)
+        if position and len(axes) == 2:
+            table = ast.Attribute(table, "T")
+        elif position:
+            table = call("jnp.moveaxis", table, literal(position), literal(0))
+        return subscript(table, expression(index))
+    chosen = dict(expr.indices)
+    shared = tuple(axis for axis in axes if axis in expr.index_axes)
+    front = tuple(axis for axis in axes if axis in chosen or axis in shared)
+    table = ordered(expr.table, (*front, *(axis for axis in axes if axis not in front)))
+    items = []
+    for axis in front:
+        if axis in chosen:
+            items.append(aligned(chosen[axis], expr.index_axes))
+        else:
+            steps = Symbol(f"jnp.arange({axis.size})", (axis,))
+            items.append(aligned(steps, expr.index_axes))
+    return subscript(table, *items)
+
+
+def _steps(expr: Steps) -> ast.expr:
+    position = expr.operand.axes.index(expr.axis)
+    tree = expression(expr.operand)
+    if expr.part == "next":
+        return call("jnp.roll", tree, literal(-1), axis=literal(position))
+    parts: dict[str, ast.expr] = {
+        "later": ast.Slice(literal(1)),
+        "earlier": ast.Slice(None, literal(-1)),
+        "first": literal(0),
+        "last": literal(-1),
+    }
+    return subscript(tree, *[COLON] * position, parts[expr.part])
+
+
+def _linear(expr: Linear) -> ast.expr:
+    operand = expression(expr.operand)
+    match expr.op:
+        case "cholesky":
+            return call("jnp.linalg.cholesky", operand)
+        case "inverse_lower":
+            return call("inverse_lower", operand)
+        case "log_diagonal_sum":
+            diagonal = call("jnp.diagonal", operand, axis1=literal(-2), axis2=literal(-1))
+            return method(call("jnp.log", diagonal), "sum", literal(-1))
+        case "inverse":
+            return call("jnp.linalg.inv", operand)
+        case "symmetric":
+            return call("symmetric", operand)
+
+
+def _argument(expr: Expr) -> ast.expr:
+    if isinstance(expr, Symbol) and not expr.axes and expr.name in ("theta", "chunk"):
+        return name(expr.name)
+    return expression(expr)
+
+
+def _shape(expr: Broadcast) -> ast.expr:
+    shape = ast.Attribute(expression(expr.like), "shape")
+    if expr.like.axes == expr.axes:
+        return shape
+    sizes = [
+        literal(axis.size) if axis.size else subscript(shape, literal(expr.like.axes.index(axis))) for axis in expr.axes
+    ]
+    return ast.Tuple(sizes)

@@ -1,0 +1,136 @@
+"""How an emitted file starts EM: from clusters of the data (k-means, k-means++ seeds), or at random."""
+
+from __future__ import annotations
+
+from bnlab.program.ir import Program, Start
+from bnlab.program.ops import EVENT, ROW, SIZED, STEP, Axes
+
+KMEANS = '''
+def cluster(x, K, rng, method):
+    """Centres (K, ...) and what is left of each row of x (N, ...): by k-means from k-means++ seeds, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack([sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)])
+    label = np.concatenate([squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)])
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+'''
+
+EVEN = '''
+def near(probabilities, rng, method):
+    """Rows of probabilities near the given ones, or with method "random" anywhere; never just there, which is a saddle point."""
+    noise = rng.exponential(size=np.shape(probabilities)) if method == "random" else rng.uniform(0.5, 1.5, np.shape(probabilities))
+    return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
+'''
+
+
+def helpers(program: Program) -> list[str]:
+    kinds = {start.kind for start in program.starts}
+    clusters = [KMEANS] if "centres" in kinds or "spread" in kinds else []
+    return clusters + ([EVEN] if kinds & {"even", "frequencies"} else [])
+
+
+def init(program: Program) -> str:
+    """The text of `init`."""
+    body = ["rng = np.random.default_rng(seed)"]
+    variables = dict.fromkeys(start.variable for start in program.starts if start.kind in ("centres", "spread"))
+    for variable in variables:
+        body += _clusters(program, variable)
+    for start in program.starts:
+        body.append(f"{start.parameter} = {_value(program, start)}")
+    fields = ", ".join(f"{start.parameter}=jnp.asarray({start.parameter})" for start in program.starts)
+    doc = 'Where EM starts: at clusters of the data (method "data") or at random rows ("random").'
+    head = 'def init(data, seed=0, method="data"):'
+    return "\n".join([head, f'    """{doc}"""', *(f"    {line}" for line in body), f"    return Parameters({fields})"])
+
+
+def _real(program: Program, variable: str) -> str:
+    """The rows of a variable, padding left out."""
+    field = next(field for field in program.chunk if field.name == variable)
+    if not program.root:
+        return f"np.asarray(data.{variable})"
+    if any(axis.kind == STEP for axis in field.axes):
+        mask = next(field.name for field in program.chunk if field.name.startswith("mask_"))
+        return f"np.asarray(data.{variable})[np.asarray(data.{mask})]"
+    rows = next(axis for axis in field.axes if axis.kind == ROW)
+    weight = "weight" if rows.name == program.root else f"weight_{rows.name}"
+    return f"np.asarray(data.{variable})[np.asarray(data.{weight}) > 0]"
+
+
+def _clusters(program: Program, variable: str) -> list[str]:
+    starts = [start for start in program.starts if start.variable == variable and start.kind in ("centres", "spread")]
+    centre = next((start for start in starts if start.kind == "centres"), None)
+    shared = centre.shared if centre else ()
+    rows = f"{_real(program, variable)}"
+    field = next(field for field in program.chunk if field.name == variable)
+    sized = [axis for axis in field.axes if axis.kind == SIZED]
+    events = [axis.size for axis in field.axes if axis.kind == EVENT]
+    if len(shared) < len(sized):
+        rows += f".reshape(-1{''.join(f', {size}' for size in events)})"
+    count = 1
+    if centre:
+        for place, size in enumerate(centre.shape):
+            if place not in shared and place < len(centre.shape) - len(events):
+                count *= size
+    return [f"centres_{variable}, rest_{variable} = cluster({rows}, {count}, rng, method)"]
+
+
+def _value(program: Program, start: Start) -> str:
+    match start.kind:
+        case "fixed":
+            numbers = ", ".join(repr(value) for value in start.values)
+            return f"np.array([{numbers}]).reshape({start.shape})" if start.shape else repr(start.values[0])
+        case "even":
+            return f"near(np.full({start.shape}, {1 / start.shape[-1]!r}), rng, method)"
+        case "frequencies":
+            counts = f"np.bincount({_real(program, start.variable)}.ravel(), minlength={start.shape[-1]}) + 1.0"
+            return f"near(np.broadcast_to(({counts}) / ({counts}).sum(), {start.shape}), rng, method)"
+        case "centres":
+            return _centres(program, start)
+        case "spread":
+            return _spread(program, start)
+
+
+def _centres(program: Program, start: Start) -> str:
+    """Clusters come as (selecting plates, shared plates, event); the parameter may have its plates in another order."""
+    value = f"centres_{start.variable}"
+    event = next((place for place, axis in enumerate(_axes(program, start)) if axis.kind == EVENT), len(start.shape))
+    selecting = [place for place in range(event) if place not in start.shared]
+    order = [*selecting, *start.shared, *range(event, len(start.shape))]
+    if order == list(range(len(order))):
+        return f"{value}.reshape({start.shape})"
+    back = tuple(order.index(place) for place in range(len(order)))
+    return f"{value}.reshape({tuple(start.shape[place] for place in order)}).transpose({back})"
+
+
+def _axes(program: Program, start: Start) -> Axes:
+    return next(field.axes for field in program.parameters if field.name == start.parameter)
+
+
+def _spread(program: Program, start: Start) -> str:
+    rest = f"rest_{start.variable}"
+    field = next(field for field in program.chunk if field.name == start.variable)
+    events = [axis.size for axis in field.axes if axis.kind == EVENT]
+    flat = f"{rest}.reshape(-1{''.join(f', {size}' for size in events)})"
+    if start.form == "cov":
+        return f"np.broadcast_to({flat}.T @ {flat} / len({flat}), {start.shape})"
+    diagonal = bool(events) and bool(start.shape) and start.shape[-1] == events[0] and any(axis.kind == EVENT for axis in _axes(program, start))
+    value = f"np.square({flat}).mean(0)" if diagonal else f"np.square({rest}).mean()"
+    value = f"np.sqrt({value})" if start.form == "std" else value
+    return f"np.broadcast_to({value}, {start.shape})" if start.shape else value

@@ -1,0 +1,148 @@
+"""Prints a network as NumPyro: `model`, as one writes it by hand, and `marginal_model`, without the latents.
+
+`model` takes canonical data (docs/architecture.md) by name. Discrete latents are enumerated, chains are `scan`s. The
+second function has the derived elimination in place of the latents; its text is given as `elimination`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from bnlab.errors import IntractableError
+from bnlab.network.ir import Graph
+from bnlab.network.text import story
+from bnlab.printers.base import Printer
+from bnlab.printers.numpyro_data import data_lines, model_arguments, model_doc
+from bnlab.printers.numpyro_layout import Layout, make_layout
+from bnlab.printers.numpyro_limits import limits
+from bnlab.printers.numpyro_parameters import parameter_lines
+from bnlab.printers.numpyro_reading import indexed_plates, subscripted
+from bnlab.printers.numpyro_variables import variable_lines
+from bnlab.printers.python_tree import Define, Statement, Verbatim, render
+
+PADDED = '''
+def {name}(ids):
+    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
+    sizes = np.bincount(ids)
+    member = np.arange(sizes.max())
+    exists = member < sizes[:, None]
+    first = np.cumsum(sizes) - sizes
+    return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
+'''
+
+IMPORTS = (
+    ("NamedTuple", "from typing import NamedTuple"),
+    ("jax", "import jax"),
+    ("jnp", "import jax.numpy as jnp"),
+    ("np", "import numpy as np"),
+    ("numpyro", "import numpyro"),
+    ("dist", "import numpyro.distributions as dist"),
+    ("scan", "from numpyro.contrib.control_flow import scan"),
+)
+"""The imports of an emitted file; each stands there only if its name is used."""
+
+
+def text(graph: Graph, elimination: str | None = None) -> str:
+    """The file `<name>_numpyro.py`.
+
+    `elimination` is the source of `Parameters`, `Data`, `prepare(data)`, `log_evidence(theta, data)` and what these call;
+    without it there is no `marginal_model`. A network that NumPyro cannot enumerate has no `model`: then its
+    `marginal_model` is all there is, and without that IntractableError tells why.
+    """
+    layout = make_layout(graph)
+    faults = limits(layout)
+    if faults and elimination is None:
+        raise IntractableError(*faults)
+    statements: list[Statement] = []
+    imports = ""
+    if elimination is not None:
+        imports, body = split_imports(elimination)
+        statements.append(Verbatim(body))
+    shared = elimination is not None
+    if shared:
+        statements.append(_parameters(layout))
+    if not faults:
+        statements += _model(layout, shared)
+    if shared:
+        statements.append(_marginal_model(layout))
+    why = [f"There is no `model`: {fault.reason}" for fault in faults]
+    doc = "\n\n".join([f"NumPyro models of the network `{graph.name}`; need only JAX and NumPyro.", story(graph), *why])
+    return render(_docstring(doc) + "\n", _imports(imports, statements), statements)
+
+
+def split_imports(source: str) -> tuple[str, str]:
+    """The imports of a module, and the rest of it from the first class or function on."""
+    nodes = ast.parse(source).body
+    imports = [ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    first = next(node for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Assign))
+    decorators = first.decorator_list if isinstance(first, ast.ClassDef | ast.FunctionDef) else []
+    line = min([first.lineno, *(decorator.lineno for decorator in decorators)])
+    return "\n".join(imports), "\n".join(source.splitlines()[line - 1 :])
+
+
+def _docstring(doc: str) -> str:
+    """Text that can stand in a docstring, whatever it is."""
+    return doc.replace("\\", "\\\\").replace('"""', "'''")
+
+
+def _imports(given: str, statements: list[Statement]) -> str:
+    """The imports of the elimination and our own, each once."""
+    body = render("x", "", statements)
+    used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+    ours = [line for name, line in IMPORTS if name in used]
+    lines = dict.fromkeys([*given.splitlines(), *ours])
+    standard = [line for line in lines if re.match(r"(from|import) (typing|functools|collections|math)\b", line)]
+    others = [line for line in lines if line not in standard]
+    return "\n".join([*sorted(standard), "", *sorted(others, key=lambda line: (line.startswith("from"), line))])
+
+
+def _model(layout: Layout, shared: bool) -> list[Statement]:
+    graph = layout.graph
+    names = [parameter.name for parameter in graph.parameters]
+    lines = data_lines(layout)
+    if shared:
+        target = ", ".join(names) + ("," if len(names) == 1 else "")
+        lines += [f"{target} = {layout.locals['parameters']}()"] if names else []
+    else:
+        lines += parameter_lines(layout)
+    lines += _arrays(layout)
+    lines += variable_lines(layout)
+    statements: list[Statement] = []
+    if layout.padded:
+        statements.append(Verbatim(PADDED.format(name=layout.locals["padded"])))
+    define = Define("model", model_arguments(layout), (Verbatim("\n".join(lines)),), _docstring(model_doc(layout)))
+    return [*statements, define]
+
+
+def _arrays(layout: Layout) -> list[str]:
+    """Parameters as JAX arrays (substituted values may be NumPy's, which traced indices cannot index), and indices."""
+    names = subscripted(layout)
+    lines = []
+    if names:
+        listed = ", ".join(names)
+        value = f"map(jnp.asarray, ({listed}))" if len(names) > 1 else f"jnp.asarray({listed})"
+        lines.append(f"{listed} = {value}  # substituted values may be NumPy's")
+    for plate in indexed_plates(layout):
+        dim = layout.dims[plate]
+        behind = "[:, " + ", ".join(["None"] * (-dim - 1)) + "]" if dim < -1 else ""
+        lines.append(f"{layout.locals[f'index {plate}']} = jnp.arange({layout.graph.plate(plate).size}){behind}")
+    return lines
+
+
+def _parameters(layout: Layout) -> Statement:
+    names = [parameter.name for parameter in layout.graph.parameters]
+    fields = ", ".join(f"{name}={name}" for name in names)
+    lines = [*parameter_lines(layout), f"return Parameters({fields})"]
+    doc = "The parameters: sampled where they have a prior, optimised where they have none."
+    return Define(layout.locals["parameters"], (), (Verbatim("\n".join(lines)),), doc)
+
+
+def _marginal_model(layout: Layout) -> Statement:
+    doc = "The same density of x with the latent variables eliminated, for NUTS and SVI.\n\ndata: what `prepare` returns.\n"
+    observed = ", ".join(variable.name for variable in layout.graph.in_role("observed"))
+    line = f'numpyro.factor("{layout.locals["log_p"]}", log_evidence({layout.locals["parameters"]}(), data))'
+    return Define("marginal_model", ("data",), (Verbatim(line),), doc.replace("of x", f"of {observed}"))
+
+
+PRINTER = Printer("numpyro", "_numpyro.py", "network", text)

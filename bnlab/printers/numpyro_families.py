@@ -1,0 +1,98 @@
+"""How NumPyro spells the families of distributions.
+
+A new family brings its own spelling as `spelling = {"numpyro": "dist.Poisson({rate})"}` in its file: a template with its
+slots, for a distribution over scalars. Vectors of those are independent entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bnlab.errors import InternalError
+from bnlab.families.base import registry
+from bnlab.printers.numpyro_code import Code, bare, lift
+
+Arguments = Mapping[str, Code]
+Shape = tuple[int, ...]
+
+ELEMENTWISE = {
+    "Bernoulli": "dist.Bernoulli({prob})",
+    "Beta": "dist.Beta({concentration1}, {concentration0})",
+    "Gamma": "dist.Gamma({concentration}, {rate})",
+    "InverseGamma": "dist.InverseGamma({concentration}, {scale})",
+}
+"""Families over scalars: a template with the slots' names."""
+
+
+def spell(family: str, arguments: Arguments, shape: Shape) -> str:
+    """The distribution, with `shape` as its event shape. Raises InternalError, with the two places, for a new family."""
+    whole = WHOLE.get(family)
+    if whole is not None:
+        return whole(arguments, shape)
+    template = ELEMENTWISE.get(family) or registry()[family].spelling.get("numpyro")
+    if template is None:
+        raise InternalError(
+            f'NumPyro\'s spelling of {family} is missing: add spelling = {{"numpyro": ...}} to the file of the family, '
+            "or a row to bnlab/printers/numpyro_families.py."
+        )
+    return _elementwise(template, arguments, shape)
+
+
+def _elementwise(template: str, arguments: Arguments, shape: Shape) -> str:
+    """Independent entries: as many as `shape` has, also where all arguments are scalars."""
+    rank = len(shape)
+    text = template.format(**{name: bare(lift(code, rank)) for name, code in arguments.items()})
+    if not rank:
+        return text
+    if all(code.rank < rank and not code.batched for code in arguments.values()):
+        text += f".expand({list(shape)})"
+    return f"{text}.to_event({rank})"
+
+
+def _categorical(arguments: Arguments, shape: Shape) -> str:
+    return f"dist.Categorical({bare(arguments['probs'])})"
+
+
+def _dirichlet(arguments: Arguments, shape: Shape) -> str:
+    concentration = arguments["concentration"]
+    if concentration.rank:
+        return f"dist.Dirichlet({concentration.text})"
+    return f"dist.Dirichlet(jnp.full({shape[0]}, {bare(concentration)}))"
+
+
+def _inverse_wishart(arguments: Arguments, shape: Shape) -> str:
+    return f"dist.InverseWishart({bare(arguments['df'])}, scale_matrix={bare(arguments['scale'])})"
+
+
+def _normal(arguments: Arguments, shape: Shape) -> str:
+    if "cov" in arguments:
+        mean, cov = arguments["mean"], arguments["cov"]
+        if not mean.rank and not mean.batched:
+            mean = Code(f"jnp.full({shape[0]}, {bare(mean)})", 1)
+        return f"dist.MultivariateNormal({bare(lift(mean, 1))}, covariance_matrix={bare(cov)})"
+    return _elementwise("dist.Normal({mean}, {std})", {"mean": arguments["mean"], "std": deviation(arguments)}, shape)
+
+
+def deviation(arguments: Arguments) -> Code:
+    """The standard deviation of a Normal that has `var` or `std`."""
+    if "std" in arguments:
+        return arguments["std"]
+    var = arguments["var"]
+    return Code(f"jnp.sqrt({bare(var)})", var.rank, var.batched)
+
+
+def covariance(arguments: Arguments, dim: int) -> Code:
+    """The covariance matrix of a Normal over vectors, however its spread is given."""
+    if "cov" in arguments:
+        return arguments["cov"]
+    std = lift(deviation(arguments), 1)
+    return Code(f"{std.text}[..., None] ** 2 * jnp.eye({dim})" if std.rank else f"{std.text} ** 2 * jnp.eye({dim})", 2, std.batched)
+
+
+WHOLE: dict[str, Callable[[Arguments, Shape], str]] = {
+    "Categorical": _categorical,
+    "Dirichlet": _dirichlet,
+    "InverseWishart": _inverse_wishart,
+    "Normal": _normal,
+}
+"""Families that are not spelled entry by entry."""

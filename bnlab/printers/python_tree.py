@@ -1,0 +1,156 @@
+"""A small tree of Python source: expressions are the standard library's `ast`, statements carry their comments.
+
+`render` lays a module out and formats it; nothing here knows what the code means.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+LINE = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """target = value, with a comment behind it."""
+
+    target: ast.expr
+    value: ast.expr
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """return value"""
+
+    value: ast.expr
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """Lines of Python that are the same in every file that has them."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Define:
+    """A function; `arguments` are written as in a signature."""
+
+    name: str
+    arguments: tuple[str, ...]
+    body: tuple[Statement, ...]
+    doc: str = ""
+    returns: str = ""
+    decorator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A NamedTuple: fields as (name, comment)."""
+
+    name: str
+    fields: tuple[tuple[str, str], ...]
+    doc: str = ""
+
+
+Statement = Assign | Return | Verbatim | Define | Record
+
+
+def name(identifier: str) -> ast.expr:
+    """A dotted name."""
+    head, *rest = identifier.split(".")
+    tree: ast.expr = ast.Name(head)
+    for part in rest:
+        tree = ast.Attribute(tree, part)
+    return tree
+
+
+def literal(value: object) -> ast.expr:
+    """A number, string, None or Ellipsis; negative numbers as Python writes them."""
+    if isinstance(value, tuple):
+        return ast.Tuple([literal(item) for item in value])
+    if isinstance(value, float) and not isfinite(value):
+        return ast.parse({"nan": "jnp.nan", "inf": "jnp.inf", "-inf": "-jnp.inf"}[str(value)], mode="eval").body
+    if isinstance(value, float | int) and not isinstance(value, bool) and value < 0:
+        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
+    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+        return ast.Constant(int(value))
+    return ast.Constant(value)
+
+
+def call(function: str | ast.expr, *arguments: ast.expr, **keywords: ast.expr) -> ast.expr:
+    target = name(function) if isinstance(function, str) else function
+    return ast.Call(target, list(arguments), [ast.keyword(key, value) for key, value in keywords.items()])
+
+
+def method(value: ast.expr, attribute: str, *arguments: ast.expr, **keywords: ast.expr) -> ast.expr:
+    return call(ast.Attribute(value, attribute), *arguments, **keywords)
+
+
+def subscript(value: ast.expr, *items: ast.expr) -> ast.expr:
+    index = items[0] if len(items) == 1 else ast.Tuple(list(items))
+    return ast.Subscript(value, index)
+
+
+def tuple_of(items: Sequence[ast.expr]) -> ast.expr:
+    """The items as a tuple; a single one by itself."""
+    return items[0] if len(items) == 1 else ast.Tuple(list(items))
+
+
+COLON = ast.Slice()
+
+
+def source(tree: ast.expr) -> str:
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _bare(tree: ast.expr) -> str:
+    """Source without the parentheses of a tuple."""
+    if isinstance(tree, ast.Tuple) and len(tree.elts) > 1:
+        return ", ".join(source(item) for item in tree.elts)
+    return source(tree)
+
+
+def lines(statement: Statement) -> list[str]:
+    """The source lines of one statement, not yet formatted."""
+    match statement:
+        case Assign(target, value, comment):
+            behind = f"  # {comment}" if comment else ""
+            return [f"{_bare(target)} = {_bare(value)}{behind}"]
+        case Return(value):
+            return [f"return {_bare(value)}"]
+        case Verbatim(text):
+            return text.strip("\n").splitlines()
+        case Record(title, fields, doc):
+            body = [f"{field}: Array" + (f"  # {comment}" if comment else "") for field, comment in fields]
+            return [f"class {title}(NamedTuple):", *_indented(_docstring(doc) + body)]
+        case Define(title, arguments, body, doc, returns, decorator):
+            head = f"def {title}({', '.join(arguments)})" + (f" -> {returns}:" if returns else ":")
+            inner = [line for part in body for line in lines(part)]
+            above = [f"@{decorator}"] if decorator else []
+            return [*above, head, *_indented(_docstring(doc) + inner)]
+
+
+def _docstring(doc: str) -> list[str]:
+    if not doc:
+        return []
+    parts = doc.splitlines()
+    return [f'"""{parts[0]}', *parts[1:], '"""'] if len(parts) > 1 else [f'"""{doc}"""']
+
+
+def _indented(body: list[str]) -> list[str]:
+    return [f"    {line}" if line else line for line in body]
+
+
+def render(doc: str, imports: str, statements: Sequence[Statement]) -> str:
+    """A formatted module, the encoding fixed on its first line (so that no text in it can change it)."""
+    import black
+
+    text = ["# -*- coding: utf-8 -*-", *_docstring(doc), "", imports.strip(), ""]
+    for statement in statements:
+        text += ["", *lines(statement), ""]
+    return black.format_str("\n".join(text) + "\n", mode=black.Mode(line_length=LINE))

@@ -1,0 +1,126 @@
+"""The Program: functions of named statements. Written by `inference`, printed by `printers`, run by `evaluate`.
+
+A statement's `formula` is the same quantity in plain text, `tex` in TeX; `because` is the reason it exists, one of a closed set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bnlab.program.ops import Axes, Expr, Symbol
+
+Because = Literal[
+    "density",  # a node's log density
+    "multiply",  # factors that share a variable are multiplied
+    "sum out",  # a latent variable is eliminated
+    "leave plate",  # members of a plate are independent given what remains
+    "recursion",  # one step of a chain's message
+    "posterior",  # posterior marginals of a factor's own variables
+    "expect",  # an expected sufficient statistic
+    "maximise",  # the stationary point of Q
+    "numerics",  # a rewriting that changes no value
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """name = expression."""
+
+    target: Symbol
+    expression: Expr
+    because: Because
+    formula: str = ""
+    tex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A recursion along a chain: `body` runs once a step and makes the next `carry` and the `outputs`.
+
+    `inputs` pair the symbol that the body reads with the array whose steps it takes. `carry` holds (symbol, its first value, the
+    expression of its next value). `outputs` pair a name in the body with the symbol that collects it over all steps; `last` names
+    symbols that receive the carries after the last step ("" for one that is not wanted).
+    """
+
+    carry: tuple[tuple[Symbol, Expr, Expr], ...]
+    inputs: tuple[tuple[Symbol, Expr], ...]
+    body: tuple[Statement, ...]
+    outputs: tuple[tuple[Expr, Symbol], ...]
+    last: tuple[Symbol | None, ...]
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """targets = function(arguments), for a function with several results."""
+
+    targets: tuple[Symbol, ...]
+    function: str
+    arguments: tuple[Expr, ...]
+    formula: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """`arguments` are symbols (locals, or "theta" / "chunk" as a whole by name); the results are returned in order."""
+
+    name: str
+    arguments: tuple[Symbol, ...]
+    whole: tuple[Literal["theta", "chunk", "statistics"], ...]
+    body: tuple[Statement | Scan | Invoke, ...]
+    results: tuple[Expr, ...]
+    doc: str
+    tex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of Parameters, of a chunk of data or of Statistics: its axes and a word on what it holds."""
+
+    name: str
+    axes: Axes
+    comment: str = ""
+    integer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where EM starts a parameter from.
+
+    "fixed": at `values`. "centres": at the centres of clusters of the variable's data, one for each entry of the plates that are
+    not among the variable's; "spread": at the spread within those clusters, `form` being the structure it is declared with.
+    "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
+    `shape` is the parameter's, `shared` which of its axes are plates that the variable is in too.
+    """
+
+    parameter: str
+    kind: Literal["fixed", "centres", "spread", "frequencies", "even"]
+    variable: str
+    shape: tuple[int, ...]
+    shared: tuple[int, ...] = ()
+    form: Literal["", "cov", "var", "std"] = ""
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """All there is to compute for one network: densities and messages (`functions`), the E-step of a chunk, and the M-step.
+
+    `m_step` returns one expression for each field of `parameters`; `log_prior` is None without priors. `root` is the outermost
+    plate, whose members are dealt out to chunks ("" if the data are one member); `levels` are the plates without size, each with
+    those around it. `densities` are those of `functions` that are log densities, by the factor they belong to.
+    """
+
+    name: str
+    parameters: tuple[Field, ...]
+    chunk: tuple[Field, ...]
+    statistics: tuple[Field, ...]
+    functions: tuple[Function, ...]
+    expect: Function
+    m_step: Function
+    log_prior: Function | None
+    root: str
+    levels: tuple[tuple[str, ...], ...]
+    starts: tuple[Start, ...]
+    densities: dict[str, Function] = field(default_factory=dict)

@@ -1,0 +1,255 @@
+"""The closed set of array operations.
+
+Every expression knows its axes by name; a name stands for the same index wherever it occurs, so broadcasting, transposing and the
+letters of an einsum all follow from the names. Constructors work out the axes; printers and the evaluator match on the classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Axis:
+    """A named axis. Axes sort as arrays are laid out: steps, rows, sized plates, parameters' plates, states, events.
+
+    `kind` is one of the constants below, `position` the order of declaration; `letter` stands for it in einsums and formulas,
+    `extent` for its size in the comments on shapes.
+    """
+
+    kind: int
+    position: int
+    name: str
+    letter: str
+    size: int | None = field(default=None, compare=False)
+    extent: str = field(default="", compare=False)
+
+
+STEP, ROW, SIZED, STATE, EVENT = range(5)
+
+Axes = tuple[Axis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """An array by name. `space` says where it lives: a local name, a field of the parameters, data, statistics or old parameters."""
+
+    name: str
+    axes: Axes
+    space: Literal["local", "theta", "chunk", "statistics"] = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A real number."""
+
+    value: float
+    axes: Axes = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A small array written out: `flat` in C order over `axes`, of `shape`."""
+
+    flat: tuple[float, ...]
+    shape: tuple[int, ...]
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Einsum:
+    """The sum, over all axes that are not in `axes`, of the product of the operands."""
+
+    operands: tuple[Expr, ...]
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """left op right, elementwise over the union of their axes."""
+
+    op: Literal["+", "-", "*", "/", ">"]
+    left: Expr
+    right: Expr
+
+    @property
+    def axes(self) -> Axes:
+        return union(self.left, self.right)
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """An elementwise function. "log_or_never" is the log of a probability whose gradient is 0 where the probability is 0."""
+
+    op: Literal["log", "log_or_never", "exp", "neg", "sqrt", "square", "gammaln"]
+    operand: Expr
+
+    @property
+    def axes(self) -> Axes:
+        return self.operand.axes
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """A reduction over the axes `over`. "hardmax" keeps its axes: 1 at the first maximum, else 0."""
+
+    op: Literal["sum", "mean", "logsumexp", "max", "all", "hardmax"]
+    operand: Expr
+    over: Axes
+
+    @property
+    def axes(self) -> Axes:
+        if self.op == "hardmax":
+            return self.operand.axes
+        return tuple(axis for axis in self.operand.axes if axis not in self.over)
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """`table` with each axis of `indices` replaced by what an integer array picks; the axes of the index arrays come first."""
+
+    table: Expr
+    indices: tuple[tuple[Axis, Expr], ...]
+
+    @property
+    def axes(self) -> Axes:
+        replaced = {axis for axis, _ in self.indices}
+        rest = tuple(axis for axis in self.table.axes if axis not in replaced)
+        return (*union(*(index for _, index in self.indices)), *(axis for axis in rest if axis not in self.index_axes))
+
+    @property
+    def index_axes(self) -> Axes:
+        return union(*(index for _, index in self.indices))
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """`yes` where `condition` holds, else `no`."""
+
+    condition: Expr
+    yes: Expr
+    no: Expr
+
+    @property
+    def axes(self) -> Axes:
+        return union(self.condition, self.yes, self.no)
+
+
+@dataclass(frozen=True, slots=True)
+class OneHot:
+    """1 at the index, else 0, along a new last axis."""
+
+    index: Expr
+    axis: Axis
+
+
+    @property
+    def axes(self) -> Axes:
+        return (*self.index.axes, self.axis)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSum:
+    """Sums rows (axis `source`) into their members (axis `target`): row r goes to index[r]; rows that point past the end are dropped.
+
+    `like` is an array whose first axis is `target`: it tells how many members there are.
+    """
+
+    operand: Expr
+    index: Expr
+    source: Axis
+    target: Axis
+    like: Expr
+
+    @property
+    def axes(self) -> Axes:
+        return (self.target, *(axis for axis in self.operand.axes if axis != self.source))
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A part of the steps of a chain: all but the first ("later"), all but the last ("earlier"), one end, or the next step's."""
+
+    operand: Expr
+    axis: Axis
+    part: Literal["later", "earlier", "first", "last", "next"]
+
+    @property
+    def axes(self) -> Axes:
+        if self.part in ("first", "last"):
+            return tuple(axis for axis in self.operand.axes if axis != self.axis)
+        return self.operand.axes
+
+
+@dataclass(frozen=True, slots=True)
+class Relabel:
+    """The same array, its axes called otherwise."""
+
+    operand: Expr
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Prepend:
+    """`first` put before the steps of `rest` along the axis."""
+
+    first: Expr
+    rest: Expr
+    axis: Axis
+
+    @property
+    def axes(self) -> Axes:
+        return self.rest.axes
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """The operand repeated along the axes that it lacks; `like` is an array that has the rows among them."""
+
+    operand: Expr
+    like: Expr
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Linear algebra on the last two axes. "inv_cholesky" is L^-1 for L L' = operand; "log_det" is of a positive definite matrix."""
+
+    op: Literal["cholesky", "inverse_lower", "log_diagonal_sum", "inverse", "symmetric"]
+    operand: Expr
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """total / count; where nothing was counted, the old value."""
+
+    total: Expr
+    count: Expr
+    old: Expr
+
+    @property
+    def axes(self) -> Axes:
+        return union(self.total, self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of the program applied to symbols; `meaning` is the quantity it returns, as a formula."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+    axes: Axes
+
+
+Expr = (
+    Symbol | Number | Constant | Einsum | Binary | Unary | Reduce | Take | Where | OneHot | SegmentSum | Steps | Relabel | Prepend | Broadcast
+    | Linear | Keep | Call
+)
+
+
+def union(*operands: Expr | Axes) -> Axes:
+    """All axes of the operands, each once, in the canonical order."""
+    found = {axis for operand in operands for axis in (operand if isinstance(operand, tuple) else operand.axes)}
+    return tuple(sorted(found))

@@ -1,0 +1,210 @@
+"""Binding: what the user gives as data -> canonical data (docs/architecture.md) and the layout to mirror results back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bnlab.errors import DataError, Fault
+from bnlab.naming import did_you_mean
+from bnlab.network.ir import Graph, Variable
+from bnlab.runtime.data_frames import Columns, from_frame, is_frame
+from bnlab.runtime.data_ids import codes, untimely
+from bnlab.runtime.data_layout import Form, Layout, nesting, sizeless
+from bnlab.runtime.data_rows import Rows, tidy, untidy
+from bnlab.runtime.data_values import Place, convert
+from bnlab.runtime.records import Bound, FitWarning
+
+
+def bind(
+    graph: Graph,
+    data: Any,
+    *,
+    columns: Columns | None = None,
+    weights: ArrayLike | None = None,
+    dtype: str = "float64",
+    roles: tuple[str, ...] = ("observed", "given"),
+) -> Bound:
+    """Data for the variables of `graph` in `roles`, checked.
+
+    `data` is a mapping from variable names to arrays, lists or the tidy form with ids, or a data frame (design.md section
+    2). Values of latents are left aside, with a warning. Raises DataError with everything that is wrong.
+    """
+    if is_frame(data) or columns is not None:
+        data = from_frame(graph, data, columns)
+    if not isinstance(data, Mapping):
+        reason = (
+            f"Data are a mapping from variable names to arrays, or a data frame, not a {type(data).__name__}."
+        )
+        raise DataError(Fault(reason, _example(graph)))
+    variables = [variable for variable in graph.variables if variable.role in roles]
+    paths = nesting(graph)
+    faults = _names(graph, data, variables, paths)
+    numbered, id_faults = codes(graph, data)
+    id_faults += untimely(graph, data, numbered)
+    rows: dict[str, Rows] = {}
+    for variable in variables:
+        if variable.name not in data:
+            continue
+        try:
+            rows[variable.name] = _rows(graph, variable, data, numbered, dtype)
+        except DataError as error:
+            faults.extend(error.faults)
+    faults = id_faults + faults
+    layout, layout_faults = _layout(
+        graph, paths, {graph.variable(name): one for name, one in rows.items()}, numbered
+    )
+    faults += layout_faults
+    if not faults:
+        unknown = (plate for plate in paths if plate not in layout.parents)
+        faults = [Fault(f"Nothing in the data tells how many members {plate} has.") for plate in unknown]
+    if faults:
+        raise DataError(*faults)
+    canonical = {name: one.array for name, one in rows.items()} | _ids(paths, layout)
+    if weights is not None:
+        canonical["weights"] = _weights(layout, weights)
+    return Bound(canonical, layout, _aside(graph, data))
+
+
+def _names(
+    graph: Graph, data: Mapping[str, Any], variables: list[Variable], paths: Mapping[str, Any]
+) -> list[Fault]:
+    """Names that the network does not know, and variables without data."""
+    known = [variable.name for variable in graph.variables] + list(paths) + ["ids"]
+    faults = [
+        Fault(
+            f'Data are given for "{name}", which the network {graph.name} does not have.',
+            did_you_mean(name, known).strip(),
+        )
+        for name in data
+        if name not in known
+    ]
+    absent = [variable for variable in variables if variable.name not in data]
+    return faults + [Fault(f"No data are given for {one.name}, which is {one.role}.") for one in absent]
+
+
+def _rows(
+    graph: Graph, variable: Variable, data: Mapping[str, Any], numbered: Mapping[str, Any], dtype: str
+) -> Rows:
+    """The rows of one variable, its values in its domain. Raises DataError."""
+    path = sizeless(graph, variable.plates)
+    value = data[variable.name]
+    inner = numbered.get(variable.name, {})
+    if len(path) > 1 and all(plate in inner for plate in path[:-1]):
+        rows = tidy(graph, variable, value, inner)
+    elif len(path) == 1 and path[0] in inner:  # an outer variable whose rows have ids of their own
+        rows = tidy(graph, variable, value, inner)
+        order = np.argsort(inner[path[0]], kind="stable")
+        rows = Rows(rows.array[order], rows.lengths, "tidy", order)
+    else:
+        rows = untidy(graph, variable, value)
+    array, faults = convert(variable, rows.array, _place(rows, path), dtype)
+    if faults:
+        raise DataError(*faults)
+    return Rows(array, rows.lengths, rows.form, rows.order)
+
+
+def _place(rows: Rows, path: tuple[str, ...]) -> Place:
+    """How to name a row: by the user's row, or by its members in the nested plates, all from 0."""
+
+    def name(row: int) -> str:
+        if rows.order is not None:
+            return f"row {rows.order[row]}"
+        if not path:
+            return "its only value"
+        if len(path) == 1:
+            return f"{path[0]} {row}"
+        places = []
+        for plate, lengths in zip(reversed(path), reversed(rows.lengths), strict=True):
+            ends = np.cumsum(lengths)
+            outer = int(np.searchsorted(ends, row, side="right"))
+            places.append(f"{plate} {row - (ends[outer] - lengths[outer])}")
+            row = outer
+        return ", ".join(reversed(places))
+
+    return name
+
+
+def _layout(
+    graph: Graph,
+    paths: Mapping[str, tuple[str, ...]],
+    rows: Mapping[Variable, Rows],
+    numbered: Mapping[str, Any],
+) -> tuple[Layout, list[Fault]]:
+    """The members of every sizeless plate, on which all variables must agree."""
+    lengths: dict[str, tuple[str, NDArray[np.int64]]] = {}
+    order: dict[str, NDArray[np.int64]] = {}
+    faults = []
+    for variable, one in rows.items():
+        path = sizeless(graph, variable.plates)
+        for plate, length in zip(path, one.lengths, strict=True):
+            other, known = lengths.setdefault(plate, (variable.name, length))
+            if not np.array_equal(known, length):
+                faults.append(_disagreement(plate, other, known, variable.name, length))
+        if one.order is not None and path:
+            order[path[-1]] = one.order
+    forms = {one.form for one in rows.values()}
+    form: Form = "tidy" if "tidy" in forms else "ragged" if "ragged" in forms else "dense"
+    parents = {plate: np.repeat(np.arange(len(length)), length) for plate, (_, length) in lengths.items()}
+    return Layout(form, dict(paths), parents, order), faults
+
+
+def _disagreement(
+    plate: str, one: str, known: NDArray[np.int64], other: str, length: NDArray[np.int64]
+) -> Fault:
+    if len(known) != len(length) or len(known) == 1:
+        return Fault(f"{one} has {known.sum()} members of {plate}, but {other} has {length.sum()}.")
+    first = int(np.flatnonzero(known != length)[0])
+    where = f"in member {first} of the plate around it"
+    return Fault(f"{one} has {known[first]} members of {plate} {where}, but {other} has {length[first]}.")
+
+
+def _ids(paths: Mapping[str, tuple[str, ...]], layout: Layout) -> dict[str, NDArray[np.int64]]:
+    """Under the name of each sizeless plate around an innermost one: its member for each row of that one."""
+    ids: dict[str, NDArray[np.int64]] = {}
+    outer = {plate for path in paths.values() for plate in path[:-1]}
+    for inner in (plate for plate in paths if plate not in outer):
+        for plate in paths[inner][:-1]:
+            if plate in ids:
+                raise DataError(
+                    Fault(
+                        f"The plate {plate} holds two plates beside one another: their data cannot be laid out yet."
+                    )
+                )
+            ids[plate] = layout.members(inner, plate)
+    return ids
+
+
+def _weights(layout: Layout, weights: ArrayLike) -> NDArray[np.float64]:
+    """One number, not negative, for each member of the outermost plate."""
+    outermost = next((plate for plate, path in layout.paths.items() if len(path) == 1), None)
+    if outermost is None:
+        raise DataError(Fault("There are no members to weight: no plate takes its size from the data."))
+    array = np.asarray(weights, dtype=float)
+    if array.shape != (layout.count(outermost),):
+        members = layout.count(outermost)
+        reason = f"weights have the shape {array.shape}; there is one for each of the {members} members of {outermost}."
+        raise DataError(Fault(reason))
+    wrong = ~(np.isfinite(array) & (array >= 0))
+    if wrong.any():
+        raise DataError(
+            Fault(
+                f"weights are {array[wrong][0]} at {outermost} {np.flatnonzero(wrong)[0]}; they are finite and not negative."
+            )
+        )
+    return array
+
+
+def _aside(graph: Graph, data: Mapping[str, Any]) -> tuple[FitWarning, ...]:
+    latents = (variable.name for variable in graph.in_role("latent") if variable.name in data)
+    return tuple(
+        FitWarning(name, "is latent; the values given in the data were left aside.") for name in latents
+    )
+
+
+def _example(graph: Graph) -> str:
+    names = (variable.name for variable in graph.variables if variable.role != "latent")
+    return "Write {" + ", ".join(f'"{name}": ...' for name in names) + "}."

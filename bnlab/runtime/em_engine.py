@@ -1,0 +1,77 @@
+"""The emitted EM made ready: texts loaded, data prepared, and where a run starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from bnlab.network.graph import parents
+from bnlab.network.ir import Graph
+from bnlab.runtime.em import Feed, Program, program
+from bnlab.runtime.em_floor import floors, scales
+from bnlab.runtime.em_loop import Count
+from bnlab.runtime.emitted import emitted
+from bnlab.runtime.parameters import checked
+from bnlab.runtime.records import Problem
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """A program with its data, ready to run."""
+
+    program: Program
+    feed: Feed
+    text: str
+
+
+def engine(problem: Problem, messages: str) -> Engine:
+    """The emitted text, loaded, and the data prepared for it."""
+    graph, canonical = problem.graph, dict(problem.bound.canonical)
+    em = emitted(problem.network, "em", messages)
+    hard = emitted(problem.network, "viterbi") if problem.method == "viterbi" else None
+    step_text, evidence_text = (em, None) if hard is None else (hard, em)
+    one = program(step_text, evidence_text, graph.name, floors(graph), counts(graph), problem.dtype)
+    dtype = np.dtype(problem.dtype)
+    step = jax.device_put(one.step.prepare(canonical, dtype))
+    evidence = None if one.evidence is None else jax.device_put(one.evidence.prepare(canonical, dtype))
+    feed = Feed(step, evidence, scales(graph, canonical, problem.dtype))
+    return Engine(one, feed, step_text + (evidence_text or ""))
+
+
+def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, NDArray[Any]]:
+    """Where run `number` starts. Given arrays are the same in every run; what they leave out is initialised from data."""
+    init = problem.init
+    given = {} if isinstance(init, str) else checked(problem.graph, init, complete=False)
+    theta: dict[str, Any] = {}
+    if any(one.value is None and one.name not in given for one in problem.graph.parameters):
+        method = init if isinstance(init, str) else "data"
+        theta = ready.program.step.init(ready.feed.step, seed_of(problem.seed, number), method)._asdict()
+    theta |= given
+    return {one.name: np.asarray(theta[one.name], dtype=problem.dtype) for one in problem.graph.parameters}
+
+
+def counts(graph: Graph) -> tuple[Count, ...]:
+    """Which statistic may count the states of a discrete latent z: `N_z`, or `N_zx` with an observed discrete child x.
+
+    Words are joined by an underscore: `N_topic_word`. A program takes those that its module has.
+    """
+    found = []
+    for latent in (one for one in graph.in_role("latent") if one.discrete):
+        found.append(Count(latent.name, f"N_{latent.name}", -1))
+        for child in (
+            one
+            for one in graph.in_role("observed")
+            if one.discrete and latent.name in parents(graph, one.name)
+        ):
+            glue = "" if len(latent.name) == len(child.name) == 1 else "_"
+            found.append(Count(latent.name, f"N_{latent.name}{glue}{child.name}", -2))
+    return tuple(found)
+
+
+def seed_of(seed: int, number: int) -> int:
+    """The seed of run `number`: the user's own for the first, and for the others numbers that look like none of these."""
+    return seed if number == 0 else int(np.random.SeedSequence((seed, number)).generate_state(1)[0])

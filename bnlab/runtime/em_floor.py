@@ -1,0 +1,103 @@
+"""Floors under covariances, relative to the data's own scale, so that a component that collapses is seen and not NaN.
+
+A covariance is floored where, with the data's variables scaled to variance 1, an eigenvalue is below 1e-10. Raising the
+eigenvalues to the floor is the M-step under the constraint that none lies below it, so the objective still never falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from bnlab.network.ir import Graph, Ref, Variable
+
+SMALLEST = {"float64": 1e-10, "float32": 1e-6}
+"""The floor as a part of the data's variance: well above the rounding of a second moment, far below any real spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A parameter that is a covariance, a variance or a standard deviation, and over how many leading axes."""
+
+    parameter: str
+    kind: Literal["cov", "var", "std"]
+    plates: int
+
+
+def floors(graph: Graph) -> tuple[Floor, ...]:
+    """The learnt spreads of observed variables. Those with a prior cannot collapse and have no floor."""
+    found: dict[str, Floor] = {}
+    for _, kind, name in spreads(graph):
+        parameter = graph.parameter(name)
+        found[name] = Floor(name, kind, len(parameter.plates))
+    return tuple(found.values())
+
+
+def spreads(graph: Graph) -> list[tuple[Variable, Literal["cov", "var", "std"], str]]:
+    """Each observed variable with each learnt parameter, without prior, that is its spread, and how it is written."""
+    kinds: tuple[Literal["cov", "var", "std"], ...] = ("cov", "var", "std")
+    uses = []
+    for variable in graph.in_role("observed"):
+        for cpd in (variable.cpd, *variable.first):
+            for kind in kinds:
+                argument = cpd.argument(kind) if cpd else None
+                if not isinstance(argument, Ref) or not isinstance(argument.target, str):
+                    continue
+                parameter = graph.parameter(argument.target)
+                if (
+                    parameter.value is None
+                    and parameter.prior is None
+                    and (variable, kind, parameter.name) not in uses
+                ):
+                    uses.append((variable, kind, parameter.name))
+    return uses
+
+
+def scales(graph: Graph, canonical: Mapping[str, NDArray[Any]], dtype: str) -> dict[str, NDArray[Any]]:
+    """For each floored parameter, the variances of the data that it is about, in the shape of one component's diagonal."""
+    found: dict[str, NDArray[Any]] = {}
+    for variable, kind, name in spreads(graph):
+        event = graph.parameter(name).domain.event_shape
+        values = canonical[variable.name].reshape(-1, *variable.domain.event_shape)
+        variance = values.var(axis=0)
+        variance = np.where(variance > 0, variance, variance.max() if variance.max() > 0 else 1.0)
+        variance = variance if kind == "cov" or event else variance.mean()
+        found[name] = np.minimum(found.get(name, variance), variance).astype(dtype)
+    return found
+
+
+def floored(floor: Floor, value: Array, variance: Array) -> tuple[Array, Array]:
+    """`value` with its floor applied, and for each component whether the floor was needed."""
+    smallest = SMALLEST[str(value.dtype)]
+    if floor.kind == "cov":
+        return _matrix(value, variance, smallest)
+    limit = variance * smallest if floor.kind == "var" else jnp.sqrt(variance * smallest)
+    low = value < limit
+    return jnp.where(low, limit, value), low.any(axis=tuple(range(floor.plates, value.ndim)))
+
+
+def _matrix(value: Array, variance: Array, smallest: float) -> tuple[Array, Array]:
+    """The floor on matrices (..., D, D): eigenvalues are looked at only where a Cholesky pivot is small."""
+    scale = jnp.sqrt(variance[:, None] * variance)
+    pivots = jnp.diagonal(jnp.linalg.cholesky(value / scale), axis1=-2, axis2=-1) ** 2
+    # The smallest eigenvalue is at most the smallest pivot, and rarely 100 times smaller. A failed Cholesky is NaN.
+    suspect = ~(pivots.min(axis=-1) > 100 * smallest)
+
+    def raise_eigenvalues(matrices: Array) -> tuple[Array, Array]:
+        eigenvalues, vectors = jnp.linalg.eigh(matrices / scale)
+        low = eigenvalues.min(axis=-1) < smallest
+        lifted = jnp.einsum("...ij,...j,...kj->...ik", vectors, jnp.maximum(eigenvalues, smallest), vectors)
+        return jnp.where(low[..., None, None], lifted * scale, matrices), low
+
+    def keep(matrices: Array) -> tuple[Array, Array]:
+        return matrices, jnp.zeros(matrices.shape[:-2], dtype=bool)
+
+    result: tuple[Array, Array] = jax.lax.cond(suspect.any(), raise_eigenvalues, keep, value)
+    return result

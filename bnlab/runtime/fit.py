@@ -1,0 +1,151 @@
+"""`bn.fit`: data are bound and checked, one method runs, and what it found becomes a `Fit`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bnlab.errors import Fault, FitError
+from bnlab.naming import did_you_mean
+from bnlab.network.declare import Network
+from bnlab.network.ir import Graph
+from bnlab.runtime.data import bind
+from bnlab.runtime.data_checks import fittable
+from bnlab.runtime.data_frames import Columns
+from bnlab.runtime.parameters import checked
+from bnlab.runtime.progress import conclude
+from bnlab.runtime.records import FitWarning, Outcome, Problem
+from bnlab.runtime.result import Fit
+
+METHODS = {
+    "em": "bnlab.runtime.em_method",
+    "viterbi": "bnlab.runtime.em_method",
+    "svi": "bnlab.runtime.svi",
+    "nuts": "bnlab.runtime.nuts",
+}
+"""Each method and the module whose `run(problem)` gives its Outcome; it is imported when it is first used."""
+
+
+def fit(
+    net: Network,
+    data: Any,
+    method: str = "em",
+    *,
+    init: str | Mapping[str, ArrayLike] | None = None,
+    n_init: int = 1,
+    max_iter: int = 200,
+    tol: float = 1e-6,
+    seed: int = 0,
+    evidence: Mapping[str, Any] | None = None,
+    dtype: str = "float64",
+    progress: bool = True,
+    checkpoint: str | os.PathLike[str] | None = None,
+    columns: Columns | None = None,
+    weights: ArrayLike | None = None,
+    **options: Any,
+) -> Fit:
+    """Fit the network to data.
+
+    `init` is "data" (the default), "random", or a dict of arrays, complete or partial; the best of `n_init` starts is
+    kept. EM stops when its objective rises by at most tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations,
+    max_iter=0 returns the initial parameters with their likelihood. Ctrl-C ends it with the best so far. `checkpoint`
+    names a file from which the same call goes on if it was cut off. `columns` names a frame's columns for each variable,
+    `weights` has a number for each member of the outermost plate. `options` are the method's own.
+
+    Raises DataError or FitError with everything that is wrong.
+    """
+    graph = net.graph
+    settings = {
+        "init": init,
+        "n_init": n_init,
+        "max_iter": max_iter,
+        "tol": tol,
+        "seed": seed,
+        "dtype": dtype,
+    }
+    _check(method, settings, evidence)
+    if isinstance(init, Mapping):
+        checked(graph, init, complete=False)
+    bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype)
+    free = [parameter.name for parameter in graph.parameters if parameter.value is None]
+    started = isinstance(init, Mapping) and all(name in init for name in free)
+    notes = bound.warnings
+    if max_iter > 0 or not started:
+        notes += fittable(graph, bound, started=started, dtype=dtype)
+    problem = Problem(
+        network=net,
+        graph=graph,
+        bound=bound,
+        method=method,
+        init="data" if init is None else init,
+        n_init=n_init,
+        max_iter=max_iter,
+        tol=tol,
+        seed=seed,
+        dtype=dtype,
+        progress=progress,
+        checkpoint=None if checkpoint is None else os.fspath(checkpoint),
+        options=options,
+    )
+    outcome: Outcome = import_module(METHODS[method]).run(problem)
+    found = _fit(problem, outcome, settings, notes)
+    conclude(progress, f"{graph.name}: {found.headline()}")
+    return found
+
+
+def _fit(
+    problem: Problem, outcome: Outcome, settings: Mapping[str, Any], notes: tuple[FitWarning, ...]
+) -> Fit:
+    """What the method found, with all that the result needs to be asked and saved."""
+    return Fit(
+        network=problem.network,
+        method=problem.method,
+        parameters=dict(outcome.parameters),
+        log_likelihood=outcome.log_likelihood,
+        objective=outcome.objective,
+        status=outcome.status,
+        warnings=(*outcome.warnings, *notes),
+        optima=outcome.optima,
+        settings={**settings, "init": problem.init if isinstance(problem.init, str) else "given"},
+        rows=_rows(problem.graph, problem.bound.canonical),
+        draws=outcome.draws,
+        bound=problem.bound,
+    )
+
+
+def _rows(graph: Graph, canonical: Mapping[str, Any]) -> int:
+    """The number of observations: rows of the variable that has most."""
+    return max(len(np.atleast_1d(canonical[variable.name])) for variable in graph.in_role("observed"))
+
+
+def _check(method: str, settings: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> None:
+    """Raises FitError with every setting that cannot be."""
+    faults = []
+    if method not in METHODS:
+        faults.append(
+            Fault(
+                f'There is no method "{method}"; those are {", ".join(METHODS)}.',
+                did_you_mean(method, METHODS).strip(),
+            )
+        )
+    init = settings["init"]
+    if not (init in (None, "data", "random") if isinstance(init, str | None) else isinstance(init, Mapping)):
+        faults.append(Fault(f'init is {init!r}; it is "data", "random" or a dict of arrays.'))
+    for name, lowest in (("n_init", 1), ("max_iter", 0), ("seed", 0)):
+        value = settings[name]
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < lowest:
+            faults.append(Fault(f"{name} is {value!r}; it is a whole number of at least {lowest}."))
+    tol = settings["tol"]
+    if not isinstance(tol, int | float) or not tol >= 0:
+        faults.append(Fault(f"tol is {tol!r}; it is a number of at least 0."))
+    if settings["dtype"] not in ("float64", "float32"):
+        faults.append(Fault(f'dtype is {settings["dtype"]!r}; it is "float64" or "float32".'))
+    if evidence is not None:
+        faults.append(Fault("evidence is not supported yet.", "Leave it out."))
+    if faults:
+        raise FitError(*faults)

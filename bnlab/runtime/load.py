@@ -1,0 +1,66 @@
+"""Emitted text as a module: written to a real file, so that tracebacks show its source, and imported from there."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import jax
+
+from bnlab.errors import InternalError
+
+
+@cache
+def load_source(text: str, name: str) -> ModuleType:
+    """The module that `text` is, imported once a process under a name made of `name` and the text's hash.
+
+    `text` is what bnlab has just emitted, never a file that somebody else wrote: importing it runs it. JAX computes in 64
+    bits from here on; arrays that are given as float32 stay so.
+    """
+    jax.config.update("jax_enable_x64", True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = _folder() / f"{name}_{digest}.py"
+    _write(path, text)
+    title = f"bnlab_emitted.{path.stem}"
+    specification = importlib.util.spec_from_file_location(title, path)
+    if specification is None or specification.loader is None:
+        raise InternalError(f"Python cannot import {path}.")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[title] = module
+    try:
+        specification.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[title]
+        raise
+    return module
+
+
+@cache
+def _folder() -> Path:
+    """The user's own cache, or a private folder for this process where there is none to write in."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "bnlab" / "emitted"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private = not os.stat(folder).st_mode & 0o022  # what others may write to is not imported
+        if private and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="bnlab-"))
+
+
+def _write(path: Path, text: str) -> None:
+    """The whole text or nothing, also when several processes write the same file at once."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(draft, path)

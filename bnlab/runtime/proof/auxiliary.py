@@ -1,0 +1,26 @@
+"""Q as a function of the parameters, differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bnlab.runtime.proof import priors
+from bnlab.runtime.proof.oracle import Posterior
+from bnlab.runtime.proof.subject import Subject, Theta
+
+
+def gradient_of_auxiliary(
+    subject: Subject, theta: Theta, q: Posterior, prior: bool = True
+) -> dict[str, np.ndarray]:
+    """grad Q(q, theta) by automatic differentiation; with `prior`, that of ln p(theta) is added."""
+
+    def objective(point: Mapping[str, jax.Array]) -> jax.Array:
+        energy = subject.oracle.auxiliary(point, q, jnp)
+        return energy + priors.log_prior(subject.graph, point, jnp) if prior else energy
+
+    point = {name: jnp.asarray(value) for name, value in theta.items()}
+    return {name: np.asarray(value) for name, value in jax.grad(objective)(point).items()}

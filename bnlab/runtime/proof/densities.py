@@ -1,0 +1,128 @@
+"""Log densities by definition, for NumPy and jax.numpy alike (`xp` is either), so that they can be differentiated.
+
+Every function takes a Batch of ground CPDs and returns one number a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bnlab.domains import Values
+from bnlab.errors import InternalError
+from bnlab.network.ir import Affine, Argument, Graph, Ref, Term, VarRef
+from bnlab.runtime.proof.grounding import Batch
+
+Array = Any  # numpy.ndarray or jax.Array
+Theta = Mapping[str, Array]
+
+
+def log_density(xp: ModuleType, graph: Graph, theta: Theta, batch: Batch) -> Array:
+    """ln p(child | what it reads), one number for each row of the batch."""
+    reader = Reader(xp, graph, theta, batch)
+    match batch.cpd.family:
+        case "Categorical":
+            return _categorical(reader)
+        case "Normal":
+            return _normal(reader)
+        case other:
+            raise InternalError(f"the oracle does not know {other}")
+
+
+class Reader:
+    """Evaluates the arguments of a CPD on every row of a batch."""
+
+    def __init__(self, xp: ModuleType, graph: Graph, theta: Theta, batch: Batch) -> None:
+        self.xp, self.graph, self.theta, self.batch = xp, graph, theta, batch
+
+    @property
+    def child(self) -> np.ndarray:
+        return self.batch.values[VarRef(self.batch.variable.name)]
+
+    def argument(self, name: str) -> Array | None:
+        found = self.batch.cpd.argument(name)
+        return None if found is None else self.value(found)
+
+    def value(self, argument: Argument) -> Array:
+        match argument:
+            case VarRef():
+                return self.batch.values[argument]
+            case Ref():
+                return self._ref(argument)
+            case Affine():
+                return self._sum(argument)
+
+    def _ref(self, ref: Ref) -> Array:
+        """A parameter or constant: plates shared with the child align, the rest take the subscripts in order."""
+        subscripts = [
+            np.full(self.batch.rows, s) if isinstance(s, int) else self.batch.values[s]
+            for s in ref.subscripts
+        ]
+        if isinstance(ref.target, Values):
+            array, index = ref.target.array, subscripts
+        else:
+            array, index = self.theta[ref.target], []
+            for plate in self.graph.parameter(ref.target).plates:
+                aligned = plate in self.batch.variable.plates
+                index.append(self.batch.cells[plate] if aligned else subscripts.pop(0))
+            assert not subscripts, f"{ref.target} has more subscripts than plates"
+        if index:
+            return self.xp.asarray(array)[tuple(index)]
+        return self.xp.broadcast_to(self.xp.asarray(array), (self.batch.rows, *np.shape(array)))
+
+    def _sum(self, affine: Affine) -> Array:
+        event = self.batch.variable.domain.event_shape
+        total = self.xp.zeros((self.batch.rows, *event))
+        for term in affine.terms:
+            total = total + term.sign * _wide(self._term(term), len(event))
+        return total
+
+    def _term(self, term: Term) -> Array:
+        factors = [self.value(part) for part in (term.coefficient, term.variable) if part is not None]
+        if len(factors) == 1:
+            return factors[0]
+        coefficient, variable = factors
+        match term.op:
+            case "scale":
+                ndim = max(coefficient.ndim, variable.ndim) - 1
+                return _wide(coefficient, ndim) * _wide(variable, ndim)
+            case "matmul":
+                return (coefficient * _wide_before(variable, coefficient.ndim)).sum(-1)
+            case "rmatmul":
+                return (variable[(..., *[None] * (coefficient.ndim - variable.ndim))] * coefficient).sum(1)
+            case other:
+                raise InternalError(f"term operation {other}")
+
+
+def _wide(array: Array, event_axes: int) -> Array:
+    """A scalar a row as one that broadcasts over `event_axes` axes; other arrays unchanged."""
+    return array[(..., *[None] * event_axes)] if array.ndim == 1 else array
+
+
+def _wide_before(vector: Array, ndim: int) -> Array:
+    """A vector a row, (rows, E), as (rows, 1, E) beside a matrix a row."""
+    return vector if vector.ndim == ndim else vector[:, None]
+
+
+def _categorical(reader: Reader) -> Array:
+    probs = reader.argument("probs")
+    assert probs is not None
+    with np.errstate(divide="ignore"):
+        return reader.xp.log(probs[np.arange(reader.batch.rows), reader.child])
+
+
+def _normal(reader: Reader) -> Array:
+    xp, x, mean = reader.xp, reader.child, reader.argument("mean")
+    cov, var, std = (reader.argument(name) for name in ("cov", "var", "std"))
+    residual = x - mean
+    if cov is not None and residual.ndim == 2:
+        solved = xp.linalg.solve(cov, residual[..., None])[..., 0]
+        log_det = xp.linalg.slogdet(cov)[1]
+        return -0.5 * (residual.shape[-1] * np.log(2 * np.pi) + log_det + (residual * solved).sum(-1))
+    spread = var if var is not None else std**2 if std is not None else cov
+    spread = _wide(spread, residual.ndim - 1) + xp.zeros(residual.shape)
+    terms = -0.5 * (np.log(2 * np.pi) + xp.log(spread) + residual**2 / spread)
+    return terms.reshape(len(x), -1).sum(-1)

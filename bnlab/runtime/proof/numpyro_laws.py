@@ -1,0 +1,57 @@
+"""The law of the emitted NumPyro file: its densities are those of the oracle and of the EM."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+from numpyro.contrib.funsor import enum, log_density
+
+from bnlab.runtime.proof import priors
+from bnlab.runtime.proof.auxiliary import gradient_of_auxiliary
+from bnlab.runtime.proof.deviation import Deviation, difference, differences
+from bnlab.runtime.proof.subject import Subject
+from bnlab.runtime.proof.tangent import tangent
+
+ENUMERATED = -8  # the first dimension for enumerated states: left of every plate of a small network
+AGREEMENT = 1e-10  # NumPyro's own order of operations, in float64
+
+
+def enumerated_is_brute_force(
+    subject: Subject, module: ModuleType, gradient: bool = False
+) -> Iterator[Deviation]:
+    """The density of `model`, its latents enumerated by NumPyro."""
+    yield from _agrees(subject, module.model, gradient)
+
+
+def marginal_is_brute_force(
+    subject: Subject, module: ModuleType, gradient: bool = False
+) -> Iterator[Deviation]:
+    """The density of `marginal_model`, its latents eliminated by the derived code."""
+    yield from _agrees(subject, module.marginal_model, gradient)
+
+
+def _agrees(subject: Subject, model: Callable[..., None], gradient: bool) -> Iterator[Deviation]:
+    """The value, and with `gradient` (for parameters without zeros) the slope, beside the oracle's."""
+    inputs = [name for name in inspect.signature(model).parameters if name in subject.data]
+    data = {name: np.asarray(subject.data[name]) for name in inputs}
+    free = {p.name for p in subject.graph.parameters if p.value is None}
+
+    def log_p(theta: dict[str, Any]) -> jax.Array:
+        return log_density(enum(model, ENUMERATED), (), data, theta)[0]
+
+    theta = {name: np.asarray(value, float) for name, value in subject.theta.items() if name in free}
+    expected = subject.oracle.log_evidence(subject.theta) + float(
+        priors.log_prior(subject.graph, subject.theta)
+    )
+    yield difference("log density", log_p(theta), expected, AGREEMENT)
+    if gradient:
+        slope = gradient_of_auxiliary(subject, subject.theta, subject.oracle.posterior(subject.theta))
+        wanted = tangent(subject.graph, subject.theta, slope)
+        fixed = {name: np.zeros(()) for name in subject.theta if name not in free}
+        found = tangent(subject.graph, subject.theta, jax.grad(log_p)(theta) | fixed)
+        yield from differences("gradient", found, wanted, AGREEMENT)

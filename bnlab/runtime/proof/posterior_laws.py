@@ -1,0 +1,36 @@
+"""The laws of the emitted posterior module: what it says of the latents is what listing all configurations says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bnlab.runtime.proof.deviation import Deviation, difference
+from bnlab.runtime.proof.laws import EVIDENCE, MARGINAL, Law
+from bnlab.runtime.proof.subject import Subject
+
+
+def scores_are_brute_force(subject: Subject) -> Iterator[Deviation]:
+    """ln p of each member of the outermost plate."""
+    found = np.atleast_1d(subject.em.score(subject.parameters(), subject.prepared))
+    yield difference("score", found, subject.oracle.scores(subject.theta), EVIDENCE)
+
+
+def marginals_are_brute_force(subject: Subject) -> Iterator[Deviation]:
+    """P(z | x) of each latent, rows as in the data, states last."""
+    found = subject.em.posterior(subject.parameters(), subject.prepared)
+    expected = subject.oracle.marginals(subject.oracle.posterior(subject.theta))
+    for name, value in expected.items():
+        yield difference(f"posterior of {name}", found[name], value, MARGINAL)
+
+
+def prediction_is_the_best(subject: Subject) -> Iterator[Deviation]:
+    """The joint assignment with the largest p(x, z) of all."""
+    found = subject.em.predict(subject.parameters(), subject.prepared)
+    for name, value in subject.oracle.most_probable(subject.theta)[0].items():
+        yield difference(f"prediction of {name}", found[name], value, 0.0)
+
+
+POSTERIOR_LAWS: tuple[Law, ...] = (scores_are_brute_force, marginals_are_brute_force, prediction_is_the_best)
+"""The laws of the posterior module."""

@@ -1,0 +1,78 @@
+"""Log densities of priors, written from their textbook formulas for NumPy and jax.numpy alike."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import jax.scipy.special as jax_special
+import numpy as np
+import scipy.special as scipy_special
+
+from bnlab.errors import InternalError
+from bnlab.network.ir import Graph, Parameter
+from bnlab.runtime.proof.densities import Array, Theta
+
+
+def log_prior(graph: Graph, theta: Theta, xp: ModuleType = np) -> Array:
+    """The sum of the log prior densities of all free parameters that have a prior, every plate member by itself."""
+    total = xp.zeros(())
+    for parameter in graph.parameters:
+        if parameter.prior is not None and parameter.value is None:
+            total = total + _log_density(xp, parameter, theta[parameter.name]).sum()
+    return total
+
+
+def _log_density(xp: ModuleType, parameter: Parameter, value: Array) -> Array:
+    assert parameter.prior is not None
+    arguments = {name: values.array for name, values in parameter.prior.arguments}
+    match parameter.prior.family:
+        case "Dirichlet":
+            return _dirichlet(xp, value, arguments["concentration"])
+        case "Normal":
+            return _normal(xp, value, **arguments)
+        case "InverseGamma":
+            return _inverse_gamma(xp, value, arguments["concentration"], arguments["scale"])
+        case "InverseWishart":
+            return _inverse_wishart(xp, value, float(arguments["df"]), arguments["scale"])
+        case other:
+            raise InternalError(f"the oracle does not know the prior {other}")
+
+
+def _gammaln(xp: ModuleType, value: Array) -> Array:
+    return (scipy_special if xp is np else jax_special).gammaln(value)
+
+
+def _dirichlet(xp: ModuleType, value: Array, concentration: Array) -> Array:
+    a = concentration + np.zeros(value.shape[-1])
+    norm = _gammaln(xp, a.sum()) - _gammaln(xp, a).sum()
+    used = a != 1.0  # a zero probability with concentration 1 has density 1, not 0 * inf
+    return norm + ((a - 1.0)[used] * xp.log(value[..., used])).sum(-1)
+
+
+def _normal(
+    xp: ModuleType,
+    value: Array,
+    mean: Array,
+    cov: Array | None = None,
+    var: Array | None = None,
+    std: Array | None = None,
+) -> Array:
+    residual = value - mean
+    if cov is not None and cov.ndim == 2:
+        solved = residual @ xp.linalg.inv(cov)
+        log_det = np.linalg.slogdet(cov)[1]
+        return -0.5 * (len(cov) * np.log(2 * np.pi) + log_det + (residual * solved).sum(-1))
+    spread = var if var is not None else std**2 if std is not None else cov
+    return -0.5 * (np.log(2 * np.pi) + xp.log(spread) + residual**2 / spread)
+
+
+def _inverse_gamma(xp: ModuleType, value: Array, a: Array, b: Array) -> Array:
+    return a * xp.log(b) - _gammaln(xp, a) - (a + 1.0) * xp.log(value) - b / value
+
+
+def _inverse_wishart(xp: ModuleType, value: Array, df: float, scale: Array) -> Array:
+    dim = len(scale)
+    log_gamma = dim * (dim - 1) / 4 * np.log(np.pi) + sum(_gammaln(xp, (df - j) / 2) for j in range(dim))
+    norm = df / 2 * np.linalg.slogdet(scale)[1] - df * dim / 2 * np.log(2) - log_gamma
+    trace = (scale * xp.linalg.inv(value)).sum((-2, -1))
+    return norm - (df + dim + 1) / 2 * xp.linalg.slogdet(value)[1] - trace / 2

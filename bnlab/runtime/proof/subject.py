@@ -1,0 +1,92 @@
+"""What the laws are held against: an emitted EM module, with a network, data and parameters, beside the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from bnlab.network.ir import Graph
+from bnlab.runtime.proof.grounding import Data
+from bnlab.runtime.proof.oracle import Oracle
+
+Theta = Mapping[str, np.ndarray]
+STEPS = 5  # iterations whose every step is looked at
+
+
+@cache
+def _slope(log_evidence: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.jit(jax.grad(log_evidence))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`em` has the functions of the emitted EM module (docs/architecture.md).
+
+    `hard` tells that it is the module of hard EM, whose objective is ln p(x, z*); `prepared_in` how many rows its chunks
+    have, if not as many as it chooses itself.
+    """
+
+    graph: Graph
+    data: Data
+    theta: Theta
+    em: Any
+    hard: bool = False
+    prepared_in: int | None = None
+
+    @cached_property
+    def oracle(self) -> Oracle:
+        return Oracle(self.graph, self.data)
+
+    @cached_property
+    def prepared(self) -> Any:
+        return self.em.prepare(self.data, **({} if self.prepared_in is None else {"rows": self.prepared_in}))
+
+    @cached_property
+    def has_prior(self) -> bool:
+        return any(p.prior is not None and p.value is None for p in self.graph.parameters)
+
+    def at(self, theta: Theta) -> Subject:
+        return replace(self, theta=theta)
+
+    def on(self, data: Data) -> Subject:
+        return replace(self, data=data)
+
+    def parameters(self, theta: Theta | None = None) -> Any:
+        given = self.theta if theta is None else theta
+        return self.em.Parameters(**{name: np.asarray(value, float) for name, value in given.items()})
+
+    def log_evidence(self, theta: Theta | None = None) -> float:
+        return float(self.em.log_evidence(self.parameters(theta), self.prepared))
+
+    def objective(self, theta: Theta | None = None) -> float:
+        """What EM raises: `log_p` of the E-step, plus the log prior where there is one."""
+        prior = float(self.em.log_prior(self.parameters(theta))) if self.has_prior else 0.0
+        return float(self.statistics(theta)["log_p"]) + prior
+
+    def gradient(self) -> dict[str, np.ndarray]:
+        """Of the emitted log evidence, by automatic differentiation."""
+        found = _slope(self.em.log_evidence)(self.parameters(), self.prepared)
+        return {name: np.asarray(value) for name, value in found._asdict().items()}
+
+    def statistics(self, theta: Theta | None = None) -> dict[str, np.ndarray]:
+        found = self.em.e_step(self.parameters(theta), self.prepared)
+        return {name: np.asarray(value) for name, value in found._asdict().items()}
+
+    def step(self, theta: Theta | None = None) -> dict[str, np.ndarray]:
+        """The parameters after one iteration of EM."""
+        now = self.parameters(theta)
+        found = self.em.m_step(self.em.e_step(now, self.prepared), now)
+        return {name: np.asarray(value) for name, value in found._asdict().items()}
+
+    @cached_property
+    def path(self) -> list[Theta]:
+        """The parameters of a few iterations, those before the first one included."""
+        path = [self.theta]
+        for _ in range(STEPS):
+            path.append(self.step(path[-1]))
+        return path

@@ -1,0 +1,57 @@
+"""Questions to a network with known parameters, answered by the emitted posterior module in the layout of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from bnlab.network.declare import Network
+from bnlab.runtime.data_layout import mirror
+from bnlab.runtime.em import precision
+from bnlab.runtime.emitted import emitted
+from bnlab.runtime.load import load_source
+from bnlab.runtime.records import Bound
+
+Parameters = Mapping[str, NDArray[Any]]
+
+
+def posterior(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
+    """For each discrete latent the probabilities of its states, states last."""
+    return _mirrored(net, bound, _ask(net, parameters, bound, dtype, "posterior"))
+
+
+def predict(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
+    """The most probable joint assignment of the discrete latents."""
+    return _mirrored(net, bound, _ask(net, parameters, bound, dtype, "predict"))
+
+
+def score(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> NDArray[Any]:
+    """ln p of each member of the outermost plate."""
+    return np.asarray(_ask(net, parameters, bound, dtype, "score"))
+
+
+def _ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question: str) -> Any:
+    with precision(dtype):
+        module = _module(net)
+        data = module.prepare(dict(bound.canonical), np.dtype(dtype))
+        theta = module.Parameters(
+            **{name: np.asarray(value, dtype=dtype) for name, value in parameters.items()}
+        )
+        return jax.device_get(vars(module)[question](theta, data))
+
+
+def _module(net: Network) -> ModuleType:
+    return load_source(emitted(net, "posterior"), f"{net.graph.name}_posterior")
+
+
+def _mirrored(net: Network, bound: Bound, answer: Mapping[str, Any]) -> dict[str, Any]:
+    graph = net.graph
+    return {
+        name: mirror(bound.layout, graph, graph.variable(name), np.asarray(rows))
+        for name, rows in answer.items()
+    }

@@ -1,0 +1,73 @@
+"""The records that every method of fitting takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bnlab.network.ir import Graph
+from bnlab.runtime.data_layout import Layout
+
+Status = Literal["converged", "max_iter", "degenerate", "non_monotone", "nan", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class FitWarning:
+    """Something to know about a fit: what it `concerns`, what happened, and what to do about it."""
+
+    concerns: str
+    message: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.concerns}: {self.message} {self.advice}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Data that fit a network: canonical arrays (docs/architecture.md), and how to give results back in the user's form."""
+
+    canonical: Mapping[str, NDArray[Any]]
+    layout: Layout
+    warnings: tuple[FitWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a method is asked to do. `init` is "data", "random" or arrays by name; `options` are the method's own."""
+
+    network: Any
+    graph: Graph
+    bound: Bound
+    method: str
+    init: str | Mapping[str, ArrayLike]
+    n_init: int
+    max_iter: int
+    tol: float
+    seed: int
+    dtype: str
+    progress: bool
+    checkpoint: str | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a method found.
+
+    `log_likelihood` and `objective` have an entry for each of the n_iter + 1 parameters visited, the last at
+    `parameters`. `optima` are the (objective, how often) that restarts reached, the best first. `draws` are posterior
+    samples as (chain, draw, ...) for methods that draw.
+    """
+
+    parameters: Mapping[str, NDArray[Any]]
+    log_likelihood: NDArray[np.float64]
+    objective: NDArray[np.float64]
+    status: Status
+    warnings: tuple[FitWarning, ...] = ()
+    optima: tuple[tuple[float, int], ...] = ()
+    draws: Mapping[str, NDArray[Any]] | None = None

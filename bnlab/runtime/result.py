@@ -1,0 +1,144 @@
+"""`Fit`: what a method found, and what one can ask of it."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnlab.errors import Fault, FitError
+from bnlab.network.declare import Network
+from bnlab.runtime import queries
+from bnlab.runtime.data import bind
+from bnlab.runtime.data_frames import Columns
+from bnlab.runtime.parameters import free
+from bnlab.runtime.records import Bound, FitWarning, Status
+from bnlab.runtime.sampling import sample
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """Fitted parameters and how they were found.
+
+    `parameters` are arrays by name, plates first, then the event. `log_likelihood[i]` is ln p(X | theta_i), entry 0 at the
+    initial parameters and the last at the returned ones; `objective` is what the method maximises. `optima` are the
+    different optima that restarts reached and how often. `rows` is the number of observations, `draws` are posterior
+    samples (chain, draw, ...) of methods that draw. A fit that was loaded from a file does not know its data.
+    """
+
+    network: Network
+    method: str
+    parameters: Mapping[str, NDArray[Any]]
+    log_likelihood: NDArray[np.float64]
+    objective: NDArray[np.float64]
+    status: Status
+    warnings: tuple[FitWarning, ...]
+    optima: tuple[tuple[float, int], ...]
+    settings: Mapping[str, Any]
+    rows: int
+    draws: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
+    bound: Bound | None = field(default=None, repr=False)
+
+    @property
+    def n_iter(self) -> int:
+        """Iterations made: one less than the traces have entries."""
+        return len(self.objective) - 1
+
+    @property
+    def converged(self) -> bool:
+        return self.status == "converged"
+
+    def posterior(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
+        """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
+        last, in the layout of the data."""
+        return queries.posterior(self.network, self.parameters, self._bound(data, columns), self._dtype)
+
+    def predict(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
+        """The most probable joint assignment of the discrete latents given the data, in the layout of the data."""
+        return queries.predict(self.network, self.parameters, self._bound(data, columns), self._dtype)
+
+    def score(self, data: Any = None, *, columns: Columns | None = None) -> NDArray[Any]:
+        """ln p of each member of the outermost plate; a chain is not a member axis."""
+        return queries.score(self.network, self.parameters, self._bound(data, columns), self._dtype)
+
+    def sample(
+        self, sizes: Mapping[str, Any], seed: int = 0, *, given: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Data and latents drawn from the network at these parameters: see `bn.sample`."""
+        return sample(self.network, self.parameters, sizes, seed, given=given)
+
+    def bic(self) -> float:
+        """-2 ln p(X) + (free parameters) ln(rows); lower is better."""
+        return float(-2 * self.log_likelihood[-1] + free(self.network.graph) * np.log(self.rows))
+
+    def aic(self) -> float:
+        """-2 ln p(X) + 2 (free parameters); lower is better."""
+        return float(-2 * self.log_likelihood[-1] + 2 * free(self.network.graph))
+
+    def headline(self) -> str:
+        """How it ended, in one line."""
+        count = f", {len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}" if self.warnings else ""
+        value = f"log-likelihood {self.log_likelihood[-1]:.6f}"
+        return f"{self.method}, {self.status} after {self.n_iter} iterations, {value}{count}"
+
+    def summary(self) -> str:
+        """The headline, the parameters, the optima of restarts and the warnings, as text."""
+        width = max((len(name) for name in self.parameters), default=0)
+        lines = [self.headline()]
+        for name, value in self.parameters.items():
+            text = np.array2string(np.asarray(value), precision=6, threshold=200)
+            lines.append(f"  {name:<{width}} = " + text.replace("\n", "\n" + " " * (width + 5)))
+        if sum(times for _, times in self.optima) > 1:
+            lines.append("  starts: " + ", ".join(f"{times} x {value:.6g}" for value, times in self.optima))
+        return "\n".join(lines + [f"  warning: {warning}" for warning in self.warnings])
+
+    def to_arviz(self) -> Any:
+        """ArviZ data: the draws, or for a method that finds a point one chain of one draw, with a group of the traces."""
+        from bnlab.runtime import save
+
+        return save.to_arviz(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a netCDF file, which `bn.load` reads. An older file at `path` stays whole until the new one is."""
+        from bnlab.runtime import save
+
+        save.save(self, path)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        shown = {
+            name: np.array2string(np.asarray(value), precision=4) for name, value in self.parameters.items()
+        }
+        cells = ((html.escape(name), html.escape(text)) for name, text in shown.items())
+        rows = "".join(f"<tr><th>{name}</th><td><pre>{text}</pre></td></tr>" for name, text in cells)
+        notes = "".join(f"<li>{html.escape(str(warning))}</li>" for warning in self.warnings)
+        return f"<p>{html.escape(self.headline())}</p><table>{rows}</table>" + (
+            f"<ul>{notes}</ul>" if notes else ""
+        )
+
+    @property
+    def _dtype(self) -> str:
+        return str(self.settings["dtype"])
+
+    def _bound(self, data: Any, columns: Columns | None) -> Bound:
+        if data is not None:
+            return bind(self.network.graph, data, columns=columns, dtype=self._dtype)
+        if self.bound is None:
+            raise FitError(
+                Fault("A fit loaded from a file does not know its data.", "Give them: fit.posterior(data).")
+            )
+        return self.bound
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """The fit in a file that `Fit.save` wrote; nothing in the file is run. Raises FitError if it holds none."""
+    from bnlab.runtime import save  # reading and writing files takes a second to import
+
+    return save.load(path)

@@ -1,0 +1,150 @@
+"""Fits as netCDF files and as ArviZ data. A file holds numbers and text; loading it runs nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import xarray as xr
+from numpy.typing import NDArray
+
+from bnlab.errors import BnlabError, Fault, FitError
+from bnlab.network.declare import Network
+from bnlab.network.formats import from_json, to_json
+from bnlab.network.ir import Graph
+from bnlab.runtime.atomic import write
+from bnlab.runtime.parameters import shape
+from bnlab.runtime.records import FitWarning, Status
+from bnlab.runtime.result import Fit
+
+FORMAT = "bnlab fit 1"
+ENGINE: Final = "h5netcdf"
+LARGEST = 1 << 32
+"""Bytes that a file may ask for when it is loaded, whatever its compressed size."""
+STATUSES: tuple[Status, ...] = ("converged", "max_iter", "degenerate", "non_monotone", "nan", "interrupted")
+
+
+def tree(fit: Fit) -> xr.DataTree:
+    """The fit as a DataTree: groups `parameters`, `trace` and, if there are draws, `posterior`; the rest is text."""
+    graph = fit.network.graph
+    record = {
+        "format": FORMAT,
+        "method": fit.method,
+        "status": fit.status,
+        "rows": fit.rows,
+        "settings": dict(fit.settings),
+        "optima": [list(pair) for pair in fit.optima],
+        "warnings": [[warning.concerns, warning.message, warning.advice] for warning in fit.warnings],
+    }
+    groups = {
+        # Variables, not attributes: HDF5 refuses attributes of more than 64 kB.
+        "/": xr.Dataset({"network": to_json(graph), "fit": json.dumps(record)}),
+        "/parameters": xr.Dataset(
+            {name: (_dims(graph, name), array) for name, array in fit.parameters.items()}
+        ),
+        "/trace": xr.Dataset(
+            {"log_likelihood": ("step_i", fit.log_likelihood), "objective": ("step_o", fit.objective)}
+        ),
+    }
+    if fit.draws is not None:
+        groups["/posterior"] = _draws(graph, fit.draws)
+    return xr.DataTree.from_dict(groups)
+
+
+def save(fit: Fit, path: str | os.PathLike[str]) -> None:
+    """Writes `tree(fit)` to a netCDF file, whole or not at all."""
+    write(path, lambda temporary: tree(fit).to_netcdf(temporary, engine=ENGINE))
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """The fit in a file that `Fit.save` wrote. Raises FitError if it holds none; executes nothing from it."""
+    if not Path(path).is_file():
+        raise FitError(Fault(f"There is no file {os.fspath(path)}."))
+    try:
+        _bounded(path)
+        with xr.open_datatree(path, engine=ENGINE, phony_dims="sort") as lazy:
+            return _fit(lazy)
+    except BnlabError as error:
+        raise FitError(Fault(f"{os.fspath(path)} holds no fit of bnlab."), *error.faults) from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise FitError(Fault(f"{os.fspath(path)} holds no fit of bnlab, or is damaged: {error}")) from error
+
+
+def _bounded(path: str | os.PathLike[str]) -> None:
+    """Raises FitError if the arrays would take more memory than any fit: a small compressed file may claim terabytes."""
+    total = 0
+
+    def add(name: str, node: object) -> None:
+        nonlocal total
+        if isinstance(node, h5py.Dataset):
+            total += math.prod(node.shape or ()) * node.dtype.itemsize
+
+    with h5py.File(path, "r") as file:
+        file.visititems(add)
+    if total > LARGEST:
+        raise FitError(Fault(f"Its arrays claim {total} bytes; at most {LARGEST} are read."))
+
+
+def _fit(lazy: xr.DataTree) -> Fit:
+    record = json.loads(str(lazy["fit"].item()))
+    if record["format"] != FORMAT:
+        raise FitError(Fault(f"Its format is {record['format']!r}; this version of bnlab reads {FORMAT!r}."))
+    network = Network.of(from_json(str(lazy["network"].item())))
+    graph = network.graph
+    parameters = {one.name: lazy["parameters"][one.name] for one in graph.parameters}
+    faults = [
+        Fault(
+            f"{one.name} has the shape {parameters[one.name].shape}; the network wants {shape(graph, one)}."
+        )
+        for one in graph.parameters
+        if parameters[one.name].shape != shape(graph, one)
+    ]
+    if faults:
+        raise FitError(*faults)
+    draws = lazy["posterior"].data_vars if "posterior" in lazy.children else None
+    return Fit(
+        network=network,
+        method=str(record["method"]),
+        parameters={name: array.to_numpy() for name, array in parameters.items()},
+        log_likelihood=lazy["trace"]["log_likelihood"].to_numpy(),
+        objective=lazy["trace"]["objective"].to_numpy(),
+        status=STATUSES[STATUSES.index(record["status"])],
+        warnings=tuple(FitWarning(*map(str, parts)) for parts in record["warnings"]),
+        optima=tuple((float(value), int(times)) for value, times in record["optima"]),
+        settings=record["settings"],
+        rows=int(record["rows"]),
+        draws=None if draws is None else {str(name): array.to_numpy() for name, array in draws.items()},
+    )
+
+
+def to_arviz(fit: Fit) -> Any:
+    """ArviZ data of either line: InferenceData of ArviZ 0, DataTree of ArviZ 1."""
+    graph = fit.network.graph
+    draws = (
+        fit.draws
+        if fit.draws is not None
+        else {name: array[None, None] for name, array in fit.parameters.items()}
+    )
+    trace = tree(fit)["trace"].to_dataset()
+    container = xr.DataTree.from_dict({"posterior": _draws(graph, draws), fit.method: trace})
+    import arviz as az  # takes a second to import, and files do not need it
+
+    return container if int(az.__version__.split(".")[0]) >= 1 else az.InferenceData.from_datatree(container)
+
+
+def _draws(graph: Graph, draws: Mapping[str, NDArray[Any]]) -> xr.Dataset:
+    return xr.Dataset(
+        {name: (("chain", "draw", *_dims(graph, name)), array) for name, array in draws.items()}
+    )
+
+
+def _dims(graph: Graph, name: str) -> tuple[str, ...]:
+    """The names of a parameter's axes: its plates, then a name of its own for each axis of the event."""
+    parameter = graph.parameter(name)
+    event = range(len(parameter.domain.event_shape))
+    return (*parameter.plates, *(f"{name}_dim_{axis}" for axis in event))

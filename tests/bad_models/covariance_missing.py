@@ -1,0 +1,6 @@
+import bnlab as bn
+
+with bn.Network("mixture") as net:
+    mu = bn.parameter("mu", bn.Real(2))
+    with bn.plate("n"):
+        x = bn.observed("x", bn.Normal(mu))

@@ -1,0 +1,7 @@
+import bnlab as bn
+
+with bn.Network("factors") as net:
+    W = bn.parameter("W", bn.Real(5, 2))
+    with bn.plate("n"):
+        y = bn.latent("y", bn.Normal(bn.zeros(2), cov=bn.eye(2)))
+        x = bn.observed("x", bn.Normal(W * y, var=1.0))

@@ -1,0 +1,5 @@
+import bnlab as bn
+
+with bn.Network("outer") as net:
+    with bn.Network("inner") as other:
+        pass

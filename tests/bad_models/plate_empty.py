@@ -1,0 +1,7 @@
+import bnlab as bn
+
+with bn.Network("mixture") as net:
+    with bn.plate("n"):
+        x = bn.observed("x", bn.Normal(0.0, var=1.0))
+    with bn.plate("m"):
+        pass

@@ -1,0 +1,9 @@
+import bnlab as bn
+
+with bn.Network("mixture") as net:
+    with bn.plate("k", 2):
+        mu = bn.parameter("mu", bn.Real())
+    with bn.plate("k", 3):
+        sigma2 = bn.parameter("sigma2", bn.Positive())
+    with bn.plate("n"):
+        x = bn.observed("x", bn.Normal(mu[0], var=sigma2[0]))

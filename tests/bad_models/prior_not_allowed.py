@@ -1,0 +1,6 @@
+import bnlab as bn
+
+with bn.Network("mixture") as net:
+    pi = bn.parameter("pi", bn.Simplex(3), prior=bn.Dirichlet(0.0))
+    with bn.plate("n"):
+        z = bn.observed("z", bn.Categorical(pi))

@@ -1,0 +1,3 @@
+import bnlab as bn
+
+mu = bn.parameter("mu", bn.Real())

@@ -1,0 +1,462 @@
+"""Small networks that all laws are held against, chosen by hand: one for each thing that the language can say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+import bnlab as bn
+from bnlab.runtime.proof.draws import Layout
+
+
+@dataclass(frozen=True)
+class Example:
+    """A network and the sizes of its data; `zeros` are entries that start at exactly 0, by parameter."""
+
+    build: Callable[[], bn.Network]
+    layout: Mapping[str, Layout]
+    zeros: Mapping[str, np.ndarray] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.build.__name__ + ("_with_zeros" if self.zeros else "")
+
+
+def mixture_scalar() -> bn.Network:
+    with bn.Network("mixture_scalar") as net:
+        pi = bn.parameter("pi", bn.Simplex(3))
+        with bn.plate("k", 3):
+            mu = bn.parameter("mu", bn.Real())
+            v = bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], var=v[z]))
+    return net
+
+
+def mixture_full() -> bn.Network:
+    with bn.Network("mixture_full") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(3))
+            Sigma = bn.parameter("Sigma", bn.Covariance(3))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], cov=Sigma[z]))
+    return net
+
+
+def mixture_diagonal() -> bn.Network:
+    with bn.Network("mixture_diagonal") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(3))
+            v = bn.parameter("v", bn.Positive(3))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], var=v[z]))
+    return net
+
+
+def mixture_spherical() -> bn.Network:
+    with bn.Network("mixture_spherical") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2))
+            v = bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], var=v[z]))
+    return net
+
+
+def mixture_tied() -> bn.Network:
+    with bn.Network("mixture_tied") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], cov=Sigma))
+    return net
+
+
+def mixture_std() -> bn.Network:
+    with bn.Network("mixture_std") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2))
+            s = bn.parameter("s", bn.Positive(2))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], std=s[z]))
+    return net
+
+
+def naive_bayes() -> bn.Network:
+    """Two observed families below one latent, and a plate with a size that variables are in."""
+    with bn.Network("naive_bayes") as net:
+        pi = bn.parameter("pi", bn.Simplex(["yes", "no"]))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real())
+            v = bn.parameter("v", bn.Positive())
+            with bn.plate("item", 3):
+                B = bn.parameter("B", bn.Simplex(4))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("w", bn.Normal(mu[z], var=v[z]))
+            with bn.plate("item", 3):
+                bn.observed("x", bn.Categorical(B[z]))
+    return net
+
+
+def two_causes() -> bn.Network:
+    """Two latents meet in one child; the variance is selected by one of them only."""
+    with bn.Network("two_causes") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        r = bn.parameter("r", bn.Simplex(3))
+        with bn.plate("i", 2):
+            v = bn.parameter("v", bn.Positive(2))
+            with bn.plate("j", 3):
+                mu = bn.parameter("mu", bn.Real(2))
+        with bn.plate("n"):
+            a = bn.latent("a", bn.Categorical(p))
+            b = bn.latent("b", bn.Categorical(r))
+            bn.observed("x", bn.Normal(mu[a, b], var=v[a]))
+    return net
+
+
+def shared_table() -> bn.Network:
+    """One table has two uses."""
+    with bn.Network("shared_table") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2), bn.plate("j", 2):
+            B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("n"):
+            a = bn.latent("a", bn.Categorical(p))
+            b = bn.latent("b", bn.Categorical(p))
+            bn.observed("x", bn.Categorical(B[a, b]))
+            bn.observed("y", bn.Categorical(B[b, a]))
+    return net
+
+
+def cascade() -> bn.Network:
+    with bn.Network("cascade") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2):
+            B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("j", 3):
+            mu = bn.parameter("mu", bn.Real(2))
+            Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(p))
+            w = bn.latent("w", bn.Categorical(B[z]))
+            bn.observed("x", bn.Normal(mu[w], cov=Sigma[w]))
+    return net
+
+
+def grouped_rows() -> bn.Network:
+    """One latent for all rows of a group."""
+    with bn.Network("grouped_rows") as net:
+        p = bn.parameter("p", bn.Simplex(3))
+        with bn.plate("i", 3):
+            mu = bn.parameter("mu", bn.Real(2))
+            Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        with bn.plate("group"):
+            c = bn.latent("c", bn.Categorical(p))
+            with bn.plate("n"):
+                bn.observed("x", bn.Normal(mu[c], cov=Sigma[c]))
+    return net
+
+
+def group_and_row() -> bn.Network:
+    """A latent for the group above a latent for each row, and an observed variable at both levels."""
+    with bn.Network("group_and_row") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2):
+            B = bn.parameter("B", bn.Simplex(3))
+            C = bn.parameter("C", bn.Simplex(2))
+        with bn.plate("j", 3):
+            mu = bn.parameter("mu", bn.Real())
+            v = bn.parameter("v", bn.Positive())
+        with bn.plate("group"):
+            c = bn.latent("c", bn.Categorical(p))
+            bn.observed("w", bn.Categorical(C[c]))
+            with bn.plate("n"):
+                z = bn.latent("z", bn.Categorical(B[c]))
+                bn.observed("x", bn.Normal(mu[z], var=v[z]))
+    return net
+
+
+def three_levels() -> bn.Network:
+    with bn.Network("three_levels") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2):
+            B = bn.parameter("B", bn.Simplex(2))
+        with bn.plate("j", 2), bn.plate("l", 2):
+            E = bn.parameter("E", bn.Simplex(3))
+        with bn.plate("a"):
+            y = bn.latent("y", bn.Categorical(p))
+            with bn.plate("b"):
+                z = bn.latent("z", bn.Categorical(B[y]))
+                with bn.plate("c"):
+                    bn.observed("x", bn.Categorical(E[y, z]))
+    return net
+
+
+def fully_observed() -> bn.Network:
+    """No latent: EM is counting, done in one step."""
+    with bn.Network("fully_observed") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2):
+            mu = bn.parameter("mu", bn.Real(2))
+            Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        with bn.plate("n"):
+            z = bn.observed("z", bn.Categorical(p))
+            bn.observed("x", bn.Normal(mu[z], cov=Sigma[z]))
+    return net
+
+
+def fixed_parts() -> bn.Network:
+    """Fixed values, a constant mean, and a category that is given."""
+    with bn.Network("fixed_parts") as net:
+        with bn.plate("i", 2):
+            p = bn.parameter("p", bn.Simplex(3), value=[[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
+        with bn.plate("k", 3):
+            v = bn.parameter("v", bn.Positive(2))
+            mu = bn.parameter("mu", bn.Real())
+        s = bn.parameter("s", bn.Positive(), value=0.7)
+        with bn.plate("n"):
+            g = bn.given("g", bn.Integer(2))
+            z = bn.latent("z", bn.Categorical(p[g]))
+            bn.observed("x", bn.Normal(bn.zeros(2), var=v[z]))
+            bn.observed("y", bn.Normal(mu[z], std=s))
+    return net
+
+
+def priors() -> bn.Network:
+    with bn.Network("priors") as net:
+        pi = bn.parameter("pi", bn.Simplex(2), prior=bn.Dirichlet([2.0, 3.0]))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2))
+            Sigma = bn.parameter(
+                "Sigma", bn.Covariance(2), prior=bn.InverseWishart(5.0, [[1.0, 0.3], [0.3, 2.0]])
+            )
+            B = bn.parameter("B", bn.Simplex(3), prior=bn.Dirichlet([1.5, 1.0, 2.5]))
+            v = bn.parameter("v", bn.Positive(), prior=bn.InverseGamma(2.0, 1.5))
+        m = bn.parameter("m", bn.Real(), prior=bn.Normal(0.5, var=2.0))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], cov=Sigma[z]))
+            bn.observed("w", bn.Categorical(B[z]))
+            bn.observed("y", bn.Normal(bn.zeros(), var=v[z]))
+            bn.observed("u", bn.Normal(m, var=bn.constant(0.8)))
+    return net
+
+
+def prior_on_mean() -> bn.Network:
+    """A mean and its covariance both with priors: one is maximised given the other."""
+    with bn.Network("prior_on_mean") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2), prior=bn.Normal([0.0, 1.0], cov=[[2.0, 0.5], [0.5, 1.0]]))
+            Sigma = bn.parameter(
+                "Sigma", bn.Covariance(2), prior=bn.InverseWishart(4.0, [[1.0, 0.0], [0.0, 1.0]])
+            )
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], cov=Sigma[z]))
+    return net
+
+
+def chain_gaussian() -> bn.Network:
+    with bn.Network("chain_gaussian") as net:
+        pi = bn.parameter("pi", bn.Simplex(3))
+        with bn.plate("k", 3):
+            A = bn.parameter("A", bn.Simplex(3))
+            mu = bn.parameter("mu", bn.Real(2))
+            Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], cov=Sigma[z]))
+    return net
+
+
+def chain_categorical() -> bn.Network:
+    with bn.Network("chain_categorical") as net:
+        pi = bn.parameter("pi", bn.Simplex(3))
+        with bn.plate("k", 3):
+            A = bn.parameter("A", bn.Simplex(3))
+            B = bn.parameter("B", bn.Simplex(4))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Categorical(B[z]))
+    return net
+
+
+def chain_alone() -> bn.Network:
+    """A chain in no plate, with several observed variables a step."""
+    with bn.Network("chain_alone") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            mu = bn.parameter("mu", bn.Real())
+            v = bn.parameter("v", bn.Positive())
+            with bn.plate("item", 2):
+                B = bn.parameter("B", bn.Simplex(3))
+        with bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], var=v[z]))
+            with bn.plate("item", 2):
+                bn.observed("y", bn.Categorical(B[z]))
+    return net
+
+
+def second_order() -> bn.Network:
+    with bn.Network("second_order") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A1 = bn.parameter("A1", bn.Simplex(2))
+            mu = bn.parameter("mu", bn.Real())
+            with bn.plate("l", 2):
+                A = bn.parameter("A", bn.Simplex(2))
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent(
+                "z",
+                bn.Categorical(A[bn.previous("z", 2), bn.previous("z")]),
+                first=(bn.Categorical(pi), bn.Categorical(A1[bn.previous("z")])),
+            )
+            bn.observed("x", bn.Normal(mu[z], var=v))
+    return net
+
+
+def two_chains() -> bn.Network:
+    """Two chains side by side, seen through one observation."""
+    with bn.Network("two_chains") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        r = bn.parameter("r", bn.Simplex(3))
+        with bn.plate("i", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+        with bn.plate("j", 3):
+            B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("i", 2), bn.plate("j", 3):
+            mu = bn.parameter("mu", bn.Real())
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("sequence"), bn.chain("t"):
+            a = bn.latent("a", bn.Categorical(A[bn.previous("a")]), first=bn.Categorical(p))
+            b = bn.latent("b", bn.Categorical(B[bn.previous("b")]), first=bn.Categorical(r))
+            bn.observed("x", bn.Normal(mu[a, b], var=v))
+    return net
+
+
+def chain_of_mixtures() -> bn.Network:
+    """Each step of the chain has a latent of its own below the state."""
+    with bn.Network("chain_of_mixtures") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            W = bn.parameter("W", bn.Simplex(3))
+            with bn.plate("l", 3):
+                mu = bn.parameter("mu", bn.Real(2))
+                v = bn.parameter("v", bn.Positive(2))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            m = bn.latent("m", bn.Categorical(W[z]))
+            bn.observed("x", bn.Normal(mu[z, m], var=v[z, m]))
+    return net
+
+
+def mixture_of_chains() -> bn.Network:
+    """A latent of the whole sequence selects the transitions."""
+    with bn.Network("mixture_of_chains") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2):
+            pi = bn.parameter("pi", bn.Simplex(3))
+            with bn.plate("k", 3):
+                A = bn.parameter("A", bn.Simplex(3))
+        with bn.plate("k", 3):
+            B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("sequence"):
+            c = bn.latent("c", bn.Categorical(p))
+            with bn.chain("t"):
+                z = bn.latent("z", bn.Categorical(A[c, bn.previous("z")]), first=bn.Categorical(pi[c]))
+                bn.observed("x", bn.Categorical(B[z]))
+    return net
+
+
+def driven_chain() -> bn.Network:
+    """An input selects the transition table."""
+    with bn.Network("driven_chain") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("i", 3), bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real())
+            v = bn.parameter("v", bn.Positive())
+        with bn.plate("sequence"), bn.chain("t"):
+            u = bn.given("u", bn.Integer(3))
+            z = bn.latent("z", bn.Categorical(A[u, bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], var=v[z]))
+    return net
+
+
+def autoregressive() -> bn.Network:
+    """What is observed depends on the state and on what was observed before."""
+    with bn.Network("autoregressive") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            B1 = bn.parameter("B1", bn.Simplex(3))
+            with bn.plate("s", 3):
+                B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Categorical(B[z, bn.previous("x")]), first=bn.Categorical(B1[z]))
+    return net
+
+
+LEFT_TO_RIGHT = {
+    "pi": np.array([False, True, True]),
+    "A": np.tri(3, k=-1, dtype=bool) | ~np.tri(3, k=1, dtype=bool),
+}
+RAGGED: Mapping[str, Layout] = {"sequence": (4, 1, 3, 4, 2, 3, 4)}  # one sequence has a single step
+LONGER: Mapping[str, Layout] = {"sequence": (5, 1, 4, 5, 3, 5, 4, 5)}  # rows enough for three covariances
+
+EXAMPLES = (
+    Example(mixture_scalar, {"n": 19}),
+    Example(mixture_full, {"n": 24}),
+    Example(mixture_diagonal, {"n": 17}),
+    Example(mixture_spherical, {"n": 13}),
+    Example(mixture_tied, {"n": 13}),
+    Example(mixture_std, {"n": 13}),
+    Example(naive_bayes, {"n": 15}),
+    Example(two_causes, {"n": 30}),
+    Example(shared_table, {"n": 16}),
+    Example(cascade, {"n": 24}),
+    Example(grouped_rows, {"group": (3, 1, 5, 2, 4, 6, 5)}),
+    Example(group_and_row, {"group": (3, 1, 2, 4, 5, 3)}),
+    Example(three_levels, {"a": ((2, 1), (3,), (1, 1, 2), (4, 2))}),
+    Example(fully_observed, {"n": 14}),
+    Example(fixed_parts, {"n": 16}),
+    Example(priors, {"n": 9}),
+    Example(prior_on_mean, {"n": 12}),
+    Example(chain_gaussian, LONGER),
+    Example(chain_categorical, RAGGED),
+    Example(chain_categorical, {"sequence": (5, 2, 4, 5)}, LEFT_TO_RIGHT),
+    Example(chain_alone, {"t": 10}),
+    Example(two_chains, RAGGED),
+    Example(chain_of_mixtures, RAGGED),
+    Example(mixture_of_chains, RAGGED),
+    Example(driven_chain, LONGER),
+)
+"""What exact EM is derived for."""
+
+LATER = (
+    Example(second_order, {"sequence": (5, 1, 2, 3)}),
+    Example(autoregressive, {"sequence": (5, 1, 3)}),
+)
+"""What can be declared, and is refused by name until it is derived."""

@@ -1,0 +1,147 @@
+"""Names are plain identifiers or refused; suggestions are legal; nothing hostile gets through."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import unicodedata
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import bnlab as bn
+from bnlab import naming
+
+HOSTILE = [
+    "",
+    "_",
+    "__class__",
+    "a__b",
+    "_x",
+    "x_",
+    "1x",
+    "a b",
+    "a-b",
+    "a.b",
+    "a\nb",
+    "a\rb",
+    "x\n",
+    "x\x00",
+    'x"',
+    "x'",
+    '"""',
+    "x\\",
+    "<b>x</b>",
+    "${x}",
+    "{x}",
+    "../x",
+    "a/b",
+    "\N{LATIN SMALL LIGATURE FI}x",
+    "\N{CYRILLIC SMALL LETTER A}",
+    "\N{GREEK SMALL LETTER MU}",
+    "\N{MATHEMATICAL ITALIC SMALL X}",
+    "x\N{ZERO WIDTH SPACE}",
+    "x\N{LINE SEPARATOR}y",
+    "x\N{RIGHT-TO-LEFT OVERRIDE}",
+    "lambda",
+    "None",
+    "match",
+    "type",
+    "len",
+    "jnp",
+    "Parameters",
+    "e_step",
+    "a" * 65,
+]
+
+near_names = st.text(alphabet="ab_1 é\n\"'\\", max_size=6)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_refused(name: str) -> None:
+    assert naming.fault(name)
+
+
+@pytest.mark.parametrize("name", ["x", "mu", "Sigma_ac", "z2", "theta", "pi", "A", "a" * 64, "count", "rate"])
+def test_ordinary_names_are_legal(name: str) -> None:
+    assert naming.fault(name) == ""
+
+
+@settings(max_examples=5000)
+@given(st.text(max_size=8) | near_names)
+@example("\N{KELVIN SIGN}")
+def test_a_legal_name_stays_itself_in_python(name: str) -> None:
+    if naming.fault(name):
+        return
+    assert name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+    assert unicodedata.normalize("NFKC", name) == name
+    tree = ast.parse(f"{name} = 1")
+    assert [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)] == [name]
+
+
+@settings(max_examples=2000)
+@given(st.text(max_size=80) | near_names, st.sets(near_names, max_size=3))
+def test_suggestions_are_legal_and_free(name: str, taken: set[str]) -> None:
+    found = naming.suggestion(name, taken)
+    assert naming.fault(found) == "" and found not in taken
+
+
+@settings(max_examples=500)
+@given(st.text(max_size=20) | near_names)
+def test_an_illegal_name_is_a_model_error_in_every_place(name: str) -> None:
+    for declare in (_parameter, _variable, _plate, _network):
+        if naming.identifier_fault(name) or (declare is not _network and naming.fault(name)):
+            with pytest.raises(bn.ModelError) as caught:
+                declare(name)
+            assert str(caught.value).isprintable() or "\n" in str(caught.value)
+            assert naming.quoted(name) in str(caught.value)
+
+
+def _parameter(name: str) -> None:
+    with bn.Network("net"), bn.plate("rows"):
+        bn.observed("value", bn.Normal(0.0, var=bn.parameter(name, bn.Positive())))
+
+
+def _variable(name: str) -> None:
+    with bn.Network("net"), bn.plate("rows"):
+        bn.observed(name, bn.Normal(0.0, var=1.0))
+
+
+def _plate(name: str) -> None:
+    with bn.Network("net"), bn.plate(name):
+        bn.observed("value", bn.Normal(0.0, var=1.0))
+
+
+def _network(name: str) -> None:
+    with bn.Network(name), bn.plate("rows"):
+        bn.observed("value", bn.Normal(0.0, var=1.0))
+
+
+def test_weights_names_a_parameter_but_no_variable() -> None:
+    with bn.Network("net"), bn.plate("n"):
+        bn.observed("z", bn.Categorical(bn.constant([0.5, 0.5])))
+    with pytest.raises(bn.ModelError, match="weights"):
+        _variable("weights")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "distance"),
+    [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("state", "staet", 2), ("mu", "mu", 0)],
+)
+def test_edits(left: str, right: str, distance: int) -> None:
+    assert naming.edits(left, right) == naming.edits(right, left) == distance
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("staet", "state"), ("Sgima", "Sigma"), ("sigma", "Sigma"), ("zz", "z"), ("omega", None), ("q", None)],
+)
+def test_did_you_mean(written: str, meant: str | None) -> None:
+    assert naming.nearest(written, ["state", "Sigma", "z", "x"]) == meant
+
+
+def test_fresh_names_read_well() -> None:
+    assert naming.fresh("r", set()) == "r"
+    assert naming.fresh("r", {"r", "r_2"}) == "r_3"
+    assert naming.fresh("lambda", set()) == "lambda_2"
