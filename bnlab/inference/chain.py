@@ -261,7 +261,7 @@ def _log_forward(
     run: Elimination, step: SumChain, shape: Shape, suffix: str, log_b: Symbol, mask: Symbol | None, drivers: tuple[Symbol, ...]
 ) -> Function:
     axis, letter = shape.step, shape.step.letter
-    reduce: Literal["max", "logsumexp"] = "max" if run.maximise else "logsumexp"
+    reduce: Literal["max", "logsumexp_or_never"] = "max" if run.maximise else "logsumexp_or_never"
     predicted = Symbol(f"log_predicted{suffix}", shape.message)
     joint = Symbol(f"log_joint{suffix}", shape.message)
     b_t, on = _inside(log_b, axis), Symbol("on", shape_rows(mask, axis)) if mask else None
@@ -489,7 +489,7 @@ def _log_backward(
     mask: Symbol | None, drivers: tuple[Symbol, ...], accumulators: list[tuple[str, tuple[Expr, ...], Axes]],
 ) -> Function:
     axis, letter = shape.step, shape.step.letter
-    reduce: Literal["max", "logsumexp"] = "max" if run.maximise else "logsumexp"
+    reduce: Literal["max", "logsumexp_or_never"] = "max" if run.maximise else "logsumexp_or_never"
     q = Symbol(f"q_{letter}", shape.message)
     alpha_before = Symbol("log_alpha_before", shape.earlier(shape.message))
     on = Symbol("on", shape_rows(mask, axis)) if mask else None

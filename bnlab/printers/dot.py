@@ -16,9 +16,10 @@ from bnlab.network.ir import Graph
 from bnlab.notation import greek, split
 from bnlab.printers.base import Printer
 from bnlab.printers.geometry import Point
-from bnlab.printers.layout import CIRCLE, DOT, INCH, Layout, Route, below, cluster, small
+from bnlab.printers.layout import INCH, Layout, Route, cluster
 from bnlab.printers.picture import Box, Edge, Node, Path, Picture, Symbol
 from bnlab.printers.plates import plates
+from bnlab.printers.shapes import CIRCLE, DOT, below, size, small
 from bnlab.printers.unrolled import unrolled
 
 VIEWS: Mapping[str, Callable[[Graph], Picture]] = {"plates": plates, "unrolled": unrolled}
@@ -71,9 +72,8 @@ def source(picture: Picture, room_for_notes: bool = False) -> str:
         if edge.direction == "up":
             dot.edge(edge.target, edge.source, style="invis")
         label = {"label" if room_for_notes else "xlabel": _note_label(edge)} if edge.note else {}
-        upright = (
-            {} if edge.source in marks else {"weight": "8"}
-        )  # variables above one another stand in a line
+        # Variables above one another stand in a line.
+        upright = {} if edge.source in marks else {"weight": "8"}
         dot.edge(edge.source, edge.target, **_edge_style(edge), **label, **upright)
     _note(dot, picture)
     return str(dot.source)
@@ -153,21 +153,18 @@ def _number(number: float) -> str:
 
 
 def _style(node: Node) -> dict[str, str]:
+    wide, high = size(node)
+    oval = {"shape": "ellipse", "width": _inches(wide), "height": _inches(high)} if wide > CIRCLE else {}
+    mark = {"style": "filled", "fillcolor": "black", "fixedsize": "shape", "width": _inches(DOT)}
     match node.kind:
         case "latent":
-            return {"style": "dashed", "color": PALE, "fontcolor": PALE} if node.echo else {}
+            return oval | ({"style": "dashed", "color": PALE, "fontcolor": PALE} if node.echo else {})
         case "observed":
-            return {"style": "filled,dashed" if node.echo else "filled", "fillcolor": SHADE}
+            return oval | {"style": "filled,dashed" if node.echo else "filled", "fillcolor": SHADE}
         case "parameter":
-            return {"style": "filled", "fillcolor": "black", "fixedsize": "shape", "width": _inches(DOT)}
+            return mark
         case "fixed" | "given":
-            return {
-                "shape": "square",
-                "style": "filled",
-                "fillcolor": "black",
-                "fixedsize": "shape",
-                "width": _inches(DOT),
-            }
+            return mark | {"shape": "square"}
         case "dots":
             return {"shape": "none"}
         case _:

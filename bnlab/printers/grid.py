@@ -10,8 +10,9 @@ from dataclasses import replace
 from statistics import mean
 
 from bnlab.printers.geometry import Point, Rectangle, around
-from bnlab.printers.layout import DOT, Layout, radius, routed
+from bnlab.printers.layout import Layout, routed
 from bnlab.printers.picture import Cell, Node, Path, Picture
+from bnlab.printers.shapes import CIRCLE, DOT, size
 
 COLUMN = 62.0
 """From one variable to the next, in points."""
@@ -52,7 +53,7 @@ def grid(picture: Picture, sizes: Layout) -> Layout:
     }
     boxes = _boxes(picture, nodes, labels, sizes)
     captions = {path: _in_corner(boxes[path], sizes.captions[path]) for path in boxes}
-    return routed(picture, _from_origin(Layout(sizes.size, nodes, labels, boxes, captions, {})))
+    return routed(picture, _from_origin(picture, Layout(sizes.size, nodes, labels, boxes, captions, {})))
 
 
 def _columns(variables: list[Node], sizes: Layout) -> dict[str, float]:
@@ -83,7 +84,10 @@ def _place(members: Members, member: Member, left: float, places: dict[str, floa
 def _width(members: Members, member: Member, sizes: Layout) -> float:
     levels = _levels(members[member])
     own = [
-        COLUMN + (len(nodes) - 1) * _step(nodes) + max(_captions(node, sizes) for node in nodes)
+        COLUMN
+        + _extra(nodes)
+        + (len(nodes) - 1) * _step(nodes)
+        + max(_captions(node, sizes) for node in nodes)
         for nodes in levels
     ]
     families = [
@@ -100,7 +104,12 @@ def _levels(nodes: list[Node]) -> list[list[Node]]:
 
 
 def _step(nodes: list[Node]) -> float:
-    return COLUMN if len({_cell(node).row for node in nodes}) < len(nodes) else STAGGER
+    return (COLUMN if len({_cell(node).row for node in nodes}) < len(nodes) else STAGGER) + _extra(nodes)
+
+
+def _extra(nodes: list[Node]) -> float:
+    """How much wider than a circle the widest node is."""
+    return max(max(size(node)[0] for node in nodes) - CIRCLE, 0.0)
 
 
 def _captions(node: Node, sizes: Layout) -> float:
@@ -183,7 +192,7 @@ def _boxes(
     for box in sorted(picture.boxes, key=lambda box: -len(box.path)):
         inner = [boxes[other.path] for other in picture.inner(box.path)]
         members = picture.members(box.path)
-        circles = [around(nodes[node.id], 2 * radius(node), 2 * radius(node)) for node in members]
+        circles = [around(nodes[node.id], *size(node)) for node in members]
         texts = [labels[node.id] for node in members if node.id in labels]
         left, bottom, right, top = _hull([*inner, *circles, *texts])
         right += GAP + _wide(sizes.captions[box.path])
@@ -197,9 +206,9 @@ def _in_corner(box: Rectangle, caption: Rectangle) -> Rectangle:
     return right - MARGIN - _wide(caption), bottom + 3, right - MARGIN, bottom + 3 + high
 
 
-def _from_origin(places: Layout) -> Layout:
+def _from_origin(picture: Picture, places: Layout) -> Layout:
     """The same layout with its lower left corner near the origin, and its size."""
-    circles = (around(place, 40.0, 40.0) for place in places.nodes.values())
+    circles = (around(places.nodes[node.id], *size(node)) for node in picture.nodes)
     left, bottom, right, top = _hull([*circles, *places.labels.values(), *places.boxes.values()])
     here, origin = (left - MARGIN, bottom - MARGIN), (0.0, 0.0)
     return replace(

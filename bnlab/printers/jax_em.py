@@ -30,6 +30,14 @@ def log(p):
     return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
 '''
 
+LOG_SUM_EXP = '''
+def log_sum_exp(x, axis):
+    """ln sum exp(x); where all of x is -inf so is the result, with gradient 0."""
+    possible = (x > -jnp.inf).any(axis, keepdims=True)
+    total = logsumexp(jnp.where(possible, x, 0), axis=axis)
+    return jnp.where(possible.squeeze(axis), total, -jnp.inf)
+'''
+
 INVERSE_LOWER = '''
 def inverse_lower(L):
     """L^-1 for each lower triangular matrix in L (..., D, D)."""
@@ -294,7 +302,7 @@ def unpack(program: Program, item: Function) -> tuple[Statement, ...]:
 def tools(sources: tuple[Define, ...]) -> list[Statement]:
     """The helpers that the mathematics calls."""
     text = "\n".join(line for source in sources for line in lines(source))
-    candidates = {"ratio": RATIO, "log": LOG, "inverse_lower": INVERSE_LOWER, "hardmax": HARDMAX}
+    candidates = {"ratio": RATIO, "log": LOG, "log_sum_exp": LOG_SUM_EXP, "inverse_lower": INVERSE_LOWER, "hardmax": HARDMAX}
     return [Verbatim(source) for name, source in candidates.items() if re.search(rf"(?<![.\w]){name}\(", text)]
 
 

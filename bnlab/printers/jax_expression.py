@@ -251,6 +251,8 @@ def _reduce(expr: Reduce) -> ast.expr:
     everything = set(expr.over) == set(expr.operand.axes)
     if expr.op == "logsumexp":
         return call("logsumexp", operand, axis=_positions(expr.operand, expr.over))
+    if expr.op == "logsumexp_or_never":
+        return call("log_sum_exp", operand, _positions(expr.operand, expr.over))
     if expr.op == "hardmax":
         return call("hardmax", operand, _positions(expr.operand, expr.over))
     if everything:

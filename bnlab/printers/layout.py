@@ -24,11 +24,8 @@ from bnlab.printers.geometry import (
     within,
 )
 from bnlab.printers.picture import Edge, Node, Path, Picture
+from bnlab.printers.shapes import DOT, below, covers, reach, size, small
 
-CIRCLE = 40.0
-"""The diameter of a variable."""
-DOT = 7.0
-"""The diameter of what is small and solid."""
 ARROW = 6.5
 """The length of an arrow's head."""
 CLEARANCE = 4.0
@@ -38,8 +35,8 @@ NOTE: Point = (34.0, 12.0)
 INCH = 72
 LONG = 250.0
 """Edges of this length in all weigh as much as one crossing."""
-STEPS = 50
-"""A straight line is tried at so many points."""
+BENDS = (32.0, -32.0, 16.0, -16.0, 64.0, -64.0)
+"""How far from the straight way a bow is tried, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +109,6 @@ def cluster(path: Path) -> str:
     return "cluster_" + "/".join(path)
 
 
-def small(node: Node) -> bool:
-    """Whether a node is a small solid mark with its symbol beside it."""
-    return node.kind in ("parameter", "fixed", "given")
-
-
-def below(picture: Picture, node: Node) -> bool:
-    """Whether the symbol of a small node stands below it, since its edges go up."""
-    return any(edge.source == node.id and edge.direction == "up" for edge in picture.edges)
-
-
-def radius(node: Node) -> float:
-    """How far from its centre edges end."""
-    if node.kind == "dots":
-        return CIRCLE / 4
-    return (DOT if small(node) else CIRCLE) / 2
-
-
 def _numbers(text: str) -> Any:
     """The numbers of a point or of a rectangle."""
     return tuple(float(number) for number in text.split(","))
@@ -161,42 +141,57 @@ def _splines(found: Mapping[str, Any]) -> dict[tuple[str, str], Route]:
 def _route(picture: Picture, places: Layout, edge: Edge) -> Route:
     """Straight if that is free; else as Graphviz found it; without that an arc, but only around nodes."""
     straight = _straight(picture, places, edge)
-    line = [between(straight.points[0], straight.tip, i / STEPS) for i in range(STEPS + 1)]
-    others = [node for node in picture.nodes if node.id not in (edge.source, edge.target)]
-    over_node = any(
-        distance(places.nodes[node.id], point) < radius(node) + CLEARANCE for node in others for point in line
-    )
     over_text = any(
-        meets(rectangle, point) for rectangle in _obstacles(picture, places, edge) for point in line
+        meets(rectangle, point)
+        for rectangle in _obstacles(picture, places, edge)
+        for point in trace(straight.points)
     )
+    over_node = _runs_over_node(picture, places, edge, straight)
     found = places.routes.get((edge.source, edge.target))
     if found and (over_node or over_text):
         return found
-    return _arc(picture, places, edge) if over_node else straight
+    if not over_node:
+        return straight
+    arcs = [_arc(picture, places, edge, bend) for bend in BENDS]
+    return next((arc for arc in arcs if not _runs_over_node(picture, places, edge, arc)), arcs[0])
+
+
+def _runs_over_node(picture: Picture, places: Layout, edge: Edge, route: Route) -> bool:
+    line = trace(route.points)
+    others = (node for node in picture.nodes if node.id not in (edge.source, edge.target))
+    return any(covers(node, places.nodes[node.id], point, CLEARANCE) for node in others for point in line)
 
 
 def _straight(picture: Picture, places: Layout, edge: Edge) -> Route:
     """The straight line between the borders of two nodes."""
-    radii = {node.id: radius(node) for node in picture.nodes}
     start, goal = places.nodes[edge.source], places.nodes[edge.target]
-    length = distance(start, goal)
-    first, last = radii[edge.source] / length, 1 - radii[edge.target] / length
-    shaft = last - ARROW / length
-    controls = tuple(between(start, goal, first + (shaft - first) * i / 3) for i in range(4))
-    return Route(controls, between(start, goal, last), straight=True)
+    first, last = _ends(picture, edge)
+    leave = between(start, goal, reach(first, start, goal) / distance(start, goal))
+    arrive = reach(last, goal, start) / distance(start, goal)
+    shaft = between(goal, start, arrive + ARROW / distance(start, goal))
+    return Route(
+        tuple(between(leave, shaft, i / 3) for i in range(4)), between(goal, start, arrive), straight=True
+    )
 
 
-def _arc(picture: Picture, places: Layout, edge: Edge) -> Route:
-    """A bow over what stands between two nodes, to the left of the straight way."""
-    radii = {node.id: radius(node) for node in picture.nodes}
+def _arc(picture: Picture, places: Layout, edge: Edge, bend: float) -> Route:
+    """A bow beside the straight way, `bend` points from it: to the left if that is positive."""
     start, goal = places.nodes[edge.source], places.nodes[edge.target]
     (dx, dy), length = (goal[0] - start[0], goal[1] - start[1]), distance(start, goal)
-    rise = min(0.3, 45 / length)  # the bow's height is three quarters of this share of the length
-    bend = [(start[0] + share * dx - rise * dy, start[1] + share * dy + rise * dx) for share in (0.25, 0.75)]
-    leave = between(start, bend[0], radii[edge.source] / distance(start, bend[0]))
-    tip = between(goal, bend[1], radii[edge.target] / distance(goal, bend[1]))
-    shaft = between(goal, bend[1], (radii[edge.target] + ARROW) / distance(goal, bend[1]))
-    return Route((leave, bend[0], bend[1], shaft), tip)
+    rise = bend / length / 0.75  # a cubic spline reaches three quarters of the way to its control points
+    bent = [(start[0] + share * dx - rise * dy, start[1] + share * dy + rise * dx) for share in (0.25, 0.75)]
+    first, last = _ends(picture, edge)
+    leave = between(start, bent[0], reach(first, start, bent[0]) / distance(start, bent[0]))
+    arrive, way = reach(last, goal, bent[1]), distance(goal, bent[1])
+    return Route(
+        (leave, bent[0], bent[1], between(goal, bent[1], (arrive + ARROW) / way)),
+        between(goal, bent[1], arrive / way),
+    )
+
+
+def _ends(picture: Picture, edge: Edge) -> tuple[Node, Node]:
+    nodes = {node.id: node for node in picture.nodes}
+    return nodes[edge.source], nodes[edge.target]
 
 
 def _obstacles(picture: Picture, places: Layout, edge: Edge) -> Iterator[Rectangle]:
@@ -229,7 +224,7 @@ def _beside(route: Route) -> Iterator[Point]:
 
 
 def _is_free(picture: Picture, places: Layout, room: Rectangle) -> bool:
-    circles = (around(places.nodes[node.id], *[2 * radius(node)] * 2) for node in picture.nodes)
+    circles = (around(places.nodes[node.id], *size(node)) for node in picture.nodes)
     notes = (around(route.note, *NOTE) for route in places.routes.values() if route.note)
     taken = (*places.labels.values(), *places.captions.values(), *circles, *notes)
     borders = (box for box in places.boxes.values() if overlap(room, box) and not within(room, box))

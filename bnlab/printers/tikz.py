@@ -10,15 +10,16 @@ from typing import assert_never
 
 from bnlab.notation import tex
 from bnlab.printers.geometry import Point
-from bnlab.printers.layout import CIRCLE, DOT, Layout, below
+from bnlab.printers.layout import Layout
 from bnlab.printers.picture import Box, Edge, Node, Picture, Symbol
+from bnlab.printers.shapes import CIRCLE, DOT, below, size
 
 SCALE = 0.028
 """Centimetres a point: such circles suit a font of ten points."""
 
 DOCUMENT = r"""\documentclass[tikz, border=4pt]{standalone}
 \usepackage[T1]{fontenc}
-\usetikzlibrary{arrows.meta}
+\usetikzlibrary{arrows.meta, shapes.geometric}
 % The styles of the TikZ library bayesnet that are needed here, and some like them.
 \tikzset{
   latent/.style = {circle, draw, fill=white, minimum size=CIRCLEcm, inner sep=0pt},
@@ -69,7 +70,9 @@ def _node(picture: Picture, node: Node, place: Point) -> str:
     side = "below" if below(picture, node) else "above"
     match node.kind:
         case "latent" | "observed":
-            style = ("latent" if node.kind == "latent" else "obs") + (", echo" if node.echo else "")
+            wide = size(node)[0]
+            oval = f", ellipse, minimum width={_length(wide)}cm" if wide > CIRCLE else ""
+            style = ("latent" if node.kind == "latent" else "obs") + oval + (", echo" if node.echo else "")
             inside = symbol
         case "parameter":
             style, inside = f"param, label={side}:{{{symbol}}}", ""

@@ -191,7 +191,7 @@ def _reduce(expr: Reduce, value: Array) -> Array:
             return np.asarray(value.max(over))
         case "all":
             return np.asarray(value.all(over))
-        case "logsumexp":
+        case "logsumexp" | "logsumexp_or_never":
             top = value.max(over, keepdims=True)
             top = np.where(np.isfinite(top), top, 0.0)
             return np.asarray(np.log(np.exp(value - top).sum(over)) + top.squeeze(over))

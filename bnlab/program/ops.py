@@ -92,9 +92,12 @@ class Unary:
 
 @dataclass(frozen=True, slots=True)
 class Reduce:
-    """A reduction over the axes `over`. "hardmax" keeps its axes: 1 at the first maximum, else 0."""
+    """A reduction over the axes `over`. "hardmax" keeps its axes: 1 at the first maximum, else 0.
 
-    op: Literal["sum", "mean", "logsumexp", "max", "all", "hardmax"]
+    "logsumexp_or_never" has gradient 0 where everything is -inf.
+    """
+
+    op: Literal["sum", "mean", "logsumexp", "logsumexp_or_never", "max", "all", "hardmax"]
     operand: Expr
     over: Axes
 

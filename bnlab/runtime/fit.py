@@ -83,24 +83,22 @@ def fit(
         bound=bound,
         method=method,
         init="data" if init is None else init,
-        n_init=n_init,
-        max_iter=max_iter,
-        tol=tol,
-        seed=seed,
+        n_init=int(n_init),
+        max_iter=int(max_iter),
+        tol=float(tol),
+        seed=int(seed),
         dtype=dtype,
         progress=progress,
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
         options=options,
     )
     outcome: Outcome = import_module(METHODS[method]).run(problem)
-    found = _fit(problem, outcome, settings, notes)
+    found = _fit(problem, outcome, notes)
     conclude(progress, f"{graph.name}: {found.headline()}")
     return found
 
 
-def _fit(
-    problem: Problem, outcome: Outcome, settings: Mapping[str, Any], notes: tuple[FitWarning, ...]
-) -> Fit:
+def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...]) -> Fit:
     """What the method found, with all that the result needs to be asked and saved."""
     return Fit(
         network=problem.network,
@@ -111,7 +109,14 @@ def _fit(
         status=outcome.status,
         warnings=(*outcome.warnings, *notes),
         optima=outcome.optima,
-        settings={**settings, "init": problem.init if isinstance(problem.init, str) else "given"},
+        settings={
+            "init": problem.init if isinstance(problem.init, str) else "given",
+            "n_init": problem.n_init,
+            "max_iter": problem.max_iter,
+            "tol": problem.tol,
+            "seed": problem.seed,
+            "dtype": problem.dtype,
+        },
         rows=_rows(problem.graph, problem.bound.canonical),
         draws=outcome.draws,
         bound=problem.bound,

@@ -10,17 +10,32 @@ from typing import Any
 import jax
 import numpy as np
 
+from bnlab.domains import Covariance, Positive
 from bnlab.network.ir import Graph
 from bnlab.runtime.proof.grounding import Data
 from bnlab.runtime.proof.oracle import Oracle
 
 Theta = Mapping[str, np.ndarray]
 STEPS = 5  # iterations whose every step is looked at
+COLLAPSED = 1e-6  # a variance this much smaller than at the start
 
 
 @cache
 def _slope(log_evidence: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(jax.grad(log_evidence))
+
+
+def narrowest(graph: Graph, theta: Theta) -> float:
+    """The smallest of all variances, along any direction; 1 without variances."""
+    smallest = 1.0
+    for parameter in graph.parameters:
+        value = np.asarray(theta[parameter.name])
+        match parameter.domain:
+            case Covariance():
+                smallest = min(smallest, float(np.linalg.eigvalsh(value).min()))
+            case Positive():
+                smallest = min(smallest, float(value.min()) ** 2)
+    return smallest
 
 
 @dataclass(frozen=True)
@@ -85,8 +100,12 @@ class Subject:
 
     @cached_property
     def path(self) -> list[Theta]:
-        """The parameters of a few iterations, those before the first one included."""
+        """The parameters of a few iterations, those before the first one included; it ends where a variance collapses,
+        since the likelihood has no maximum there."""
         path = [self.theta]
         for _ in range(STEPS):
-            path.append(self.step(path[-1]))
+            new = self.step(path[-1])
+            if not narrowest(self.graph, new) >= COLLAPSED * narrowest(self.graph, self.theta):  # NaN too
+                break
+            path.append(new)
         return path
