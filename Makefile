@@ -31,10 +31,11 @@ docs-assets: $(INSTALLED)
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.gmm
 	$(BIN)/python -m benchmarks.hmm
+	$(BIN)/python -m benchmarks.density
 	$(BIN)/python -m benchmarks.cold
 
 golden: $(INSTALLED)
-	$(BIN)/python -m pytest tests/test_golden.py --update-golden
+	$(BIN)/python -m pytest tests/test_golden.py tests/test_readme.py --update-golden
 
 # One set of versions for every Python from 3.11 on, without host names. Needs uv.
 lock:

@@ -23,10 +23,11 @@ TARGETS = ("em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "jso
 def emit(net: Network | Graph, target: str, *, messages: Messages = "scaled") -> str:
     """The network written out as source text.
 
-    Targets: "em" (a fitter in JAX), "viterbi" (the same with hard assignments), "posterior" (posteriors and predictions in JAX),
-    "numpyro", "latex" (the derivation), "dot" and "tikz" (the picture), "json", "text" (the generative story).
-    `messages` is how a chain passes them in "em": "scaled" is fast, and gives NaN where it underflows; "log" never underflows.
-    Raises IntractableError where a target needs exact inference and there is none.
+    Targets: "em" (a fitter in JAX), "viterbi" (the same with hard assignments), "posterior" (posteriors and
+    predictions in JAX), "numpyro", "latex" (the derivation), "dot" and "tikz" (the picture), "json", "text" (the generative
+    story).
+    `messages` is how a chain passes them in "em": "scaled" is fast, and gives NaN where it underflows; "log"
+    never underflows. Raises IntractableError where a target needs exact inference and there is none.
     """
     graph = graph_of(net)
     match target:
@@ -57,7 +58,9 @@ def graph_of(net: Network | Graph) -> Graph:
 
 
 def draw(net: Network | Graph, path: str | os.PathLike[str] | None = None, view: str = "plates") -> Drawing:
-    """The picture of a network; with `path` it is written too, in the format of the suffix (.svg .png .pdf .dot .tex)."""
+    """The picture of a network; with `path` it is written too, in the format of the suffix (.svg .png .pdf
+    .dot .tex).
+    """
     return draw_graph(graph_of(net), path, view)
 
 

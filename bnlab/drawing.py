@@ -15,6 +15,7 @@ from bnlab.network.ir import Graph
 from bnlab.printers.dot import VIEWS, placed, source
 from bnlab.printers.grid import grid
 from bnlab.printers.layout import Layout, faults, layout, measured
+from bnlab.printers.mirror import improved
 from bnlab.printers.picture import Picture
 from bnlab.printers.tikz import tikz
 from bnlab.render import render
@@ -40,11 +41,11 @@ class Drawing:
     @property
     def tex(self) -> str:
         """A LaTeX document of its own with the picture in TikZ."""
-        return tikz(self.picture, _places(self.picture))
+        return tikz(self.picture, places(self.picture))
 
     def rendered(self, format: str) -> bytes:
         """The picture as "svg", "png" or "pdf"."""
-        return render(placed(self.picture, _places(self.picture)), format, engine="nop2")
+        return render(placed(self.picture, places(self.picture)), format, engine="nop2")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the picture in the format of the suffix, whole or not at all. Raises BnlabError on any other suffix."""
@@ -96,13 +97,13 @@ def draw(graph: Graph, path: str | os.PathLike[str] | None = None, view: str = "
 
 
 @cache
-def _places(picture: Picture) -> Layout:
+def places(picture: Picture) -> Layout:
     """A grid for a rolled-out picture; else the best layout that Graphviz makes when it is told in different ways."""
     if all(node.cell for node in picture.nodes):
         loose = replace(picture, edges=(), rows=())  # only to know how large the texts are
         return grid(picture, measured(picture, render(source(loose), "json").decode()))
     layouts = [layout(picture, render(told, "json").decode()) for told in _tellings(picture)]
-    return min(layouts, key=faults)
+    return improved(picture, min(layouts, key=faults))
 
 
 def _tellings(picture: Picture) -> Iterator[str]:
@@ -117,9 +118,14 @@ def _tellings(picture: Picture) -> Iterator[str]:
 
 def _write(target: Path, content: bytes) -> None:
     """The file is the old one or the new one, whatever happens meanwhile."""
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as part:
-        part.write(content)
-        part.flush()
-        os.fsync(part.fileno())
-    os.chmod(part.name, 0o644)
-    os.replace(part.name, target)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as part:
+            part.write(content)
+            part.flush()
+            os.fsync(part.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -18,8 +18,8 @@ from bnlab.errors import BnlabError, Fault, InternalError
 PNG_DPI = 200
 """Sharp on a slide; Graphviz's own 96 is not."""
 
-NOISE = re.compile(r"fontconfig", re.IGNORECASE)
-"""What is wrong with the machine's fonts is no news about the picture."""
+NOISE = re.compile("fontconfig|size too small for label", re.IGNORECASE)
+"""What the machine's fonts are like is no news about the picture."""
 
 _FD2 = threading.Lock()
 

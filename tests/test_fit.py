@@ -414,3 +414,30 @@ def test_options_that_do_not_exist() -> None:
 def test_fewer_rows_than_states_are_refused() -> None:
     with pytest.raises(bn.DataError, match="z has 2 states, but there are only 1 members of n"):
         fit({"x": FAITHFUL[:1]})
+
+
+def test_variables_with_rows_of_their_own() -> None:
+    """A class of each person, with one observation of the person and several of what they say; persons in any order."""
+    with bn.Network("classes") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2))
+            rho = bn.parameter("rho", bn.Simplex(3))
+        with bn.plate("person"):
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("w", bn.Categorical(rho[c]))
+            with bn.plate("utterance"):
+                bn.observed("x", bn.Normal(mu[c], var=1.0))
+    theta = {"pi": [0.4, 0.6], "mu": [[0.0, 0.0], [3.0, 3.0]], "rho": [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]]}
+    drawn = bn.sample(net, theta, {"person": 4, "utterance": [3, 1, 4, 2]}, seed=2)
+    ragged = fit({"x": drawn["x"], "w": drawn["w"]}, net=net, init=theta, max_iter=2, tol=0)
+    order = np.random.default_rng(0).permutation(10)
+    ids = np.repeat(np.arange(4), [3, 1, 4, 2])[order]
+    persons = np.array(list(dict.fromkeys(ids)))  # in order of first appearance
+    rows = {"x": np.concatenate(drawn["x"])[order], "person": ids, "w": drawn["w"][persons]}
+    tidy = fit(rows, net=net, init=theta, max_iter=2, tol=0)
+    # The same sums in another order.
+    np.testing.assert_allclose(tidy.log_likelihood, ragged.log_likelihood, rtol=1e-12)
+    np.testing.assert_allclose(tidy.posterior()["c"], ragged.posterior()["c"][persons], atol=1e-12)
+    np.testing.assert_array_equal(tidy.predict()["c"], ragged.predict()["c"][persons])
+    np.testing.assert_allclose(tidy.score(), ragged.score()[persons], rtol=1e-12)

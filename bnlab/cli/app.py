@@ -162,6 +162,7 @@ def verify(
     *,
     data: DataFile = None,
     columns: Columns = None,
+    seed: Seed = 0,
     settings: Settings = None,
     as_json: Json = False,
 ) -> int:
@@ -173,8 +174,10 @@ def verify(
     _remember_compilations()
     loaded = _load(model, settings)
     table = load_data(data, loaded, columns or ()) if data or loaded.example else None
-    verification = bn.verify(loaded.network, table and table.values, **_when(columns=table and table.columns))
-    _show(plain(verification), str(verification), as_json)
+    verification = bn.verify(
+        loaded.network, table and table.values, seed=seed, **_when(columns=table and table.columns)
+    )
+    _show({"passed": verification.passed, **plain(verification)}, str(verification), as_json)
     return 0 if verification.passed else FAULT
 
 

@@ -1,7 +1,7 @@
 """What every family of distributions says about itself.
 
-A family is one file: what it takes (`slots`), the domain of what it draws, its log density, its expected statistics, its
-closed-form M-step, and its spelling in each printed language. `registry()` finds them all.
+A family is one file: what it takes (`slots`), the domain of what it draws, its log density, its expected
+statistics, its closed-form M-step, and its spelling in each printed language. `registry()` finds them all.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from bnlab.program.ops import Axes, Axis, Constant, Expr, Symbol
 class Slot:
     """An argument of a distribution.
 
-    `mean` slots take an affine expression in the network's variables; every other slot takes one parameter, constant or
-    `given`. `domains` are those that a parameter standing there may be declared with. Of the slots that share a
-    non-empty `group` exactly one must be given; every other slot is required.
+    `mean` slots take an affine expression in the network's variables; every other slot takes one parameter,
+    constant or
+    `given`. `domains` are those that a parameter standing there may be declared with. Of the slots that share
+    a non-empty `group` exactly one must be given; every other slot is required.
     """
 
     name: str
@@ -43,11 +44,12 @@ Expected = Callable[[tuple[Expr, ...], Axes], Expr]
 class Node:
     """One conditional distribution as the derivation sees it.
 
-    `label` names it apart from all others (`x`; `z.first` for an initial distribution). `value` is the data of an observed
-    variable, None for a latent one; `state` the axis of a discrete variable's categories, `event` those of a vector's entries
-    (twice, for matrices). `arguments` are read at the members: discrete latents in subscripts are axes, observed ones have
-    been taken. `own` are the same parameters whole, in the user's shape, with every subscript an axis. `suffix` tells the node's locals
-    from those of other nodes; "" where there is only one that has any.
+    `label` names it apart from all others (`x`; `z.first` for an initial distribution). `value` is the data
+    of an observed variable, None for a latent one; `state` the axis of a discrete variable's categories,
+    `event` those of a vector's entries (twice, for matrices). `arguments` are read at the members: discrete
+    latents in subscripts are axes, observed ones have been taken. `own` are the same parameters whole, in the
+    user's shape, with every subscript an axis. `suffix` tells the node's locals from those of other nodes; ""
+    where there is only one that has any.
     """
 
     label: str
@@ -67,7 +69,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """A log density: what to compute first (`body`), then the `log`; `linear` is exp(log), where that is a table."""
+    """A log density: what to compute first (`body`), then the `log`; `linear` is exp(log), where that is a
+    table.
+    """
 
     log: Expr
     linear: Expr | None = None
@@ -76,7 +80,9 @@ class Density:
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """An expected sufficient statistic: `expression` sums over members; `target` has its axes as the M-step reads them."""
+    """An expected sufficient statistic: `expression` sums over members; `target` has its axes as the M-step
+    reads them.
+    """
 
     target: Symbol
     expression: Expr
@@ -120,7 +126,8 @@ class AbstractFamily(ABC):
     def domain(self, arguments: Mapping[str, Domain]) -> Domain:
         """The domain of what is drawn, from the domains of the arguments that were given.
 
-        Raises ValueError, with the reason as a sentence, where the shapes of the arguments do not fit one another.
+        Raises ValueError, with the reason as a sentence, where the shapes of the arguments do not fit one
+        another.
         """
 
     def density(self, node: Node) -> Density:
@@ -152,6 +159,9 @@ class AbstractFamily(ABC):
 def registry() -> dict[str, AbstractFamily]:
     """All families by name, from every module of this package that defines `FAMILY`."""
     package = importlib.import_module("bnlab.families")
-    modules = (importlib.import_module(f"bnlab.families.{info.name}") for info in pkgutil.iter_modules(package.__path__))
+    modules = (
+        importlib.import_module(f"bnlab.families.{info.name}")
+        for info in pkgutil.iter_modules(package.__path__)
+    )
     families = (module.FAMILY for module in modules if "FAMILY" in vars(module))
     return {family.name: family for family in families}

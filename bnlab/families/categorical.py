@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import Literal
 
 from bnlab.domains import Domain, Integer, Simplex
-from bnlab.families.base import AbstractFamily, Density, Expected, Maximum, Node, PriorOn, Slot, Statistic, Use
+from bnlab.families.base import (
+    AbstractFamily,
+    Density,
+    Expected,
+    Maximum,
+    Node,
+    PriorOn,
+    Slot,
+    Statistic,
+    Use,
+)
 from bnlab.families.dirichlet import pseudo_counts
 from bnlab.program.build import add, arranged, keep, log, total
 from bnlab.program.ir import Start
@@ -24,7 +34,9 @@ class Categorical(AbstractFamily):
         if isinstance(probs, Simplex):
             return Integer(probs.size, probs.labels)
         if len(probs.event_shape) != 1:
-            raise ValueError("The probabilities of a Categorical are one vector, one number for each category.")
+            raise ValueError(
+                "The probabilities of a Categorical are one vector, one number for each category."
+            )
         return Integer(probs.event_shape[0])
 
     def density(self, node: Node) -> Density:
@@ -35,7 +47,9 @@ class Categorical(AbstractFamily):
         return Density(log(table), table)
 
     def starts(self, node: Node) -> tuple[Start, ...]:
-        """Near the categories' frequencies if they are observed, else near equal probabilities; never just there: that is a saddle."""
+        """Near the categories' frequencies if they are observed, else near equal probabilities; never just
+        there: that is a saddle.
+        """
         if not node.parameter("probs"):
             return ()
         shape = tuple(axis.size or 1 for axis in node.own["probs"].axes)
@@ -48,7 +62,9 @@ class Categorical(AbstractFamily):
         return {"N": Statistic(Symbol("N", axes, "statistics"), expected((), axes))}
 
     def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
-        """Normalised counts: sum_k probs[k] = 1, by a Lagrange multiplier. A Dirichlet prior adds concentration - 1."""
+        """Normalised counts: sum_k probs[k] = 1, by a Lagrange multiplier. A Dirichlet prior adds
+        concentration - 1.
+        """
         first = uses[0].node
         name, own = first.parameter("probs"), first.own["probs"]
         if name not in free:

@@ -35,7 +35,11 @@ class InverseWishart(AbstractFamily):
         normaliser = rows * (df / 2 * log_det_scale - df * dim / 2 * log(2) - gamma)
         half_log_det = Linear("log_diagonal_sum", Linear("cholesky", value, value.axes), plates)
         trace = einsum((), constant(scale.flat, scale.shape, event), Linear("inverse", value, value.axes))
-        return add(multiply(Number(-(df + dim + 1)), total(half_log_det, plates)), multiply(Number(-0.5), trace), Number(normaliser))
+        return add(
+            multiply(Number(-(df + dim + 1)), total(half_log_det, plates)),
+            multiply(Number(-0.5), trace),
+            Number(normaliser),
+        )
 
 
 def posterior_scatter(prior: PriorOn, scatter: Expr, count: Expr, event: Axes) -> tuple[Expr, Expr]:

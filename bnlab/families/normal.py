@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from typing import Literal
 
 from bnlab.domains import Covariance, Domain, Positive, Real, Values
-from bnlab.families.base import AbstractFamily, Density, Expected, Maximum, Node, PriorOn, Slot, Statistic, Use
+from bnlab.families.base import (
+    AbstractFamily,
+    Density,
+    Expected,
+    Maximum,
+    Node,
+    PriorOn,
+    Slot,
+    Statistic,
+    Use,
+)
 from bnlab.families.normal_prior import log_normal_prior
 from bnlab.families.normal_update import maximise_normal, origin, spread_slot, turned
 from bnlab.program.build import add, divide, einsum, local, log, minus, multiply, square, subtract, total
 from bnlab.program.ir import Start, Statement
-from bnlab.program.ops import Axes, SIZED, Expr, Linear, Number, Symbol
+from bnlab.program.ops import SIZED, Axes, Expr, Linear, Number, Symbol
 
 
 class Normal(AbstractFamily):
@@ -34,7 +44,9 @@ class Normal(AbstractFamily):
             raise ValueError(f"The mean has shape {shape}, so cov must have shape {shape * 2}.")
         for spread in ("var", "std"):
             if spread in arguments and arguments[spread].event_shape not in ((), shape):
-                raise ValueError(f"The mean has shape {shape}, so {spread} must be a scalar or have that shape.")
+                raise ValueError(
+                    f"The mean has shape {shape}, so {spread} must be a scalar or have that shape."
+                )
         return Real(shape)
 
     def density(self, node: Node) -> Density:
@@ -58,14 +70,18 @@ class Normal(AbstractFamily):
             if node.parameter(name):
                 axes = node.own[name].axes
                 shape = tuple(axis.size or 1 for axis in axes)
-                shared = tuple(place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in node.value.axes)
+                shared = tuple(
+                    place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in node.value.axes
+                )
                 kind: Literal["centres", "spread"] = "centres" if name == "mean" else "spread"
                 form: Literal["", "cov", "var", "std"] = "" if name == "mean" else name  # type: ignore[assignment]
                 found.append(Start(node.parameter(name), kind, node.variable, shape, shared, form))
         return tuple(found)
 
     def prepare(self, node: Node) -> tuple[Statement, ...]:
-        """The residual that second moments are taken of: about an origin near the data, so that nothing cancels."""
+        """The residual that second moments are taken of: about an origin near the data, so that nothing
+        cancels.
+        """
         assert node.value is not None
         residual = local(f"r{node.suffix}", node.value.axes)
         about = origin(node)
@@ -73,7 +89,9 @@ class Normal(AbstractFamily):
         return (Statement(residual, value, "numerics", "data far from 0 lose no digits"),)
 
     def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
-        """Counts, first and second moments of the residual, for each combination of the parameters' subscripts."""
+        """Counts, first and second moments of the residual, for each combination of the parameters'
+        subscripts.
+        """
         assert node.value is not None
         entries = node.event[:1]
         residual = local(f"r{node.suffix}", node.value.axes)
@@ -84,7 +102,9 @@ class Normal(AbstractFamily):
         twin = turned(residual, node.event) if matrix else residual
         return {
             "N": Statistic(Symbol("N", cells, "statistics"), expected((), cells)),
-            "S": Statistic(Symbol("S", (*cells, *entries), "statistics"), expected((residual,), (*cells, *entries))),
+            "S": Statistic(
+                Symbol("S", (*cells, *entries), "statistics"), expected((residual,), (*cells, *entries))
+            ),
             "SS": Statistic(Symbol("SS", moments, "statistics"), expected((residual, twin), moments)),
         }
 

@@ -46,7 +46,9 @@ def precision_and_mean(prior: PriorOn, event: Axes, full: bool) -> tuple[Expr, E
 
 
 def log_normal_prior(value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
-    """The log density of every draw, summed; `event` holds one axis for a vector, or two where there is a covariance."""
+    """The log density of every draw, summed; `event` holds one axis for a vector, or two where there is a
+    covariance.
+    """
     size = (event[0].size or 1) if event else 1
     mean, spread = _moments(constants, size)
     rows = 1
@@ -57,7 +59,10 @@ def log_normal_prior(value: Symbol, constants: Mapping[str, Values], event: Axes
     normaliser = Number(-0.5 * rows * (size * log(2 * pi) + log_det))
     residual = subtract(value, _constant(mean, event[:1]))
     if spread.ndim == 1:
-        return add(multiply(Number(-0.5), einsum((), residual, residual, _constant(1 / spread, event[:1]))), normaliser)
+        return add(
+            multiply(Number(-0.5), einsum((), residual, residual, _constant(1 / spread, event[:1]))),
+            normaliser,
+        )
     row, column = event
     twin = subtract(
         Symbol(value.name, tuple(column if axis == row else axis for axis in value.axes), value.space),
@@ -70,4 +75,3 @@ def log_normal_prior(value: Symbol, constants: Mapping[str, Values], event: Axes
 def _flat(array: np.ndarray) -> tuple[tuple[float, ...], tuple[int, ...]]:
     values = Values.of(array)
     return values.flat, values.shape
-

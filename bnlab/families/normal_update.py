@@ -1,7 +1,7 @@
 """The M-step of a Normal: means, then covariances in their declared structure.
 
-All moments are of r = x - o, where the origin o is the mean of the mean parameter over its plates: it is near the data after one
-iteration, it is known to the E-step and the M-step alike, and statistics taken under the same parameters add.
+All moments are of r = x - o, where the origin o is the mean of the mean parameter over its plates: it is near
+the data after one iteration, it is known to the E-step and the M-step alike, and statistics taken under the same parameters add.
 """
 
 from __future__ import annotations
@@ -11,7 +11,20 @@ from dataclasses import dataclass
 
 from bnlab.families import inverse_gamma, inverse_wishart, normal_prior
 from bnlab.families.base import Maximum, Node, PriorOn, Use
-from bnlab.program.build import add, arranged, divide, einsum, keep, local, mean, minus, multiply, sqrt, square, subtract
+from bnlab.program.build import (
+    add,
+    arranged,
+    divide,
+    einsum,
+    keep,
+    local,
+    mean,
+    minus,
+    multiply,
+    sqrt,
+    square,
+    subtract,
+)
 from bnlab.program.ir import Statement
 from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Where
 
@@ -20,7 +33,9 @@ SPREADS = ("cov", "var", "std")
 
 @dataclass(frozen=True, slots=True)
 class Centre:
-    """The new mean less the origin. `ratio`: it is S / N, so that the terms of the scatter that are linear in it collect."""
+    """The new mean less the origin. `ratio`: it is S / N, so that the terms of the scatter that are linear in
+    it collect.
+    """
 
     symbol: Symbol
     ratio: bool
@@ -43,8 +58,8 @@ def origin(node: Node) -> Expr | None:
 def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
     """Weighted means; then scatter about the new means over counts.
 
-    A mean whose covariance has other subscripts, or which has a prior, is maximised given the old covariances, and these given
-    the new means (ECM, Meng and Rubin 1993): Q still rises.
+    A mean whose covariance has other subscripts, or which has a prior, is maximised given the old
+    covariances, and these given the new means (ECM, Meng and Rubin 1993): Q still rises.
     """
     body: list[Statement] = []
     values: dict[str, Expr] = {}
@@ -86,7 +101,11 @@ def _mean(uses: tuple[Use, ...], free: bool, prior: PriorOn | None) -> tuple[lis
         about = symbol
     old = subtract(own, about) if shift is not None else own
     if not free:
-        return [*body, Statement(centre, arranged(old, centre.axes), "maximise", "fixed")], own, Centre(centre, False)
+        return (
+            [*body, Statement(centre, arranged(old, centre.axes), "maximise", "fixed")],
+            own,
+            Centre(centre, False),
+        )
     plain = prior is None and _cancels(uses)
     if plain:
         moment = add(*(einsum(centre.axes, use.statistics["S"]) for use in uses))
@@ -100,31 +119,47 @@ def _mean(uses: tuple[Use, ...], free: bool, prior: PriorOn | None) -> tuple[lis
 
 
 def _cancels(uses: tuple[Use, ...]) -> bool:
-    """Whether one covariance is a factor of all terms of a mean's equation, so that the equation does not depend on it."""
+    """Whether one covariance is a factor of all terms of a mean's equation, so that the equation does not
+    depend on it.
+    """
     first = uses[0].node
     spread = first.own[spread_slot(first.own)]
     alike = all(use.node.own[spread_slot(use.node.own)] == spread for use in uses)
     return alike and set(minus(spread.axes, first.event)) <= set(first.own["mean"].axes)
 
 
-def _weighted(uses: tuple[Use, ...], old: Expr, about: Expr, prior: PriorOn | None) -> tuple[list[Statement], Expr]:
-    """The solution m of sum N Lambda m = sum Lambda S, with the old precisions Lambda; a Normal prior adds one more term."""
+def _weighted(
+    uses: tuple[Use, ...], old: Expr, about: Expr, prior: PriorOn | None
+) -> tuple[list[Statement], Expr]:
+    """The solution m of sum N Lambda m = sum Lambda S, with the old precisions Lambda; a Normal prior adds
+    one more term.
+    """
     node = uses[0].node
     axes = tuple(sorted(old.axes))
     plates = minus(axes, node.event)
-    full = bool(node.event) and (any("cov" in use.node.own for use in uses) or (prior is not None and normal_prior.is_full(prior)))
+    full = bool(node.event) and (
+        any("cov" in use.node.own for use in uses) or (prior is not None and normal_prior.is_full(prior))
+    )
     weights, moments = [], []
     for use in uses:
         precision = _precision(use.node, full)
         weights.append(einsum((*plates, *node.event) if full else axes, use.statistics["N"], precision))
-        moments.append(einsum(axes, precision, turned(use.statistics["S"], node.event) if full else use.statistics["S"]))
+        moments.append(
+            einsum(axes, precision, turned(use.statistics["S"], node.event) if full else use.statistics["S"])
+        )
     body: list[Statement] = []
     if prior is not None:
         precision, location = normal_prior.precision_and_mean(prior, node.event, full)
         offset = local(f"prior_mean{node.suffix}", subtract(location, about).axes)
-        body.append(Statement(offset, subtract(location, about), "numerics", "the prior mean, from the origin"))
+        body.append(
+            Statement(offset, subtract(location, about), "numerics", "the prior mean, from the origin")
+        )
         weights.append(precision)
-        product = einsum(node.event[:1], precision, turned(offset, node.event)) if full else multiply(precision, offset)
+        product = (
+            einsum(node.event[:1], precision, turned(offset, node.event))
+            if full
+            else multiply(precision, offset)
+        )
         moments.append(product)
     weight, moment = add(*weights), local(f"moment{node.suffix}", axes)
     body.append(Statement(moment, add(*moments), "maximise"))

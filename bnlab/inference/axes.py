@@ -17,7 +17,10 @@ SPARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All axes of one network, each with a letter of its own (a plate of parameters shares that of the states it is read at)."""
+    """All axes of one network, each with a letter of its own.
+
+    A plate of parameters shares its letter with the states that it is read at.
+    """
 
     graph: Graph
     plates: dict[str, Axis]
@@ -25,7 +28,10 @@ class Layout:
     events: dict[tuple[str, int], Axis]
 
     def members(self, plates: tuple[str, ...]) -> Axes:
-        """The axes that count the members of some plates: the step, the rows of the innermost plate without size, sized plates."""
+        """The axes that count the members of some plates.
+
+        They are the step, the rows of the innermost plate without size, and the sized plates.
+        """
         known = [self.graph.plate(name) for name in plates]
         steps = [self.plates[plate.name] for plate in known if plate.chain]
         rows = [self.plates[plate.name] for plate in known if plate.size is None and not plate.chain][-1:]
@@ -52,7 +58,9 @@ def layout(graph: Graph) -> Layout:
     plates: dict[str, Axis] = {}
     for position, plate in enumerate(graph.plates):
         kind = STEP if plate.chain else SIZED if plate.size else ROW
-        plates[plate.name] = Axis(kind, position, plate.name, letters[plate.name], plate.size, letters[plate.name].upper())
+        plates[plate.name] = Axis(
+            kind, position, plate.name, letters[plate.name], plate.size, letters[plate.name].upper()
+        )
     used_as_rows = {plate for variable in graph.variables for plate in variable.plates}
     taken |= {letters[plate] for plate in used_as_rows}
     states = _states(graph, letters, taken)
@@ -62,7 +70,13 @@ def layout(graph: Graph) -> Layout:
 
 def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarRef, Axis]:
     indexed = _indexed_plates(graph)
-    lagged = {ref for variable in graph.variables for cpd in cpds(variable) for ref in _subscripts(graph, variable) if ref.lag}
+    lagged = {
+        ref
+        for variable in graph.variables
+        for cpd in cpds(variable)
+        for ref in _subscripts(graph, variable)
+        if ref.lag
+    }
     states: dict[VarRef, Axis] = {}
     reserved = {letters[plate] for plate in indexed.values()}
     discrete = [variable for variable in graph.variables if isinstance(variable.domain, Integer)]
@@ -73,12 +87,16 @@ def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarR
         letter = wanted or _free(variable.name + STATE_LETTERS + SPARE, taken | reserved)
         taken.add(letter)
         size = variable.domain.size
-        states[VarRef(variable.name)] = Axis(STATE, 2 * position + 1, variable.name, letter, size, letter.upper())
+        states[VarRef(variable.name)] = Axis(
+            STATE, 2 * position + 1, variable.name, letter, size, letter.upper()
+        )
         chained = variable.role == "latent" and any(graph.plate(plate).chain for plate in variable.plates)
         if chained or VarRef(variable.name, 1) in lagged:
             before = _free("ji" + SPARE, taken | reserved)
             taken.add(before)
-            states[VarRef(variable.name, 1)] = Axis(STATE, 2 * position, f"{variable.name}'", before, size, letter.upper())
+            states[VarRef(variable.name, 1)] = Axis(
+                STATE, 2 * position, f"{variable.name}'", before, size, letter.upper()
+            )
     return states
 
 
@@ -96,10 +114,19 @@ def _events(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> dict[t
             used.add(letter)
             extent = extent or letter.upper()
             name = variable.name + "'" * rank
-            events[variable.name, rank] = Axis(EVENT, position, name, letter, variable.domain.event_shape[0], extent)
+            events[variable.name, rank] = Axis(
+                EVENT, position, name, letter, variable.domain.event_shape[0], extent
+            )
             position += 1
     for parameter in graph.parameters:
-        owner = next((v for v in graph.variables if any(r.target == parameter.name for c in cpds(v) for r in coefficients(c))), None)
+        owner = next(
+            (
+                v
+                for v in graph.variables
+                if any(r.target == parameter.name for c in cpds(v) for r in coefficients(c))
+            ),
+            None,
+        )
         shape = parameter.domain.event_shape
         for rank, size in enumerate(shape):
             if owner is not None and (owner.name, rank) in events:
@@ -109,7 +136,9 @@ def _events(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> dict[t
             letter = state.letter if state is not None and rank == 0 else _free(EVENT_LETTERS + SPARE, used)
             if state is None:
                 used.add(letter)
-            events[parameter.name, rank] = Axis(EVENT, 1000 + position, f"{parameter.name}.{rank}", letter, size, letter.upper())
+            events[parameter.name, rank] = Axis(
+                EVENT, 1000 + position, f"{parameter.name}.{rank}", letter, size, letter.upper()
+            )
             position += 1
     return events
 
@@ -122,7 +151,9 @@ def _indexed_plates(graph: Graph) -> dict[str, str]:
             for ref in coefficients(cpd):
                 if not isinstance(ref.target, str):
                     continue
-                plates = [plate for plate in graph.parameter(ref.target).plates if plate not in variable.plates]
+                plates = [
+                    plate for plate in graph.parameter(ref.target).plates if plate not in variable.plates
+                ]
                 for plate, subscript in zip(plates, ref.subscripts, strict=True):
                     if isinstance(subscript, VarRef):
                         found.setdefault(subscript.name, plate)

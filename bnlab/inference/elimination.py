@@ -1,8 +1,8 @@
 """The Plan as statements: messages on the way up, posterior marginals on the way down.
 
-Up, every step multiplies factors (adds their logs) and sums a latent out. Down, the posterior of a step's table is that of what its
-message was over, times exp(joint - message): the conditional of the variable that was summed out. With `maximise` the sums are
-maxima and the conditionals ones and zeros: the most probable joint value instead of the distribution.
+Up, every step multiplies factors (adds their logs) and sums a latent out. Down, the posterior of a step's table
+is that of what its message was over, times exp(joint - message): the conditional of the variable that was summed
+out. With `maximise` the sums are maxima and the conditionals ones and zeros: the most probable joint value instead of the distribution.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Elimination:
         self.names.add(name)
         return name
 
-    # -- up ---------------------------------------------------------------------------------------------------------
+    # -- up
 
     def upward(self) -> Expr:
         """Writes all messages; returns ln p(x) of each member of the outermost plate."""
@@ -123,7 +123,9 @@ class Elimination:
         result = rename(density.log, locals_)
         assert isinstance(result, Expr)
         tex = wording.formula_tex(self.layout, factor)
-        self.densities[factor.name] = Function(title, tuple(locals_.values()), ("theta",), body, (result,), doc, tex)
+        self.densities[factor.name] = Function(
+            title, tuple(locals_.values()), ("theta",), body, (result,), doc, tex
+        )
         self.functions.append(self.densities[factor.name])
         return _call(title, arguments, result.axes)
 
@@ -157,9 +159,17 @@ class Elimination:
         sized = tuple(self.layout.plates[plate] for plate in left if self.layout.graph.plate(plate).size)
         value = build.total(joint, tuple(axis for axis in sized if axis in joint.axes))
         value = self._sum_rows(value, step.joint.plates, step.message.plates)
-        formula = f"{wording.formula(self.layout, step.message)}: members of {', '.join(left)} are independent"
-        title = f"{wording.title(step.message)}_in_{step.message.plates[-1]}" if step.message.plates else wording.title(step.message)
-        message = self.statement(title, value, "leave plate", formula, wording.formula_tex(self.layout, step.message))
+        formula = (
+            f"{wording.formula(self.layout, step.message)}: members of {', '.join(left)} are independent"
+        )
+        title = (
+            f"{wording.title(step.message)}_in_{step.message.plates[-1]}"
+            if step.message.plates
+            else wording.title(step.message)
+        )
+        message = self.statement(
+            title, value, "leave plate", formula, wording.formula_tex(self.layout, step.message)
+        )
         self._record(step, joint, message)
 
     def _sum_rows(self, value: Expr, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
@@ -192,7 +202,7 @@ class Elimination:
         self.joints[name], self.messages[name] = joint, message
         self.potentials[name] = Potential(message)
 
-    # -- rows, weights, masks --------------------------------------------------------------------------------------------
+    # -- rows, weights, masks
 
     def rows(self, plates: tuple[str, ...]) -> Axis | None:
         """The row axis of some plates: the innermost one without size that is no chain."""
@@ -226,7 +236,7 @@ class Elimination:
             return weight
         return mask if weight is None else Binary("*", mask, weight)
 
-    # -- down -----------------------------------------------------------------------------------------------------------
+    # -- down
 
     def consumer(self, name: str) -> Step | None:
         """The step that a factor or message is multiplied in."""
@@ -268,7 +278,10 @@ class Elimination:
             kept = (*self.layout.members(step.joint.plates), *self.layout.scope(step.message.scope))
             outer = marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
             value = Binary("*", value, outer)
-        text, tex = wording.posterior_formula(self.layout, step.joint), wording.posterior_tex(self.layout, step.joint)
+        text, tex = (
+            wording.posterior_formula(self.layout, step.joint),
+            wording.posterior_tex(self.layout, step.joint),
+        )
         return self.statement(wording.posterior_title(step.joint.scope), value, "posterior", text, tex)
 
     def _below(self, step: LeavePlates) -> Expr | None:
@@ -290,7 +303,9 @@ class Elimination:
         if outer is None or isinstance(outer, Symbol):
             return outer
         title = wording.posterior_title(step.message.scope) if step.message.scope else "weight"
-        return self.statement(f"{title}_in_{step.joint.plates[-1]}", outer, "posterior", "the same for every member")
+        return self.statement(
+            f"{title}_in_{step.joint.plates[-1]}", outer, "posterior", "the same for every member"
+        )
 
     def expected(self, factor: Factor, operands: tuple[Expr, ...], axes: Axes) -> Expr:
         """E_q[sum over members of the product of the operands], with the axes given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from bnlab.domains import Integer
@@ -10,14 +11,15 @@ from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import AbstractFamily, PriorOn, Statistic, Use, registry
 from bnlab.inference import wording
 from bnlab.inference.axes import Layout, layout
-from bnlab.inference.chain import OVERFLOW, UNDERFLOW, suffix_of
+from bnlab.inference.chain import chain_of
+from bnlab.inference.chain_scaled import guarded
 from bnlab.inference.elimination import Elimination
 from bnlab.inference.nodes import data
 from bnlab.inference.plan import Factor, Plan, SumChain, plan
 from bnlab.network.ir import Graph, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Field, Function, Program, Start, Statement
-from bnlab.program.ops import Axes, Binary, Expr, Number, Reduce, Symbol, Where
+from bnlab.program.ops import Axes, Expr, Symbol
 
 Kind = Literal["em", "viterbi"]
 Messages = Literal["scaled", "log"]
@@ -29,7 +31,9 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled") -> Progra
     Raises IntractableError, by name and with the reason, where exact EM does not exist or is not derived.
     """
     if kind == "viterbi" and not any(variable.discrete for variable in graph.in_role("latent")):
-        fault = Fault("Hard EM assigns discrete latent variables, and this network has none.", 'Use method="em".')
+        fault = Fault(
+            "Hard EM assigns discrete latent variables, and this network has none.", 'Use method="em".'
+        )
         raise IntractableError(fault)
     run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True)
     members = run.upward()
@@ -68,7 +72,10 @@ def posterior(graph: Graph, before: Program | None = None) -> Program:
         results.append(value)
     title, doc = ("expect", "ln p of each member, and the posterior probabilities of each latent.")
     if before is not None:
-        title, doc = "maximise", "ln p(x, z*) of each member, and z* as ones and zeros: the most probable joint value."
+        title, doc = (
+            "maximise",
+            "ln p(x, z*) of each member, and z* as ones and zeros: the most probable joint value.",
+        )
     expect = Function(title, (), ("theta", "chunk"), tuple(run.body), tuple(results), doc)
     return _program(run, expect, tuple(fields))
 
@@ -80,13 +87,18 @@ def _run(graph: Graph, maximise: bool, scaled: bool, weighted: bool) -> Eliminat
 
 
 def _program(
-    run: Elimination, expect: Function, statistics: tuple[Field, ...], m_step: Function | None = None,
+    run: Elimination,
+    expect: Function,
+    statistics: tuple[Field, ...],
+    m_step: Function | None = None,
     starts: tuple[Start, ...] = (),
 ) -> Program:
     axes, graph = run.layout, run.layout.graph
     return Program(
         name=graph.name,
-        parameters=tuple(Field(p.name, axes.parameter(p), _domain_comment(p.domain)) for p in graph.parameters),
+        parameters=tuple(
+            Field(p.name, axes.parameter(p), _domain_comment(p.domain)) for p in graph.parameters
+        ),
         chunk=chunk_fields(axes, run.plan, run),
         statistics=statistics,
         functions=tuple(run.functions),
@@ -111,7 +123,11 @@ def _marginal(run: Elimination, variable: Variable) -> Expr:
 
 
 def _expect_doc(kind: Kind) -> str:
-    under = "expected under the posterior of the latents" if kind == "em" else "at the most probable value of the latents"
+    under = (
+        "expected under the posterior of the latents"
+        if kind == "em"
+        else "at the most probable value of the latents"
+    )
     return f"Statistics of one chunk, {under}."
 
 
@@ -124,7 +140,7 @@ def _domain_comment(domain: object) -> str:
     }.get(type(domain).__name__, "")
 
 
-# -- data -------------------------------------------------------------------------------------------------------------------
+# -- data
 
 
 def chunk_fields(axes: Layout, found: Plan, run: Elimination) -> tuple[Field, ...]:
@@ -136,10 +152,14 @@ def chunk_fields(axes: Layout, found: Plan, run: Elimination) -> tuple[Field, ..
         fields.append(Field(variable.name, symbol.axes, "", isinstance(variable.domain, Integer)))
     rows = row_levels(axes)
     for level in rows:
-        fields.append(Field(run.weight(axes.plates[level[-1]]).name, (axes.plates[level[-1]],), "0 for padding"))
+        fields.append(
+            Field(run.weight(axes.plates[level[-1]]).name, (axes.plates[level[-1]],), "0 for padding")
+        )
     for level in rows:
         inner = axes.plates[level[-1]]
-        fields += [Field(run.index(inner, axes.plates[o]).name, (inner,), f"row of {o}", True) for o in level[:-1]]
+        fields += [
+            Field(run.index(inner, axes.plates[o]).name, (inner,), f"row of {o}", True) for o in level[:-1]
+        ]
     for plate in graph.plates:
         if plate.chain and (mask := run.mask(plate.name)) is not None:
             fields.append(Field(mask.name, mask.axes, "False past the end"))
@@ -157,7 +177,7 @@ def row_levels(axes: Layout) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(found.values(), key=len))
 
 
-# -- E-step -----------------------------------------------------------------------------------------------------------------
+# -- E-step
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +204,16 @@ def _statistics(run: Elimination) -> Uses:
                 run.names.add(statement.target.name)
                 prepared.add(statement)
                 run.body.append(statement)
-        found = family.statistics(node, lambda operands, axes, factor=factor: run.expected(factor, operands, axes))
+        found = family.statistics(node, partial(run.expected, factor))
         named: dict[str, Symbol] = {}
         for kind, statistic in found.items():
             wanted = _statistic_title(run, factor, kind, statistic.target.axes)
             title = _shared(collected, wanted, statistic)
             symbol = Symbol(title, statistic.target.axes, "statistics")
             named[kind] = symbol
-            collected[title] = Statistic(symbol, statistic.expression, _statistic_formula(run, factor, kind, statistic.target.axes))
+            collected[title] = Statistic(
+                symbol, statistic.expression, _statistic_formula(run, factor, kind, statistic.target.axes)
+            )
         groups.setdefault(family.name, []).append(Use(node, named))
     by_family = tuple((registry()[name], tuple(uses)) for name, uses in groups.items())
     return Uses(by_family, tuple(collected.values()))
@@ -226,7 +248,12 @@ def _statistic_formula(run: Elimination, factor: Factor, kind: str, axes: Axes) 
     states = [ref for ref in factor.scope if layout.states[ref] in axes]
     index = ",".join(wording.indices(layout, factor.plates, factor.variable))
     value = {"N": "", "S": f" r[{index}]", "SS": f" r[{index}] r[{index}]'"}[kind]
-    if kind == "SS" and not run.nodes[factor.name].event or kind == "SS" and len(set(axes) & set(run.nodes[factor.name].event)) < 2:
+    if (
+        kind == "SS"
+        and not run.nodes[factor.name].event
+        or kind == "SS"
+        and len(set(axes) & set(run.nodes[factor.name].event)) < 2
+    ):
         value = f" r[{index}]^2"
     if not states:
         return f"{sums}{value or ' 1'}".strip()
@@ -243,28 +270,21 @@ def _log_p(run: Elimination, evidence: Expr) -> Expr:
         return value
     for step in run.plan.steps:
         if isinstance(step, SumChain):
-            value = _guarded(run, step, value)
+            value = guarded(chain_of(run, step), value)
     return value
 
 
-def _guarded(run: Elimination, step: SumChain, value: Expr) -> Expr:
-    run.posterior(step.first[0])
-    suffix = suffix_of(run, step)
-    c, beta = run.arrays[step.message.name, "c"], run.arrays[step.message.name, "beta"]
-    small = Reduce("all", Binary(">", c, Number(UNDERFLOW)), c.axes)
-    large = Reduce("all", Binary(">", Number(OVERFLOW), beta), beta.axes)
-    text = "no state was lost to underflow"
-    safe = run.statement(f"safe{suffix}", Binary("*", small, large), "numerics", text)
-    return Where(safe, value, Number(float("nan")))
-
-
-# -- M-step -----------------------------------------------------------------------------------------------------------------
+# -- M-step
 
 
 def _m_step(run: Elimination, uses: Uses) -> Function:
     graph = run.layout.graph
     free = frozenset(parameter.name for parameter in graph.parameters if parameter.value is None)
-    priors = {p.name: PriorOn(p.prior.family, dict(p.prior.arguments)) for p in graph.parameters if p.prior is not None}
+    priors = {
+        p.name: PriorOn(p.prior.family, dict(p.prior.arguments))
+        for p in graph.parameters
+        if p.prior is not None
+    }
     body: list[Statement] = []
     values: dict[str, Expr] = {}
     for family, members in uses.by_family:
@@ -275,7 +295,9 @@ def _m_step(run: Elimination, uses: Uses) -> Function:
     results = tuple(
         values.get(p.name, Symbol(p.name, run.layout.parameter(p), "theta")) for p in graph.parameters
     )
-    return Function("m_step", (), ("statistics", "theta"), tuple(body), results, "The parameters that maximise Q.")
+    return Function(
+        "m_step", (), ("statistics", "theta"), tuple(body), results, "The parameters that maximise Q."
+    )
 
 
 def _components(uses: tuple[Use, ...], free: frozenset[str]) -> list[tuple[Use, ...]]:
@@ -284,7 +306,10 @@ def _components(uses: tuple[Use, ...], free: frozenset[str]) -> list[tuple[Use, 
     for use in uses:
         names = {use.node.parameter(name) for name in use.node.own} & free
         touching = [group for group in groups if group[0] & names]
-        merged = (names.union(*(group[0] for group in touching)), [u for group in touching for u in group[1]] + [use])
+        merged = (
+            names.union(*(group[0] for group in touching)),
+            [u for group in touching for u in group[1]] + [use],
+        )
         groups = [group for group in groups if group not in touching] + [merged]
     return [tuple(members) for _, members in groups]
 
@@ -297,13 +322,24 @@ def _log_prior(axes: Layout) -> Function | None:
             continue
         symbol = Symbol(parameter.name, axes.parameter(parameter), "theta")
         event = axes.event(parameter.name, len(parameter.domain.event_shape))
-        if parameter.prior.family == "Normal" and len(event) == 1 and parameter.prior.argument("cov") is not None:
+        if (
+            parameter.prior.family == "Normal"
+            and len(event) == 1
+            and parameter.prior.argument("cov") is not None
+        ):
             event = _pair(axes, parameter.name, event)
         family = registry()[parameter.prior.family]
         terms.append(family.log_prior(symbol, dict(parameter.prior.arguments), event))
     if not terms:
         return None
-    return Function("log_prior", (), ("theta",), (), (build.add(*terms),), "ln p(theta): the priors' log densities, summed.")
+    return Function(
+        "log_prior",
+        (),
+        ("theta",),
+        (),
+        (build.add(*terms),),
+        "ln p(theta): the priors' log densities, summed.",
+    )
 
 
 def _starts(run: Elimination) -> tuple[Start, ...]:
@@ -312,7 +348,9 @@ def _starts(run: Elimination) -> tuple[Start, ...]:
     found: dict[str, Start] = {}
     for parameter in graph.parameters:
         if parameter.value is not None:
-            found[parameter.name] = Start(parameter.name, "fixed", "", parameter.value.shape, values=parameter.value.flat)
+            found[parameter.name] = Start(
+                parameter.name, "fixed", "", parameter.value.shape, values=parameter.value.flat
+            )
     for factor in run.plan.factors:
         node = run.nodes[factor.name]
         for start in registry()[run.cpd(factor).family].starts(node):
@@ -323,6 +361,11 @@ def _starts(run: Elimination) -> tuple[Start, ...]:
 def _pair(axes: Layout, name: str, event: Axes) -> Axes:
     """The axis of a vector's entries, and a second one for the columns of a matrix over them."""
     twin = next(
-        (other for (owner, rank), other in axes.events.items() if rank == 1 and axes.events[owner, 0] == event[0]), event[0]
+        (
+            other
+            for (owner, rank), other in axes.events.items()
+            if rank == 1 and axes.events[owner, 0] == event[0]
+        ),
+        event[0],
     )
     return (*event, twin)

@@ -13,7 +13,9 @@ from bnlab.program.ops import SIZED, Axes, Axis, Constant, Expr, Number, OneHot,
 def data(layout: Layout, name: str) -> Symbol:
     """The values of an observed or given variable."""
     variable = layout.graph.variable(name)
-    event = () if isinstance(variable.domain, Integer) else layout.event(name, len(variable.domain.event_shape))
+    event = (
+        () if isinstance(variable.domain, Integer) else layout.event(name, len(variable.domain.event_shape))
+    )
     return Symbol(name, (*layout.members(variable.plates), *event), "chunk")
 
 
@@ -31,7 +33,9 @@ def node(layout: Layout, variable: Variable, cpd: CPD, label: str) -> Node:
     value = data(layout, variable.name) if variable.role == "observed" else None
     state = layout.states[VarRef(variable.name)] if discrete else None
     alone = sum(not other.discrete for other in layout.graph.in_role("observed", "latent")) == 1
-    return Node(label, variable.name, value, state, event, arguments, own, "" if alone else f"_{variable.name}")
+    return Node(
+        label, variable.name, value, state, event, arguments, own, "" if alone else f"_{variable.name}"
+    )
 
 
 def _ref(argument: Argument) -> Ref:
@@ -96,7 +100,9 @@ def _subscripted(
         return list(zip(own.axes, ref.subscripts, strict=False))
     _, subscripted = alignment(layout.graph, ref, variable)
     plates = layout.graph.parameter(ref.target).plates
-    return [(own.axes[plates.index(plate)], sub) for plate, sub in zip(subscripted, ref.subscripts, strict=True)]
+    return [
+        (own.axes[plates.index(plate)], sub) for plate, sub in zip(subscripted, ref.subscripts, strict=True)
+    ]
 
 
 def indicators(layout: Layout, variable: Variable, cpd: CPD) -> dict[Axis, Expr]:

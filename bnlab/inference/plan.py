@@ -1,8 +1,9 @@
 """The Plan: which latent is eliminated when, what that multiplies and what it leaves. Pure data, no arithmetic.
 
 A factor stands for a probability: of the variables `left`, given the discrete latents `given`; it is a table over `scope`, one
-for each member of `plates` (outermost first, a chain last). Elimination goes from the innermost plates outwards; leaving a plate
-multiplies the factors of its members; a chain is eliminated as a whole, by its interface (the latents that the next step reads).
+for each member of `plates` (outermost first, a chain last). Elimination goes from the innermost plates outwards;
+leaving a plate multiplies the factors of its members; a chain is eliminated as a whole, by its interface (the
+latents that the next step reads).
 """
 
 from __future__ import annotations
@@ -104,11 +105,15 @@ def _factors(graph: Graph) -> Iterable[Factor]:
     for variable in graph.in_role("latent", "observed"):
         assert variable.cpd is not None
         for step, cpd in enumerate(variable.first):
-            yield _factor(graph, variable, cpd, f"{variable.name}.first" + (str(step) if step else ""), "first")
+            yield _factor(
+                graph, variable, cpd, f"{variable.name}.first" + (str(step) if step else ""), "first"
+            )
         yield _factor(graph, variable, variable.cpd, variable.name, "later" if variable.first else "all")
 
 
-def _factor(graph: Graph, variable: Variable, cpd: CPD, name: str, steps: Literal["all", "first", "later"]) -> Factor:
+def _factor(
+    graph: Graph, variable: Variable, cpd: CPD, name: str, steps: Literal["all", "first", "later"]
+) -> Factor:
     given = discrete_scope(graph, cpd)
     scope = (*given, VarRef(variable.name)) if variable.role == "latent" else given
     return Factor(name, (variable.name,), given, scope, variable.plates, steps, variable.name)
@@ -143,7 +148,8 @@ class _Elimination:
         home = [
             variable.name
             for variable in self.graph.in_role("latent")
-            if set(variable.plates) == set(plates) and any(ref.name == variable.name for f in here for ref in f.scope)
+            if set(variable.plates) == set(plates)
+            and any(ref.name == variable.name for f in here for ref in f.scope)
         ]
         chain = next((plate for plate in plates if self.graph.plate(plate).chain), None)
         interface = _interface(home, here) if chain else []
@@ -196,16 +202,18 @@ class _Elimination:
         outer = tuple(plate for plate in plates if plate != chain)
         gone = {ref for ref in joint.scope if ref.name in names}
         message = _without(joint, gone, f"chain {' '.join(names)}", outer)
-        parts = {
-            kind: tuple(f.name for f in used if f.steps == kind) for kind in ("first", "later", "all")
-        }
-        self.steps.append(SumChain(chain, names, parts["first"], parts["later"], parts["all"], joint, message))
+        parts = {kind: tuple(f.name for f in used if f.steps == kind) for kind in ("first", "later", "all")}
+        self.steps.append(
+            SumChain(chain, names, parts["first"], parts["later"], parts["all"], joint, message)
+        )
         self._replace(used, message)
 
     def _leave(self, plates: tuple[str, ...], root: tuple[str, ...]) -> None:
         groups: dict[tuple[str, ...], list[Factor]] = {}
         for factor in self._at(plates):
-            homes = {plate for ref in factor.scope for plate in self.graph.variable(ref.name).plates} | set(root)
+            homes = {plate for ref in factor.scope for plate in self.graph.variable(ref.name).plates} | set(
+                root
+            )
             target = tuple(plate for plate in plates if plate in homes)
             if homes - set(plates):
                 raise InternalError(f"The factor {factor.name} reads latents of plates that it is not in.")
@@ -271,7 +279,10 @@ def _components(names: list[str], factors: list[Factor]) -> list[tuple[str, ...]
         members = [ref.name for ref in factor.scope if ref.name in names]
         graph.add_edges_from((members[0], other) for other in members[1:])
     parts = nx.connected_components(graph)
-    return sorted((tuple(name for name in names if name in part) for part in parts), key=lambda part: names.index(part[0]))
+    return sorted(
+        (tuple(name for name in names if name in part) for part in parts),
+        key=lambda part: names.index(part[0]),
+    )
 
 
 def _fill(graph: nx.Graph[str], name: str) -> int:
@@ -280,9 +291,11 @@ def _fill(graph: nx.Graph[str], name: str) -> int:
 
 
 def _coupled(graph: Graph, factor: Factor) -> Fault:
-    names = " and ".join(f"`{ref.name}` (plates {', '.join(graph.variable(ref.name).plates)})" for ref in factor.scope)
+    names = " and ".join(
+        f"`{ref.name}` (plates {', '.join(graph.variable(ref.name).plates)})" for ref in factor.scope
+    )
     return Fault(
-        f"{names} are latent parents of `{', '.join(factor.left)}`, and their plates cross: summing one out couples all "
-        "members of the other.",
+        f"{names} are latent parents of `{', '.join(factor.left)}`, and their plates cross: "
+        "summing one out couples all members of the other.",
         "Observe one of them, or put both into one plate.",
     )

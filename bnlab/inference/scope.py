@@ -25,7 +25,11 @@ def root_plate(graph: Graph) -> str:
 
 def check_derivable(graph: Graph, missing: frozenset[str]) -> None:
     """Raises IntractableError with everything that keeps exact EM from being derived."""
-    faults = [fault for variable in graph.in_role("latent", "observed") for fault in _variable_faults(graph, variable)]
+    faults = [
+        fault
+        for variable in graph.in_role("latent", "observed")
+        for fault in _variable_faults(graph, variable)
+    ]
     for outer, inner in crossed_plates(graph):
         faults.append(
             Fault(
@@ -36,7 +40,9 @@ def check_derivable(graph: Graph, missing: frozenset[str]) -> None:
         )
     if missing:
         names = ", ".join(f"`{name}`" for name in sorted(missing))
-        faults.append(Fault(f"Missing values of {names} are not marginalised yet.", "Leave out those members."))
+        faults.append(
+            Fault(f"Missing values of {names} are not marginalised yet.", "Leave out those members.")
+        )
     faults += _plate_faults(graph)
     if faults:
         raise IntractableError(*faults)
@@ -56,11 +62,17 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
                 faults.append(Fault(reason, "Latent variables may be read one step earlier.", where))
         mean = cpd.argument("mean")
         if isinstance(mean, Affine) and any(term.variable is not None for term in mean.terms):
-            reason = f"The mean of `{variable.name}` reads continuous variables: its M-step is not derived yet."
+            reason = (
+                f"The mean of `{variable.name}` reads continuous variables: its M-step is not derived yet."
+            )
             faults.append(Fault(reason, "Means may be parameters, subscripted by discrete variables.", where))
         elif isinstance(mean, Affine) and len(mean.terms) > 1:
-            reason = f"The mean of `{variable.name}` is a sum of several terms: its M-step is not derived yet."
-            faults.append(Fault(reason, "Use one parameter, subscripted by all the discrete variables.", where))
+            reason = (
+                f"The mean of `{variable.name}` is a sum of several terms: its M-step is not derived yet."
+            )
+            faults.append(
+                Fault(reason, "Use one parameter, subscripted by all the discrete variables.", where)
+            )
     if len(variable.first) > 1:
         faults.append(Fault(f"`{variable.name}` has several initial steps: not derived yet.", "", where))
     return faults
@@ -74,8 +86,17 @@ def _plate_faults(graph: Graph) -> list[Fault]:
         chains = [place for place, plate in enumerate(rows) if plate.chain]
         if chains and chains != [len(rows) - 1]:
             name = rows[chains[0]].name
-            reason = f"`{variable.name}` is in a plate without size, or another chain, inside the chain `{name}`: not derived yet."
-            faults.append(Fault(reason, "Let the chain be the innermost plate, or give the inner plate a size.", variable.location))
+            reason = (
+                f"`{variable.name}` is in a plate without size, or another chain, inside the chain `{name}`: "
+                "not derived yet."
+            )
+            faults.append(
+                Fault(
+                    reason,
+                    "Let the chain be the innermost plate, or give the inner plate a size.",
+                    variable.location,
+                )
+            )
         heads.setdefault(rows[0].name if rows else "", variable.name)
     if len(heads) > 1:
         names = " and ".join(f"`{name}`" for name in heads.values())

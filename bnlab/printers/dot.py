@@ -17,12 +17,13 @@ from bnlab.notation import greek, split
 from bnlab.printers.base import Printer
 from bnlab.printers.geometry import Point
 from bnlab.printers.layout import INCH, Layout, Route, cluster
+from bnlab.printers.moral import moral
 from bnlab.printers.picture import Box, Edge, Node, Path, Picture, Symbol
 from bnlab.printers.plates import plates
 from bnlab.printers.shapes import CIRCLE, DOT, below, size, small
 from bnlab.printers.unrolled import unrolled
 
-VIEWS: Mapping[str, Callable[[Graph], Picture]] = {"plates": plates, "unrolled": unrolled}
+VIEWS: Mapping[str, Callable[[Graph], Picture]] = {"plates": plates, "unrolled": unrolled, "moral": moral}
 
 FONT = "Times"
 SHADE = "#d9d9d9"
@@ -130,14 +131,17 @@ def _row(dot: graphviz.Digraph, picture: Picture, row: tuple[str, ...]) -> None:
 
 
 def _edge_style(edge: Edge) -> dict[str, str]:
-    style = {"style": "dashed"} if edge.note else {}
-    return {**style, "constraint": "false"} if edge.direction == "up" else style
+    style = {"style": "dashed"} if edge.note or edge.form == "marriage" else {}
+    head = {} if edge.form == "arrow" else {"dir": "none"}
+    free = {"constraint": "false"} if edge.direction == "up" or edge.form == "marriage" else {}
+    return style | head | free
 
 
 def _edge_place(edge: Edge, route: Route) -> dict[str, str]:
-    along = " ".join(_point(point) for point in route.points)
+    points = route.points if edge.form == "arrow" else (*route.points[:-1], route.tip)
+    along = " ".join(_point(point) for point in points)
     note = {"xlabel": _note_label(edge), "xlp": _point(route.note)} if route.note else {}
-    return {"pos": f"e,{_point(route.tip)} {along}", **note}
+    return {"pos": f"e,{_point(route.tip)} {along}" if edge.form == "arrow" else along, **note}
 
 
 def _note_label(edge: Edge) -> str:

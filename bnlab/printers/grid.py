@@ -39,8 +39,8 @@ Members = Mapping[Member, list[Node]]
 
 def grid(picture: Picture, sizes: Layout) -> Layout:
     """The places of a rolled-out picture. `sizes` is any layout of it, from which labels and captions have their sizes."""
-    variables = [node for node in picture.nodes if not _is_parameter(node)]
-    parameters = [node for node in picture.nodes if _is_parameter(node)]
+    variables = [node for node in picture.nodes if not _is_aside(node)]
+    parameters = [node for node in picture.nodes if _is_aside(node)]
     across = _columns(variables, sizes)
     down = _heights(picture, max(across.values()) - min(across.values()))
     for row in dict.fromkeys(_cell(node).row for node in parameters):
@@ -72,8 +72,10 @@ def _columns(variables: list[Node], sizes: Layout) -> dict[str, float]:
 def _place(members: Members, member: Member, left: float, places: dict[str, float], sizes: Layout) -> None:
     middle = left + _width(members, member, sizes) / 2
     for nodes in _levels(members[member]):
-        for i, node in enumerate(nodes):
-            places[node.id] = middle + (i - (len(nodes) - 1) / 2) * _step(nodes) - _captions(node, sizes) / 2
+        centres, wide = _side_by_side(nodes, sizes)
+        places.update(
+            {node.id: middle - wide / 2 + centre for node, centre in zip(nodes, centres, strict=True)}
+        )
     for family in _families(members, member):
         start = middle - sum(_width(members, inner, sizes) for inner in family) / 2
         for inner in family:
@@ -82,14 +84,7 @@ def _place(members: Members, member: Member, left: float, places: dict[str, floa
 
 
 def _width(members: Members, member: Member, sizes: Layout) -> float:
-    levels = _levels(members[member])
-    own = [
-        COLUMN
-        + _extra(nodes)
-        + (len(nodes) - 1) * _step(nodes)
-        + max(_captions(node, sizes) for node in nodes)
-        for nodes in levels
-    ]
+    own = [_side_by_side(nodes, sizes)[1] for nodes in _levels(members[member])]
     families = [
         sum(_width(members, inner, sizes) for inner in family) for family in _families(members, member)
     ]
@@ -103,13 +98,15 @@ def _levels(nodes: list[Node]) -> list[list[Node]]:
     return list(levels.values())
 
 
-def _step(nodes: list[Node]) -> float:
-    return (COLUMN if len({_cell(node).row for node in nodes}) < len(nodes) else STAGGER) + _extra(nodes)
-
-
-def _extra(nodes: list[Node]) -> float:
-    """How much wider than a circle the widest node is."""
-    return max(max(size(node)[0] for node in nodes) - CIRCLE, 0.0)
+def _side_by_side(nodes: list[Node], sizes: Layout) -> tuple[list[float], float]:
+    """The centres of the nodes of one level, from the left, and their width in all."""
+    overlap = 0.0 if len({_cell(node).row for node in nodes}) < len(nodes) else COLUMN - STAGGER
+    centres, left = [], 0.0
+    for node in nodes:
+        column = COLUMN + max(size(node)[0] - CIRCLE, 0.0)
+        centres.append(left + column / 2)
+        left += column + _captions(node, sizes) - overlap
+    return centres, left + overlap
 
 
 def _captions(node: Node, sizes: Layout) -> float:
@@ -129,9 +126,9 @@ def _families(members: Members, member: Member) -> list[list[Member]]:
 
 def _heights(picture: Picture, width: float) -> dict[tuple[int, int], float]:
     """The height of each row, the upper ones higher; parameters so far off that their edges pass between circles."""
-    parameters = {_cell(node).row for node in picture.nodes if _is_parameter(node)}
+    parameters = {_cell(node).row for node in picture.nodes if _is_aside(node)}
     between = max(PARAMETERS, SLOPE * width / 2) + MARGIN * sum(
-        max((len(node.path) for node in picture.nodes if _is_parameter(node) == side), default=0)
+        max((len(node.path) for node in picture.nodes if _is_aside(node) == side), default=0)
         for side in (True, False)
     )
     rows = sorted({_cell(node).row for node in picture.nodes})
@@ -244,5 +241,5 @@ def _cell(node: Node) -> Cell:
     return node.cell or Cell((0, 0))
 
 
-def _is_parameter(node: Node) -> bool:
+def _is_aside(node: Node) -> bool:
     return _cell(node).aside

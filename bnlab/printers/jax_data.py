@@ -1,7 +1,8 @@
-"""How an emitted file takes its data: `prepare` deals the members of the outermost plate out to chunks, and pads them.
+"""How an emitted file takes its data: `prepare` deals the members of the outermost plate out to chunks, and
+pads them.
 
-The first axis of every field of Data counts chunks. Padding repeats a real value, so that it has a density, and has weight 0; a padding
-row of an inner plate belongs to no member of the outer one.
+The first axis of every field of Data counts chunks. Padding repeats a real value, so that it has a density,
+and has weight 0; a padding row of an inner plate belongs to no member of the outer one.
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ def chain(program: Program) -> str:
     return next((axis.name for field in program.chunk for axis in field.axes if axis.kind == STEP), "")
 
 
-def prepare(program: Program, rows: bool = False) -> str:
-    """The text of `prepare`; with `rows` Data keep where each row of the user's data went."""
+def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
+    """The text of `prepare`; for the plates in `rows` Data keep where each row of the user's data went."""
     variables = [field for field in program.chunk if not _made(program, field)]
-    body = [f'{field.name} = np.asarray(data["{field.name}"], {"int" if field.integer else "dtype"})' for field in variables]
+    body = [
+        f'{field.name} = np.asarray(data["{field.name}"], {"int" if field.integer else "dtype"})'
+        for field in variables
+    ]
     if not program.root:
         parts = ", ".join(f"{field.name}=jnp.asarray({field.name})" for field in variables)
         return _function("dtype=float", "Data as arrays.", [*body, f"return Data({parts})"])
@@ -52,13 +56,21 @@ def prepare(program: Program, rows: bool = False) -> str:
     single = len(program.levels) == 1 and not steps
     size = 4096 if not steps else 65536
     body += _single(program, variables) if single else _nested(program, variables, inner, steps)
-    body += [f"return Data({', '.join(_fill(program, field, steps, single) for field in program.chunk)}" + _extra(rows, single, steps, program) + ")"]
-    doc = f"Data in chunks of whole members of `{program.root}`, about `rows` rows each; padding has weight 0."
+    body += [
+        f"return Data({', '.join(_fill(program, field, steps, single) for field in program.chunk)}"
+        + _extra(rows, steps, program)
+        + ")"
+    ]
+    doc = (
+        f"Data in chunks of whole members of `{program.root}`, about `rows` rows each; padding has weight 0."
+    )
     return _function(f"dtype=float, rows={size}", doc, body)
 
 
 def _function(options: str, doc: str, body: list[str]) -> str:
-    return "\n".join([f"def prepare(data, {options}):", f'    """{doc}"""', *(f"    {line}" for line in body)])
+    return "\n".join(
+        [f"def prepare(data, {options}):", f'    """{doc}"""', *(f"    {line}" for line in body)]
+    )
 
 
 def _made(program: Program, field: Field) -> bool:
@@ -82,7 +94,11 @@ def _single(program: Program, variables: list[Field]) -> list[str]:
 def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], steps: str) -> list[str]:
     """Ids of members are integers from 0; inner rows follow their member to its chunk."""
     body: list[str] = []
-    deepest = [field for field in variables if _level_of(program, field) == inner[-1] and (not steps or _steps(field))]
+    deepest = [
+        field
+        for field in variables
+        if _level_of(program, field) == inner[-1] and (not steps or _steps(field))
+    ]
     count = f"len({deepest[0].name})"
     id_levels = inner if steps else inner[:-1]
     for plate in id_levels:
@@ -95,7 +111,6 @@ def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], st
         f"chunk_{root}, place_{root} = np.divmod(np.arange(size_{root}), min(per_chunk, size_{root}))",
     ]
     for depth, plate in enumerate(inner[1:], 1):
-        outer = inner[depth - 1]
         if plate in id_levels:
             body.append(f"_, first_{plate} = np.unique({plate}, return_index=True)")
             for above in inner[:depth]:
@@ -104,7 +119,6 @@ def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], st
             body += [f"{above}_of_{plate} = {above}" for above in inner[:depth]]
         body.append(f"chunk_{plate} = chunk_{root}[{root}_of_{plate}]")
         body.append(f"place_{plate} = position(chunk_{plate})")
-        del outer
     if steps:
         body.append(f"step = position({inner[-1]})")
     return body
@@ -136,16 +150,14 @@ def _fill(program: Program, field: Field, steps: str, single: bool) -> str:
     return f"{field.name}=put(place_{outer}[{outer}_of_{level}], {index}, place_{outer}.max() + 1)"
 
 
-def _extra(rows: bool, single: bool, steps: str, program: Program) -> str:
+def _extra(rows: tuple[str, ...], steps: str, program: Program) -> str:
     """Where each row went: -1 for padding."""
-    if not rows:
-        return ""
     parts = []
-    for level in program.levels:
-        name = level[-1]
-        parts.append(f", rows_{name}=put(np.arange(len(place_{name})), (chunk_{name}, place_{name}), -1)")
-    if steps:
-        name = program.levels[-1][-1]
-        index = f"(chunk_{name}[{name}], step, place_{name}[{name}])"
-        parts.append(f", rows_{steps}=put(np.arange(len(step)), {index}, -1)")
+    for name in rows:
+        if name == steps:
+            level = program.levels[-1][-1]
+            index = f"(chunk_{level}[{level}], step, place_{level}[{level}])"
+            parts.append(f", rows_{steps}=put(np.arange(len(step)), {index}, -1)")
+        else:
+            parts.append(f", rows_{name}=put(np.arange(len(place_{name})), (chunk_{name}, place_{name}), -1)")
     return "".join(parts)

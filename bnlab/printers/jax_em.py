@@ -45,6 +45,13 @@ def inverse_lower(L):
     return solve_triangular(L, identity, lower=True)
 '''
 
+RELIABLE = '''
+def reliable(c, beta):
+    """Whether the scaled messages lost nothing: what underflowed weighs less than the smallest float times beta / c."""
+    limits = jnp.finfo(c.dtype)
+    return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
+'''
+
 HARDMAX = '''
 def hardmax(x, axis):
     """1 at the first maximum over an axis (or several together), else 0."""
@@ -94,7 +101,7 @@ def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
     return theta, np.array(trace)
 '''
 
-MAIN = '''
+MAIN = """
 if __name__ == "__main__":
     import sys
 
@@ -103,15 +110,19 @@ if __name__ == "__main__":
     print(f"{objective} = {{trace[-1]:.6f}} after {{len(trace) - 1}} iterations")
     for name, value in theta._asdict().items():
         print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))
-'''
+"""
 
 
 def text(program: Program, story: str, kind: Literal["em", "viterbi"] = "em", header: str = "") -> str:
     """The file for EM, or for hard EM. `story` is the generative story, `header` a line on where the file comes from."""
     prior = program.log_prior is not None
     functions = [function(item) for item in program.functions]
-    expect = function(program.expect, unpack(program, program.expect), "Statistics", _names(program.statistics))
-    update = replace(function(program.m_step, (), "Parameters", _names(program.parameters)), decorator="jax.jit")
+    expect = function(
+        program.expect, unpack(program, program.expect), "Statistics", _names(program.statistics)
+    )
+    update = replace(
+        function(program.m_step, (), "Parameters", _names(program.parameters)), decorator="jax.jit"
+    )
     objective = _objective(kind, prior)
     what = "ln p(x | theta)." if kind == "em" else "ln p(x, z* | theta) at the most probable z*."
     plus = " + log_prior(theta)" if prior else ""
@@ -158,18 +169,29 @@ def posterior(marginals: Program, best: Program, story: str, header: str = "") -
     functions = [function(item) for item in marginals.functions]
     functions += [function(item) for item in best.functions if item.name not in names]
     fields = _names(marginals.statistics)
-    bodies = [function(program.expect, unpack(program, program.expect), "Found", fields) for program in programs]
-    rows = tuple((f"rows_{_home(marginals, field)}", "where each row of the data went") for field in marginals.statistics)
-    data = (*_fields(marginals.chunk), *(dict.fromkeys(rows) if marginals.root else ()))
+    bodies = [
+        function(program.expect, unpack(program, program.expect), "Found", fields) for program in programs
+    ]
+    homes = (
+        tuple(dict.fromkeys(_home(marginals, field) for field in marginals.statistics))
+        if marginals.root
+        else ()
+    )
+    rows = tuple((f"rows_{home}", "where each row of the data went") for home in homes)
+    data = (*_fields(marginals.chunk), *rows)
     body: list[Statement] = [
         Verbatim(X64),
         Record("Parameters", _fields(marginals.parameters)),
         Record("Data", data, _data_doc(marginals)),
-        Record("Found", _fields(marginals.statistics), "ln p of each member, and each latent's states, as probabilities."),
+        Record(
+            "Found",
+            _fields(marginals.statistics),
+            "ln p of each member, and each latent's states, as probabilities.",
+        ),
         *tools((*functions, *bodies)),
         *functions,
         *bodies,
-        *(Verbatim(part) for part in (*jax_data.helpers(marginals), jax_data.prepare(marginals, rows=True))),
+        *(Verbatim(part) for part in (*jax_data.helpers(marginals), jax_data.prepare(marginals, homes))),
         *([Verbatim(COLLECT)] if marginals.root else []),
         *(Verbatim(part) for part in _queries(marginals)),
     ]
@@ -211,10 +233,16 @@ def _queries(program: Program) -> list[str]:
     score_rows = f"data.rows_{_home(program, program.statistics[0])}"
 
     def run(name: str) -> str:
-        return f"jax.lax.map(lambda chunk: {name}(theta, chunk), data)" if program.root else f"{name}(theta, data)"
+        return (
+            f"jax.lax.map(lambda chunk: {name}(theta, chunk), data)"
+            if program.root
+            else f"{name}(theta, data)"
+        )
 
     def back(value: str, field: Field) -> str:
-        return f"collect({value}, data.rows_{_home(program, field)})" if program.root else f"np.asarray({value})"
+        return (
+            f"collect({value}, data.rows_{_home(program, field)})" if program.root else f"np.asarray({value})"
+        )
 
     score = f"collect(found, {score_rows})" if program.root else "np.asarray(found)[None]"
     marginals = ", ".join(f'"{field.name}": {back(f"found.{field.name}", field)}' for field in latents)
@@ -224,7 +252,7 @@ def _queries(program: Program) -> list[str]:
         f"@jax.jit\ndef _maximise(theta, data):\n    return {run('maximise')}",
         'def score(theta: Parameters, data: Data):\n    """ln p(x | theta) of each member of the outermost plate."""\n'
         f"    found = _expect(theta, data).log_p\n    return {score}",
-        'def posterior(theta: Parameters, data: Data):\n    """The probabilities of the states of each latent, states last."""\n'
+        'def posterior(theta: Parameters, data: Data):\n    """The probabilities of each latent, states last."""\n'
         f"    found = _expect(theta, data)\n    return {{{marginals}}}",
         'def predict(theta: Parameters, data: Data):\n    """The most probable joint value of the latents."""\n'
         f"    found = _maximise(theta, data)\n    return {{{best}}}",
@@ -245,7 +273,12 @@ def _doc(program: Program, story: str, kind: str, header: str) -> str:
     names = ", ".join(start.parameter for start in program.starts if start.kind != "fixed")
     under = "Q = E[ln p(x, z)] under q" if kind == "em" else "ln p(x, z*)"
     under += " + ln p(theta)" if program.log_prior is not None else ""
-    lines = [f"{name} for the network `{program.name}`, derived from its declaration; needs only JAX and NumPy.", "", story, ""]
+    lines = [
+        f"{name} for the network `{program.name}`, derived from its declaration; needs only JAX and NumPy.",
+        "",
+        story,
+        "",
+    ]
     lines += _e_step_lines(program, kind)
     lines += [f"M-step   {names} maximise {under}"]
     return "\n".join([*lines, *(["", header] if header else [])])
@@ -255,10 +288,21 @@ def _e_step_lines(program: Program, kind: str) -> list[str]:
     """One line for each message and posterior that has a formula."""
     from bnlab.program.ir import Statement as Line
 
-    found = [item for item in program.expect.body if isinstance(item, Line) and item.because == "posterior" and item.formula]
-    heads = [f"{item.target.name}{_letters(item.target.axes)} = {item.formula}" for item in found if "=" in item.formula]
+    found = [
+        item
+        for item in program.expect.body
+        if isinstance(item, Line) and item.because == "posterior" and item.formula
+    ]
+    heads = [
+        f"{item.target.name}{_letters(item.target.axes)} = {item.formula}"
+        for item in found
+        if "=" in item.formula
+    ]
     if kind == "viterbi":
-        heads = [f"{item.target.name}{_letters(item.target.axes)} = 1 at the most probable value, else 0" for item in found]
+        heads = [
+            f"{item.target.name}{_letters(item.target.axes)} = 1 at the most probable value, else 0"
+            for item in found
+        ]
     return [("E-step   " if place == 0 else "         ") + head for place, head in enumerate(heads)]
 
 
@@ -302,8 +346,17 @@ def unpack(program: Program, item: Function) -> tuple[Statement, ...]:
 def tools(sources: tuple[Define, ...]) -> list[Statement]:
     """The helpers that the mathematics calls."""
     text = "\n".join(line for source in sources for line in lines(source))
-    candidates = {"ratio": RATIO, "log": LOG, "log_sum_exp": LOG_SUM_EXP, "inverse_lower": INVERSE_LOWER, "hardmax": HARDMAX}
-    return [Verbatim(source) for name, source in candidates.items() if re.search(rf"(?<![.\w]){name}\(", text)]
+    candidates = {
+        "ratio": RATIO,
+        "log": LOG,
+        "log_sum_exp": LOG_SUM_EXP,
+        "inverse_lower": INVERSE_LOWER,
+        "hardmax": HARDMAX,
+        "reliable": RELIABLE,
+    }
+    return [
+        Verbatim(source) for name, source in candidates.items() if re.search(rf"(?<![.\w]){name}\(", text)
+    ]
 
 
 def imports(body: list[Statement]) -> str:

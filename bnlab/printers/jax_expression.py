@@ -35,6 +35,7 @@ from bnlab.program.ops import (
     Prepend,
     Reduce,
     Relabel,
+    Reliable,
     SegmentSum,
     Steps,
     Symbol,
@@ -44,7 +45,14 @@ from bnlab.program.ops import (
 )
 
 OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
-FUNCTIONS = {"log": "jnp.log", "log_or_never": "log", "exp": "jnp.exp", "sqrt": "jnp.sqrt", "square": "jnp.square", "gammaln": "gammaln"}
+FUNCTIONS = {
+    "log": "jnp.log",
+    "log_or_never": "log",
+    "exp": "jnp.exp",
+    "sqrt": "jnp.sqrt",
+    "square": "jnp.square",
+    "gammaln": "gammaln",
+}
 SPACES = {"theta": "theta", "statistics": "s"}
 
 
@@ -56,7 +64,7 @@ def expression(expr: Expr) -> ast.expr:
         case Number(value):
             return literal(value)
         case Constant():
-            return call("jnp.array", literal(_nested(expr)))
+            return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():
             return _einsum(expr)
         case Binary(op, left, right):
@@ -87,8 +95,8 @@ def expression(expr: Expr) -> ast.expr:
         case Prepend(first, rest, axis):
             place = expr.axes.index(axis)
             head = subscript(expression(first), *[COLON] * place, literal(None))
-            pair = ast.List([head, expression(rest)])
-            return call("jnp.concatenate", pair, **({"axis": literal(place)} if place else {}))
+            both = ast.List([head, expression(rest)])
+            return call("jnp.concatenate", both, **({"axis": literal(place)} if place else {}))
         case Broadcast(Number(value)):
             return call({0.0: "jnp.zeros", 1.0: "jnp.ones"}[value], _shape(expr))
         case Broadcast():
@@ -97,6 +105,8 @@ def expression(expr: Expr) -> ast.expr:
             return _linear(expr)
         case Keep(total, count, old):
             return call("ratio", *(aligned(part, expr.axes) for part in (total, count, old)))
+        case Reliable(c, beta):
+            return call("reliable", expression(c), expression(beta))
         case Call(function, arguments, _):
             return call(function, *(_argument(argument) for argument in arguments))
     assert_never(expr)
@@ -133,9 +143,13 @@ def ordered(expr: Expr, axes: Axes) -> ast.expr:
 def function(
     item: ir.Function, prologue: tuple[Statement, ...] = (), record: str = "", fields: tuple[str, ...] = ()
 ) -> Define:
-    """A function of the program as a definition; `record` names the NamedTuple that its results are the `fields` of."""
+    """A function of the program as a definition; `record` names the NamedTuple that its results are the
+    `fields` of.
+    """
     kinds = {"theta": "theta: Parameters", "chunk": "chunk: Data", "statistics": "s: Statistics"}
-    arguments = [kinds[whole] for whole in item.whole] + [f"{symbol.name}: Array" for symbol in item.arguments]
+    arguments = [kinds[whole] for whole in item.whole] + [
+        f"{symbol.name}: Array" for symbol in item.arguments
+    ]
     body = [*prologue, *(part for statement in item.body for part in statements(statement))]
     values = [expression(result) for result in item.results]
     if record:
@@ -168,7 +182,9 @@ def _scan(item: ir.Scan) -> list[Statement]:
             ast.Tuple(
                 [
                     tuple_of([expression(following) for _, _, following in item.carry]),
-                    tuple_of([expression(value) for value, _ in item.outputs]) if item.outputs else literal(None),
+                    tuple_of([expression(value) for value, _ in item.outputs])
+                    if item.outputs
+                    else literal(None),
                 ]
             )
         ),
@@ -229,7 +245,12 @@ def _matrix_product(expr: Einsum) -> ast.expr | None:
         return None
     summed, kept = left.axes[-1], left.axes[:-1]
     rest = tuple(axis for axis in right.axes if axis != summed)
-    if summed not in right.axes or summed in expr.axes or set(rest) & set(left.axes) or expr.axes != (*kept, *rest):
+    if (
+        summed not in right.axes
+        or summed in expr.axes
+        or set(rest) & set(left.axes)
+        or expr.axes != (*kept, *rest)
+    ):
         return None
     matrix = expression(right)
     if len(right.axes) == 2 and right.axes[1] == summed:
@@ -326,6 +347,7 @@ def _shape(expr: Broadcast) -> ast.expr:
     if expr.like.axes == expr.axes:
         return shape
     sizes = [
-        literal(axis.size) if axis.size else subscript(shape, literal(expr.like.axes.index(axis))) for axis in expr.axes
+        literal(axis.size) if axis.size else subscript(shape, literal(expr.like.axes.index(axis)))
+        for axis in expr.axes
     ]
     return ast.Tuple(sizes)

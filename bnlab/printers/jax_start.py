@@ -34,8 +34,9 @@ def cluster(x, K, rng, method):
 
 EVEN = '''
 def near(probabilities, rng, method):
-    """Rows of probabilities near the given ones, or with method "random" anywhere; never just there, which is a saddle point."""
-    noise = rng.exponential(size=np.shape(probabilities)) if method == "random" else rng.uniform(0.5, 1.5, np.shape(probabilities))
+    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    shape = np.shape(probabilities)
+    noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 '''
 
@@ -49,7 +50,9 @@ def helpers(program: Program) -> list[str]:
 def init(program: Program) -> str:
     """The text of `init`."""
     body = ["rng = np.random.default_rng(seed)"]
-    variables = dict.fromkeys(start.variable for start in program.starts if start.kind in ("centres", "spread"))
+    variables = dict.fromkeys(
+        start.variable for start in program.starts if start.kind in ("centres", "spread")
+    )
     for variable in variables:
         body += _clusters(program, variable)
     for start in program.starts:
@@ -57,7 +60,9 @@ def init(program: Program) -> str:
     fields = ", ".join(f"{start.parameter}=jnp.asarray({start.parameter})" for start in program.starts)
     doc = 'Where EM starts: at clusters of the data (method "data") or at random rows ("random").'
     head = 'def init(data, seed=0, method="data"):'
-    return "\n".join([head, f'    """{doc}"""', *(f"    {line}" for line in body), f"    return Parameters({fields})"])
+    return "\n".join(
+        [head, f'    """{doc}"""', *(f"    {line}" for line in body), f"    return Parameters({fields})"]
+    )
 
 
 def _real(program: Program, variable: str) -> str:
@@ -74,7 +79,11 @@ def _real(program: Program, variable: str) -> str:
 
 
 def _clusters(program: Program, variable: str) -> list[str]:
-    starts = [start for start in program.starts if start.variable == variable and start.kind in ("centres", "spread")]
+    starts = [
+        start
+        for start in program.starts
+        if start.variable == variable and start.kind in ("centres", "spread")
+    ]
     centre = next((start for start in starts if start.kind == "centres"), None)
     shared = centre.shared if centre else ()
     rows = f"{_real(program, variable)}"
@@ -99,7 +108,9 @@ def _value(program: Program, start: Start) -> str:
         case "even":
             return f"near(np.full({start.shape}, {1 / start.shape[-1]!r}), rng, method)"
         case "frequencies":
-            counts = f"np.bincount({_real(program, start.variable)}.ravel(), minlength={start.shape[-1]}) + 1.0"
+            counts = (
+                f"np.bincount({_real(program, start.variable)}.ravel(), minlength={start.shape[-1]}) + 1.0"
+            )
             return f"near(np.broadcast_to(({counts}) / ({counts}).sum(), {start.shape}), rng, method)"
         case "centres":
             return _centres(program, start)
@@ -110,7 +121,9 @@ def _value(program: Program, start: Start) -> str:
 def _centres(program: Program, start: Start) -> str:
     """Clusters come as (selecting plates, shared plates, event); the parameter may have its plates in another order."""
     value = f"centres_{start.variable}"
-    event = next((place for place, axis in enumerate(_axes(program, start)) if axis.kind == EVENT), len(start.shape))
+    event = next(
+        (place for place, axis in enumerate(_axes(program, start)) if axis.kind == EVENT), len(start.shape)
+    )
     selecting = [place for place in range(event) if place not in start.shared]
     order = [*selecting, *start.shared, *range(event, len(start.shape))]
     if order == list(range(len(order))):
@@ -130,7 +143,12 @@ def _spread(program: Program, start: Start) -> str:
     flat = f"{rest}.reshape(-1{''.join(f', {size}' for size in events)})"
     if start.form == "cov":
         return f"np.broadcast_to({flat}.T @ {flat} / len({flat}), {start.shape})"
-    diagonal = bool(events) and bool(start.shape) and start.shape[-1] == events[0] and any(axis.kind == EVENT for axis in _axes(program, start))
+    diagonal = (
+        bool(events)
+        and bool(start.shape)
+        and start.shape[-1] == events[0]
+        and any(axis.kind == EVENT for axis in _axes(program, start))
+    )
     value = f"np.square({flat}).mean(0)" if diagonal else f"np.square({rest}).mean()"
     value = f"np.sqrt({value})" if start.form == "std" else value
     return f"np.broadcast_to({value}, {start.shape})" if start.shape else value

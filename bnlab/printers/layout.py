@@ -91,15 +91,16 @@ def routed(picture: Picture, places: Layout) -> Layout:
 
 
 def faults(places: Layout) -> int:
-    """How far a layout is from what one would draw by hand: bent edges, captions that edges run over, crossings, detours."""
+    """How far a layout is from what one would draw by hand: bent edges, texts that edges run over, crossings, detours."""
     bent = sum(not route.straight for route in places.routes.values())
-    traces = [trace(route.points) for route in places.routes.values()]
+    traces = [(source, trace(route.points)) for (source, _), route in places.routes.items()]
+    texts = [*places.labels.items(), *(("", caption) for caption in places.captions.values())]
     hits = sum(
-        any(meets(rectangle, point) for point in line)
-        for rectangle in places.captions.values()
-        for line in traces
+        source != name and any(meets(rectangle, point) for point in line)
+        for name, rectangle in texts
+        for source, line in traces
     )
-    chords = [(line[0], line[-1]) for line in traces]
+    chords = [(line[0], line[-1]) for _, line in traces]
     crossings = sum(cross(one, other) for one, other in combinations(chords, 2))
     return 2 * bent + 2 * hits + crossings + int(sum(distance(*chord) for chord in chords) / LONG)
 
@@ -132,7 +133,8 @@ def _splines(found: Mapping[str, Any]) -> dict[tuple[str, str], Route]:
     splines = {}
     for edge in found.get("edges", ()):
         if edge.get("style") != "invis":
-            tip, *points = edge["pos"].removeprefix("e,").split()
+            words = edge["pos"].split()
+            tip, points = (words[0][2:], words[1:]) if words[0].startswith("e,") else (words[-1], words)
             route = Route(tuple(_numbers(point) for point in points), _numbers(tip))
             splines[names[edge["tail"]], names[edge["head"]]] = route
     return splines

@@ -55,19 +55,22 @@ def text(graph: Graph, elimination: str | None = None) -> str:
     if faults and elimination is None:
         raise IntractableError(*faults)
     statements: list[Statement] = []
-    imports = ""
+    imports = body = ""
     if elimination is not None:
         imports, body = split_imports(elimination)
-        statements.append(Verbatim(body))
-    shared = elimination is not None
-    if shared:
         statements.append(_parameters(layout))
     if not faults:
-        statements += _model(layout, shared)
-    if shared:
-        statements.append(_marginal_model(layout))
+        statements += _model(layout, elimination is not None)
+    if elimination is not None:
+        statements += [Verbatim(body), _marginal_model(layout)]
     why = [f"There is no `model`: {fault.reason}" for fault in faults]
-    doc = "\n\n".join([f"NumPyro models of the network `{graph.name}`; need only JAX and NumPyro.", story(graph), *why])
+    doc = "\n\n".join(
+        [
+            f"NumPyro models of the network `{graph.name}`; need only JAX, NumPy and NumPyro.",
+            story(graph),
+            *why,
+        ]
+    )
     return render(_docstring(doc) + "\n", _imports(imports, statements), statements)
 
 
@@ -92,9 +95,13 @@ def _imports(given: str, statements: list[Statement]) -> str:
     used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     ours = [line for name, line in IMPORTS if name in used]
     lines = dict.fromkeys([*given.splitlines(), *ours])
-    standard = [line for line in lines if re.match(r"(from|import) (typing|functools|collections|math)\b", line)]
+    standard = [
+        line for line in lines if re.match(r"(from|import) (typing|functools|collections|math)\b", line)
+    ]
     others = [line for line in lines if line not in standard]
-    return "\n".join([*sorted(standard), "", *sorted(others, key=lambda line: (line.startswith("from"), line))])
+    return "\n".join(
+        [*sorted(standard), "", *sorted(others, key=lambda line: (line.startswith("from"), line))]
+    )
 
 
 def _model(layout: Layout, shared: bool) -> list[Statement]:
@@ -111,7 +118,9 @@ def _model(layout: Layout, shared: bool) -> list[Statement]:
     statements: list[Statement] = []
     if layout.padded:
         statements.append(Verbatim(PADDED.format(name=layout.locals["padded"])))
-    define = Define("model", model_arguments(layout), (Verbatim("\n".join(lines)),), _docstring(model_doc(layout)))
+    define = Define(
+        "model", model_arguments(layout), (Verbatim("\n".join(lines)),), _docstring(model_doc(layout))
+    )
     return [*statements, define]
 
 
@@ -126,7 +135,9 @@ def _arrays(layout: Layout) -> list[str]:
     for plate in indexed_plates(layout):
         dim = layout.dims[plate]
         behind = "[:, " + ", ".join(["None"] * (-dim - 1)) + "]" if dim < -1 else ""
-        lines.append(f"{layout.locals[f'index {plate}']} = jnp.arange({layout.graph.plate(plate).size}){behind}")
+        lines.append(
+            f"{layout.locals[f'index {plate}']} = jnp.arange({layout.graph.plate(plate).size}){behind}"
+        )
     return lines
 
 
@@ -139,7 +150,7 @@ def _parameters(layout: Layout) -> Statement:
 
 
 def _marginal_model(layout: Layout) -> Statement:
-    doc = "The same density of x with the latent variables eliminated, for NUTS and SVI.\n\ndata: what `prepare` returns.\n"
+    doc = "The density of x with the latent variables eliminated, for NUTS and SVI.\n\ndata: what `prepare` returns.\n"
     observed = ", ".join(variable.name for variable in layout.graph.in_role("observed"))
     line = f'numpyro.factor("{layout.locals["log_p"]}", log_evidence({layout.locals["parameters"]}(), data))'
     return Define("marginal_model", ("data",), (Verbatim(line),), doc.replace("of x", f"of {observed}"))

@@ -13,7 +13,12 @@ def model_arguments(layout: Layout) -> tuple[str, ...]:
     graph = layout.graph
     given = [variable.name for variable in graph.in_role("given")]
     observed = [f"{variable.name}=None" for variable in graph.in_role("observed")]
-    return (*needs_ids(graph), *given, *observed, *(f"{layout.locals[f'size {p}']}=None" for p in _free_sizes(layout)))
+    return (
+        *needs_ids(graph),
+        *given,
+        *observed,
+        *(f"{layout.locals[f'size {p}']}=None" for p in _free_sizes(layout)),
+    )
 
 
 def _free_sizes(layout: Layout) -> list[str]:
@@ -23,7 +28,9 @@ def _free_sizes(layout: Layout) -> list[str]:
 
 
 def _at(layout: Layout, path: tuple[str, ...], *roles: str) -> list[str]:
-    return [variable.name for variable in layout.graph.in_role(*roles) if spine(layout.graph, variable) == path]
+    return [
+        variable.name for variable in layout.graph.in_role(*roles) if spine(layout.graph, variable) == path
+    ]
 
 
 def model_doc(layout: Layout) -> str:
@@ -41,7 +48,8 @@ def model_doc(layout: Layout) -> str:
         lines.append(f"{variable.name}: array {_shape(layout, variable)}{otherwise}")
     for plate in _free_sizes(layout):
         names = " and ".join(_at(layout, (plate,), "observed"))
-        lines.append(f"{layout.locals[f'size {plate}']}: the size of {plate}" + (f", needed only without {names}" if names else ""))
+        when = f", needed only without {names}" if names else ""
+        lines.append(f"{layout.locals[f'size {plate}']}: the size of {plate}{when}")
     return "\n".join(lines) + "\n"
 
 
@@ -49,7 +57,11 @@ def _shape(layout: Layout, variable: Variable) -> str:
     path = spine(layout.graph, variable)
     plates = [layout.graph.plate(name) for name in variable.plates]
     rows = [] if not path else ["rows" if len(path) > 1 else layout.locals[f"size {path[0]}"]]
-    sizes = [*rows, *(str(p.size) for p in plates if p.size is not None), *map(str, variable.domain.event_shape)]
+    sizes = [
+        *rows,
+        *(str(p.size) for p in plates if p.size is not None),
+        *map(str, variable.domain.event_shape),
+    ]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
@@ -68,7 +80,9 @@ def _sizes(layout: Layout) -> list[str]:
     for path in spines(layout.graph):
         plate, name = path[-1], names[f"size {path[-1]}"]
         given = _at(layout, path, "given")
-        if layout.padded and any(len(leaf) > 1 and leaf[: len(path)] == path for leaf in leaves(layout.graph)):
+        if layout.padded and any(
+            len(leaf) > 1 and leaf[: len(path)] == path for leaf in leaves(layout.graph)
+        ):
             continue
         if plate in needs_ids(layout.graph):
             lines.append(f"{name} = int(np.max({plate})) + 1")

@@ -70,7 +70,9 @@ def _normal(arguments: Arguments, shape: Shape) -> str:
         if not mean.rank and not mean.batched:
             mean = Code(f"jnp.full({shape[0]}, {bare(mean)})", 1)
         return f"dist.MultivariateNormal({bare(lift(mean, 1))}, covariance_matrix={bare(cov)})"
-    return _elementwise("dist.Normal({mean}, {std})", {"mean": arguments["mean"], "std": deviation(arguments)}, shape)
+    return _elementwise(
+        "dist.Normal({mean}, {std})", {"mean": arguments["mean"], "std": deviation(arguments)}, shape
+    )
 
 
 def deviation(arguments: Arguments) -> Code:
@@ -86,7 +88,8 @@ def covariance(arguments: Arguments, dim: int) -> Code:
     if "cov" in arguments:
         return arguments["cov"]
     std = lift(deviation(arguments), 1)
-    return Code(f"{std.text}[..., None] ** 2 * jnp.eye({dim})" if std.rank else f"{std.text} ** 2 * jnp.eye({dim})", 2, std.batched)
+    column = f"{std.text}[..., None]" if std.rank else std.text
+    return Code(f"{column} ** 2 * jnp.eye({dim})", 2, std.batched)
 
 
 WHOLE: dict[str, Callable[[Arguments, Shape], str]] = {

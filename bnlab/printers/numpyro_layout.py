@@ -23,8 +23,8 @@ class Layout:
     """The plates of the emitted model.
 
     `scans` are the chains that are scanned: those in which something is read from an earlier step. `dims` gives the
-    (negative) dimension of each plate, `locals` the names of the emitted file's own variables by what they are, `formal` what variables of chains are made
-    to read beside what they depend on (numpyro_steps).
+    (negative) dimension of each plate, `locals` the names of the emitted file's own variables by what they are,
+    `formal` what variables of chains are made to read beside what they depend on (numpyro_steps).
     """
 
     graph: Graph
@@ -42,13 +42,17 @@ def spine(graph: Graph, variable: Variable) -> tuple[str, ...]:
 
 def spines(graph: Graph) -> tuple[tuple[str, ...], ...]:
     """The different spines, each once, in order of declaration."""
-    return tuple(dict.fromkeys(spine(graph, variable) for variable in graph.variables if spine(graph, variable)))
+    return tuple(
+        dict.fromkeys(spine(graph, variable) for variable in graph.variables if spine(graph, variable))
+    )
 
 
 def leaves(graph: Graph) -> tuple[tuple[str, ...], ...]:
     """The spines that no other one goes on from."""
     found = spines(graph)
-    return tuple(path for path in found if not any(other[: len(path)] == path and other != path for other in found))
+    return tuple(
+        path for path in found if not any(other[: len(path)] == path and other != path for other in found)
+    )
 
 
 def axes(layout: Layout, variable: Variable) -> tuple[str, ...]:
@@ -68,7 +72,9 @@ def make_layout(graph: Graph) -> Layout:
     lagged = lags(graph, {})
     members = [variable for variable in graph.variables if variable.name in lagged]
     scans = tuple(p.name for p in graph.plates if p.chain and any(p.name in v.plates for v in members))
-    padded = any(set(path[:-1]) and set(path) & set(scans) for path in spines(graph)) or _selected_from_outside(graph)
+    padded = any(
+        set(path[:-1]) and set(path) & set(scans) for path in spines(graph)
+    ) or _selected_from_outside(graph)
     crossed = crossed_plates(graph)
     if crossed:
         faults = (_crossed(*pair) for pair in crossed)
@@ -81,7 +87,8 @@ def make_layout(graph: Graph) -> Layout:
 def _selected_from_outside(graph: Graph) -> bool:
     """Whether a row's distribution reads a discrete latent of an outer plate."""
     return any(
-        enumerated(graph.variable(read.name)) and spine(graph, graph.variable(read.name)) not in ((), spine(graph, variable))
+        enumerated(graph.variable(read.name))
+        and spine(graph, graph.variable(read.name)) not in ((), spine(graph, variable))
         for variable in graph.variables
         for read in true_reads(variable)
     )
@@ -109,9 +116,12 @@ def _dims(layout: Layout) -> dict[str, int]:
 
     def height(plate: str, above: tuple[str, ...] = ()) -> int:
         if plate in above:
-            raise ModelError(f"The plates {plate} and {above[-1]} are each inside the other: open them in one order everywhere.")
+            both = f"The plates {plate} and {above[-1]} are each inside the other."
+            raise ModelError(Fault(both, "Open them in one order everywhere."))
         if plate not in heights:
-            heights[plate] = 1 + max((height(below, (*above, plate)) for below in sorted(inner[plate])), default=0)
+            heights[plate] = 1 + max(
+                (height(below, (*above, plate)) for below in sorted(inner[plate])), default=0
+            )
         return heights[plate]
 
     dims = {plate: -height(root.get(plate, plate)) for path in paths for plate in path}

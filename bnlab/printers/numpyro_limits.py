@@ -12,16 +12,23 @@ ROOM = 25
 
 def limits(layout: Layout) -> tuple[Fault, ...]:
     """Why NumPyro cannot enumerate the discrete latents of the network; nothing if it can."""
-    return (*_room(layout), *(fault for scanned in layout.scans for fault in (*_unheard(layout, scanned), *_crowded(layout, scanned))))
+    wrong = (
+        fault
+        for scanned in layout.scans
+        for fault in (*_unheard(layout, scanned), *_crowded(layout, scanned))
+    )
+    return (*_room(layout), *wrong)
 
 
 def _room(layout: Layout) -> tuple[Fault, ...]:
     latents = [variable for variable in layout.graph.variables if enumerated(variable)]
     steps = sum(chain(layout, variable) is not None for variable in latents)
-    needed = len(latents) + steps + 1 - min(layout.dims.values(), default=0)  # a step has the last one's latents too
+    needed = (
+        len(latents) + steps + 1 - min(layout.dims.values(), default=0)
+    )  # a step has the last one's latents too
     if needed <= ROOM or not latents:
         return ()
-    reason = f"NumPyro enumerates each discrete latent in a dimension of its own and has {ROOM} of them; the network needs {needed}."
+    reason = f"NumPyro enumerates each discrete latent in a dimension of its own; it has {ROOM}, and {needed} are needed."
     return (Fault(reason, 'Fit it with method="em", or declare fewer of them latent.'),)
 
 
@@ -33,7 +40,7 @@ def _unheard(layout: Layout, scanned: str) -> list[Fault]:
         Fault(
             f"{name} is outside the chain {scanned} and in plates that no latent of the chain is in: NumPyro would sum it "
             "out of every step by itself, and the density would be wrong.",
-            f'Declare the chain\'s latents inside the plates of {name} ({", ".join(graph.variable(name).plates)}).',
+            f"Declare the chain's latents inside the plates of {name} ({', '.join(graph.variable(name).plates)}).",
             graph.variable(name).location,
         )
         for name in unheard(graph, scanned)

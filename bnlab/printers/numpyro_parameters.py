@@ -51,7 +51,9 @@ def _statement(layout: Layout, parameter: Parameter, plates: tuple[str, ...]) ->
     keywords = [f"constraint={constraint}"] if constraint else []
     if plates:
         keywords.append(f"event_dim={len(parameter.domain.event_shape)}")
-    return f"{parameter.name} = numpyro.param({', '.join([repr(parameter.name), start, *keywords])})".replace("'", '"')
+    return f"{parameter.name} = numpyro.param({', '.join([repr(parameter.name), start, *keywords])})".replace(
+        "'", '"'
+    )
 
 
 def _prior(prior: Prior, shape: tuple[int, ...]) -> str:
@@ -64,7 +66,10 @@ def start_of(domain: Domain, outer: tuple[int, ...]) -> tuple[str, str]:
     match domain:
         case Simplex(size):
             more = f", {outer!r}" if outer else ""
-            return "dist.constraints.simplex", f"lambda key: jax.random.dirichlet(key, jnp.ones({size}){more})"
+            return (
+                "dist.constraints.simplex",
+                f"lambda key: jax.random.dirichlet(key, jnp.ones({size}){more})",
+            )
         case Covariance(dim):
             whole = f"jnp.broadcast_to(jnp.eye({dim}), {shape!r})" if outer else f"jnp.eye({dim})"
             return "dist.constraints.positive_definite", whole
@@ -74,4 +79,6 @@ def start_of(domain: Domain, outer: tuple[int, ...]) -> tuple[str, str]:
             return "dist.constraints.unit_interval", f"lambda key: jax.random.uniform(key, {shape!r})"
         case Real():
             return "", f"lambda key: jax.random.normal(key, {shape!r})"
-    raise InternalError(f"NumPyro has no constraint for {type(domain).__name__}: add it to bnlab/printers/numpyro_parameters.py.")
+    raise InternalError(
+        f"{type(domain).__name__} has no constraint: add it to bnlab/printers/numpyro_parameters.py."
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bnlab.network.graph import alignment, coefficients
+from collections.abc import Iterator
+
+from bnlab.network.graph import alignment, coefficients, cpds
 from bnlab.network.ir import CPD, Affine, Argument, Ref, Subscript, Term, Variable, VarRef
 from bnlab.printers.numpyro_code import Code, add, constant, matmul, scale
 from bnlab.printers.numpyro_layout import Layout, needs_ids, spine
@@ -65,7 +67,9 @@ def _reference(layout: Layout, reader: Variable, ref: Ref) -> Code:
         return Code(parameter.name, rank, bool(aligned))
     chosen = iter(ref.subscripts)
     index = [
-        Code(layout.locals[f"index {plate}"], 0, True) if plate in aligned else _subscript(layout, reader, next(chosen))
+        Code(layout.locals[f"index {plate}"], 0, True)
+        if plate in aligned
+        else _subscript(layout, reader, next(chosen))
         for plate in parameter.plates
     ]
     return _indexed(parameter.name, index, rank)
@@ -79,7 +83,9 @@ def _in_place(layout: Layout, plates: tuple[str, ...]) -> bool:
 def _indexed(text: str, index: list[Code], rank: int) -> Code:
     if not index:
         return Code(text, rank)
-    return Code(f"{text}[{', '.join(each.text for each in index)}]", rank, any(each.batched for each in index))
+    return Code(
+        f"{text}[{', '.join(each.text for each in index)}]", rank, any(each.batched for each in index)
+    )
 
 
 def _subscript(layout: Layout, reader: Variable, subscript: Subscript) -> Code:
@@ -87,39 +93,22 @@ def _subscript(layout: Layout, reader: Variable, subscript: Subscript) -> Code:
 
 
 def indexed_plates(layout: Layout) -> tuple[str, ...]:
-    """The plates whose members must be numbered, since a parameter in them is read together with other subscripts."""
-    found = [
-        plate
-        for variable in layout.graph.variables
-        for cpd in ((variable.cpd, *variable.first) if variable.cpd else ())
-        for ref in _references(cpd)
-        if isinstance(ref.target, str)
-        for plates in [layout.graph.parameter(ref.target).plates]
-        for aligned in [alignment(layout.graph, ref, variable)[0]]
-        if not (aligned == plates and _in_place(layout, aligned))
-        for plate in aligned
-    ]
-    return tuple(dict.fromkeys(found))
+    """The plates whose members must be numbered: a parameter is read in them, but not as a whole."""
+    found = (alignment(layout.graph, ref, variable)[0] for variable, ref in _partly(layout))
+    return tuple(dict.fromkeys(plate for plates in found for plate in plates))
 
 
 def subscripted(layout: Layout) -> tuple[str, ...]:
-    """The parameters without a fixed value that are read with subscripts."""
-    graph = layout.graph
-    names = {
-        ref.target
-        for variable in graph.variables
-        for cpd in ((variable.cpd, *variable.first) if variable.cpd else ())
-        for ref in _references(cpd)
-        if isinstance(ref.target, str) and not _whole(layout, ref, variable)
-    }
-    return tuple(p.name for p in graph.parameters if p.name in names and p.value is None)
+    """The parameters without a fixed value that are read by their members."""
+    names = {ref.target for _, ref in _partly(layout)}
+    return tuple(p.name for p in layout.graph.parameters if p.name in names and p.value is None)
 
 
-def _whole(layout: Layout, ref: Ref, variable: Variable) -> bool:
-    assert isinstance(ref.target, str)
-    plates = layout.graph.parameter(ref.target).plates
-    return alignment(layout.graph, ref, variable)[0] == plates and _in_place(layout, plates)
-
-
-def _references(cpd: CPD) -> tuple[Ref, ...]:
-    return coefficients(cpd)
+def _partly(layout: Layout) -> Iterator[tuple[Variable, Ref]]:
+    """Where parameters are read with subscripts or along dimensions that are not their own axes."""
+    for variable in layout.graph.variables:
+        for ref in (ref for cpd in cpds(variable) for ref in coefficients(cpd)):
+            if isinstance(ref.target, str):
+                plates = layout.graph.parameter(ref.target).plates
+                if alignment(layout.graph, ref, variable)[0] != plates or not _in_place(layout, plates):
+                    yield variable, ref

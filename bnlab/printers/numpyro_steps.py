@@ -53,7 +53,12 @@ def formal_reads(graph: Graph, chain: str) -> dict[str, tuple[VarRef, ...]]:
 
 def _own_past(graph: Graph, chain: str, variable: Variable) -> tuple[VarRef, ...]:
     """The earlier values of a latent that the step reads, but not the latent itself."""
-    lagged = {read.lag for other in _members(graph, chain) for read in true_reads(other) if read.name == variable.name}
+    lagged = {
+        read.lag
+        for other in _members(graph, chain)
+        for read in true_reads(other)
+        if read.name == variable.name
+    }
     read = set(true_reads(variable))
     wanted = (VarRef(variable.name, lag) for lag in range(1, max(lagged | {1}) + 1))
     return tuple(ref for ref in wanted if ref not in read)
@@ -76,7 +81,9 @@ def _clear_of_others(graph: Graph, chain: str, variable: Variable) -> tuple[VarR
     """A latent whose dimension is left of those outside the chain: one of the path, else the last one outside."""
     path = _path(graph, chain) or _outside(graph, chain)[-1:]
     fitting = (other for other in path if set(other.plates) <= set(variable.plates))
-    return tuple(VarRef(other.name) for other in fitting if VarRef(other.name) not in true_reads(variable))[:1]
+    return tuple(VarRef(other.name) for other in fitting if VarRef(other.name) not in true_reads(variable))[
+        :1
+    ]
 
 
 def crowded(graph: Graph, chain: str) -> tuple[str, ...]:

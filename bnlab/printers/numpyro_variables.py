@@ -31,7 +31,9 @@ def _blocks(layout: Layout, variables: Sequence[Variable]) -> list[str]:
         if variable.role == "given":
             continue
         plates = axes(layout, variable)
-        shared = next((i for i, (a, b) in enumerate(zip(opened, plates, strict=False)) if a != b), min(len(opened), len(plates)))
+        shared = sum(
+            opened[: depth + 1] == plates[: depth + 1] for depth in range(min(len(opened), len(plates)))
+        )
         for depth in range(shared, len(plates)):
             lines.append("    " * depth + f"with {_plate(layout, plates[depth])}:")
         opened = plates
@@ -76,7 +78,11 @@ def names_of(layout: Layout, found: tuple[VarRef, ...]) -> list[str]:
 def masked(layout: Layout, variable: Variable) -> str | None:
     """The mask of an observed variable whose members are padded. Latent padding follows its prior and adds nothing."""
     path = spine(layout.graph, variable)
-    return layout.locals[f"exists {path[-1]}"] if variable.role == "observed" and layout.padded and len(path) > 1 else None
+    return (
+        layout.locals[f"exists {path[-1]}"]
+        if variable.role == "observed" and layout.padded and len(path) > 1
+        else None
+    )
 
 
 def _read_names(layout: Layout) -> set[str]:
@@ -87,7 +93,8 @@ def _read_names(layout: Layout) -> set[str]:
 def _distribution(layout: Layout, variable: Variable) -> str:
     assert variable.cpd is not None
     shape = variable.domain.event_shape
-    family, slots = variable.cpd.family, arguments(layout, variable, variable.cpd)
+    family = variable.cpd.family
+    slots: Arguments = arguments(layout, variable, variable.cpd)
     scanned = chain(layout, variable)
     if scanned is not None:
         for step, first in reversed(list(enumerate(variable.first))):
@@ -105,7 +112,9 @@ def _formally(slots: Arguments, value: Code) -> Arguments:
     return {**slots, name: add(((1, code), (1, nothing)))}
 
 
-def _either(condition: str, layout: Layout, variable: Variable, first: CPD, family: str, later: Arguments) -> Arguments:
+def _either(
+    condition: str, layout: Layout, variable: Variable, first: CPD, family: str, later: Arguments
+) -> Arguments:
     """The arguments of `first` where the condition holds, else those of later steps."""
     initial: Arguments = arguments(layout, variable, first)
     if first.family != family:
@@ -134,7 +143,7 @@ def _scan(layout: Layout, scanned: str, variables: Sequence[Variable]) -> list[s
     carried = [
         (name, step)
         for name, lag in lags(layout.graph, layout.formal).items()
-        if name in members 
+        if name in members
         for step in range(1, lag + 1)
     ]
     before = _tuple([names[f"{name} {step}"] for name, step in carried])
@@ -186,7 +195,9 @@ def _start(layout: Layout, variable: Variable) -> str:
     plates = axes(layout, variable)
     dims = [layout.dims[plate] for plate in plates]
     sizes = {layout.dims[plate]: size(layout, plate) for plate in plates}
-    shape = [sizes.get(dim, "1") for dim in range(min(dims, default=0), 0)] + [str(n) for n in variable.domain.event_shape]
+    shape = [sizes.get(dim, "1") for dim in range(min(dims, default=0), 0)] + [
+        str(n) for n in variable.domain.event_shape
+    ]
     return f"jnp.zeros({_shape(shape)}{', int' if variable.discrete else ''})"
 
 
@@ -196,4 +207,3 @@ def _shape(sizes: list[str]) -> str:
 
 def _tuple(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"({', '.join(items)})"
-

@@ -20,6 +20,9 @@ Kind = Literal["latent", "observed", "given", "parameter", "fixed", "dots"]
 Direction = Literal["down", "level", "up"]
 """Where an edge points: to a row below, within a row, or from a parameter that stands below its variable."""
 
+Form = Literal["arrow", "line", "marriage"]
+"""A `marriage` joins two parents of one child in the moral graph."""
+
 Path = tuple[str, ...]
 """The boxes that something is in, outermost first. A path names its innermost box."""
 
@@ -67,6 +70,7 @@ class Edge:
     target: str
     direction: Direction = "down"
     note: str = ""
+    form: Form = "arrow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,10 @@ def relations(graph: Graph) -> tuple[Relation, ...]:
     return tuple(relation for variable in graph.variables for relation in _relations_to(variable))
 
 
+def is_parameter(node: Node) -> bool:
+    return node.kind in ("parameter", "fixed")
+
+
 def quantities(graph: Graph) -> tuple[Parameter | Variable, ...]:
     """All that is drawn: parameters, then variables, in the order of declaration."""
     return (*graph.parameters, *graph.variables)
@@ -167,7 +175,7 @@ def boxes(graph: Graph, nodes: tuple[Node, ...]) -> tuple[Box, ...]:
 
 def crossing(nodes: tuple[Node, ...]) -> Mapping[str, str]:
     """The plates that hold variables both by themselves and inside another one, each with that other one."""
-    variables = (node for node in nodes if node.kind not in ("parameter", "fixed"))
+    variables = (node for node in nodes if not is_parameter(node))
     paths = dict.fromkeys(node.path[: depth + 1] for node in variables for depth in range(len(node.path)))
     ends = [path[-1] for path in paths]
     return {path[-1]: path[-2] for path in paths if len(path) > 1 and ends.count(path[-1]) > 1}

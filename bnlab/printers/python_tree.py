@@ -1,4 +1,5 @@
-"""A small tree of Python source: expressions are the standard library's `ast`, statements carry their comments.
+"""A small tree of Python source: expressions are the standard library's `ast`, statements carry their
+comments.
 
 `render` lays a module out and formats it; nothing here knows what the code means.
 """
@@ -74,12 +75,14 @@ def literal(value: object) -> ast.expr:
     if isinstance(value, tuple):
         return ast.Tuple([literal(item) for item in value])
     if isinstance(value, float) and not isfinite(value):
-        return ast.parse({"nan": "jnp.nan", "inf": "jnp.inf", "-inf": "-jnp.inf"}[str(value)], mode="eval").body
+        return ast.parse(
+            {"nan": "jnp.nan", "inf": "jnp.inf", "-inf": "-jnp.inf"}[str(value)], mode="eval"
+        ).body
     if isinstance(value, float | int) and not isinstance(value, bool) and value < 0:
         return ast.UnaryOp(ast.USub(), ast.Constant(-value))
     if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
         return ast.Constant(int(value))
-    return ast.Constant(value)
+    return ast.Constant(value)  # type: ignore[arg-type]
 
 
 def call(function: str | ast.expr, *arguments: ast.expr, **keywords: ast.expr) -> ast.expr:

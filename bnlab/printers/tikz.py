@@ -87,7 +87,8 @@ def _node(picture: Picture, node: Node, place: Point) -> str:
 
 def _edge(edge: Edge, places: Layout) -> list[str]:
     route = places.routes[edge.source, edge.target]
-    style = "dashed" if edge.note else ""
+    dashes = ["dashed"] if edge.note or edge.form == "marriage" else []
+    style = ", ".join([*([] if edge.form == "arrow" else ["-"]), *dashes])
     lines = []
     if route.straight:
         option = f"[{style}]" if style else ""

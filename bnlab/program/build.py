@@ -58,7 +58,9 @@ def square(operand: Expr) -> Expr:
 
 
 def einsum(axes: Axes, *operands: Expr) -> Expr:
-    """The sum of the product of the operands over all other axes; a lone operand with just these axes is itself."""
+    """The sum of the product of the operands over all other axes; a lone operand with just these axes is
+    itself.
+    """
     if len(operands) == 1 and operands[0].axes == axes:
         return operands[0]
     return Einsum(operands, axes)

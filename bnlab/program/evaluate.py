@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import lgamma
 from typing import Any, assert_never
 
@@ -26,6 +26,7 @@ from bnlab.program.ops import (
     Prepend,
     Reduce,
     Relabel,
+    Reliable,
     SegmentSum,
     Steps,
     Symbol,
@@ -36,7 +37,7 @@ from bnlab.program.ops import (
 
 Array = NDArray[Any]
 Environment = dict[tuple[str, str], Array]
-UNARY = {
+UNARY: dict[str, Callable[[Array], Array]] = {
     "log": np.log,
     "log_or_never": np.log,
     "exp": np.exp,
@@ -55,7 +56,9 @@ def expect(program: Program, theta: Mapping[str, Array], chunk: Mapping[str, Arr
     return {field.name: value for field, value in zip(program.statistics, values, strict=True)}
 
 
-def maximise(program: Program, statistics: Mapping[str, Array], theta: Mapping[str, Array]) -> dict[str, Array]:
+def maximise(
+    program: Program, statistics: Mapping[str, Array], theta: Mapping[str, Array]
+) -> dict[str, Array]:
     """The parameters that the M-step makes of the statistics."""
     environment = _environment(theta=theta, statistics=statistics)
     values = _run(program, program.m_step, environment)
@@ -63,7 +66,9 @@ def maximise(program: Program, statistics: Mapping[str, Array], theta: Mapping[s
 
 
 def _environment(**spaces: Mapping[str, Array]) -> Environment:
-    return {(space, name): np.asarray(value) for space, items in spaces.items() for name, value in items.items()}
+    return {
+        (space, name): np.asarray(value) for space, items in spaces.items() for name, value in items.items()
+    }
 
 
 def _run(program: Program, function: Function, environment: Environment) -> list[Array]:
@@ -89,8 +94,15 @@ def _execute(program: Program, item: Statement | Scan | Invoke, environment: Env
     collected: list[list[Array]] = [[] for _ in item.outputs]
     for step in reversed(steps) if item.reverse else steps:
         inner = dict(environment)
-        inner.update({("local", symbol.name): value for (symbol, _, _), value in zip(item.carry, carry, strict=True)})
-        inner.update({("local", symbol.name): value[step] for (symbol, _), value in zip(item.inputs, inputs, strict=True)})
+        inner.update(
+            {("local", symbol.name): value for (symbol, _, _), value in zip(item.carry, carry, strict=True)}
+        )
+        inner.update(
+            {
+                ("local", symbol.name): value[step]
+                for (symbol, _), value in zip(item.inputs, inputs, strict=True)
+            }
+        )
         for part in item.body:
             _execute(program, part, inner)
         for values, (expr, _) in zip(collected, item.outputs, strict=True):
@@ -145,16 +157,16 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
         case Reduce():
             return _reduce(expr, value(expr.operand))
         case Take():
-            return _take(expr, value(expr.table), [value(index) for _, index in expr.indices])
+            return _take(expr, value(expr.table), [value(place) for _, place in expr.indices])
         case Where(condition, yes, no):
             return np.where(spread(condition), spread(yes), spread(no))
         case OneHot(index, axis):
-            return np.eye(axis.size or 0)[value(index).astype(int)]
+            return np.asarray(np.eye(axis.size or 0)[value(index).astype(int)])
         case SegmentSum(operand, index, source, _, like):
             rows = np.moveaxis(value(operand), operand.axes.index(source), 0)
             total = np.zeros((len(value(like)) + 1, *rows.shape[1:]))
             np.add.at(total, np.minimum(value(index), len(total) - 1), rows)
-            return total[:-1]
+            return np.asarray(total[:-1])
         case Steps(operand, axis, part):
             return _steps(value(operand), operand.axes.index(axis), part)
         case Relabel(operand):
@@ -163,13 +175,16 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
             place = expr.axes.index(axis)
             return np.concatenate([np.expand_dims(value(first), place), value(rest)], place)
         case Broadcast(operand, like, axes):
-            shape = dict(zip(like.axes, value(like).shape, strict=True))
-            return np.broadcast_to(spread(operand), [shape.get(axis, axis.size) for axis in axes])
+            known = dict(zip(like.axes, value(like).shape, strict=True))
+            return np.broadcast_to(spread(operand), [known.get(axis, axis.size or 0) for axis in axes])
         case Linear(op, operand):
             return _linear(op, value(operand))
         case Keep(total, count, old):
             counts = spread(count)
             return np.where(counts > 0, spread(total) / np.where(counts > 0, counts, 1), spread(old))
+        case Reliable(c, beta):
+            info = np.finfo(float)
+            return np.asarray(value(c).min() > info.tiny ** (1 / 3) and value(beta).max() < info.max**0.5)
         case Call(name, arguments):
             return _call(program, name, arguments, environment)
     assert_never(expr)
@@ -177,7 +192,10 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
 
 def _letters(operands: tuple[Expr, ...], axes: Axes) -> dict[Axis, str]:
     found = sorted({axis for operand in operands for axis in operand.axes} | set(axes))
-    return {axis: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[place] for place, axis in enumerate(found)}
+    return {
+        axis: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[place]
+        for place, axis in enumerate(found)
+    }
 
 
 def _reduce(expr: Reduce, value: Array) -> Array:
@@ -205,10 +223,12 @@ def _reduce(expr: Reduce, value: Array) -> Array:
 
 def _take(expr: Take, table: Array, indices: list[Array]) -> Array:
     axes = expr.table.axes
-    chosen = {axis: index for (axis, _), index in zip(expr.indices, indices, strict=True)}
+    chosen: dict[Axis, Array] = {axis: index for (axis, _), index in zip(expr.indices, indices, strict=True)}
     have = {axis: index.axes for axis, index in expr.indices}
     front = [axis for axis in axes if axis in chosen or axis in expr.index_axes]
-    table = table.transpose([axes.index(axis) for axis in (*front, *(axis for axis in axes if axis not in front))])
+    table = table.transpose(
+        [axes.index(axis) for axis in (*front, *(axis for axis in axes if axis not in front))]
+    )
     items = []
     for place, axis in enumerate(front):
         index = chosen.get(axis, np.arange(table.shape[place]))
@@ -249,7 +269,9 @@ def _call(program: Program, name: str, arguments: tuple[Expr, ...], environment:
     return results[0]
 
 
-def call_function(program: Program, name: str, arguments: tuple[Expr, ...], environment: Environment) -> list[Array]:
+def call_function(
+    program: Program, name: str, arguments: tuple[Expr, ...], environment: Environment
+) -> list[Array]:
     """Runs a function of the program with its arguments bound to the values of the expressions."""
     function = next(function for function in program.functions if function.name == name)
     inner = {key: value for key, value in environment.items() if key[0] != "local"}

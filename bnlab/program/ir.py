@@ -1,6 +1,8 @@
-"""The Program: functions of named statements. Written by `inference`, printed by `printers`, run by `evaluate`.
+"""The Program: functions of named statements. Written by `inference`, printed by `printers`, run by
+`evaluate`.
 
-A statement's `formula` is the same quantity in plain text, `tex` in TeX; `because` is the reason it exists, one of a closed set.
+A statement's `formula` is the same quantity in plain text, `tex` in TeX; `because` is the reason it exists,
+one of a closed set.
 """
 
 from __future__ import annotations
@@ -38,9 +40,10 @@ class Statement:
 class Scan:
     """A recursion along a chain: `body` runs once a step and makes the next `carry` and the `outputs`.
 
-    `inputs` pair the symbol that the body reads with the array whose steps it takes. `carry` holds (symbol, its first value, the
-    expression of its next value). `outputs` pair a name in the body with the symbol that collects it over all steps; `last` names
-    symbols that receive the carries after the last step ("" for one that is not wanted).
+    `inputs` pair the symbol that the body reads with the array whose steps it takes. `carry` holds (symbol,
+    its first value, the expression of its next value). `outputs` pair a name in the body with the symbol that
+    collects it over all steps; `last` names symbols that receive the carries after the last step ("" for one
+    that is not wanted).
     """
 
     carry: tuple[tuple[Symbol, Expr, Expr], ...]
@@ -63,7 +66,9 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """`arguments` are symbols (locals, or "theta" / "chunk" as a whole by name); the results are returned in order."""
+    """`arguments` are symbols (locals, or "theta" / "chunk" as a whole by name); the results are returned in
+    order.
+    """
 
     name: str
     arguments: tuple[Symbol, ...]
@@ -88,8 +93,9 @@ class Field:
 class Start:
     """Where EM starts a parameter from.
 
-    "fixed": at `values`. "centres": at the centres of clusters of the variable's data, one for each entry of the plates that are
-    not among the variable's; "spread": at the spread within those clusters, `form` being the structure it is declared with.
+    "fixed": at `values`. "centres": at the centres of clusters of the variable's data, one for each entry of
+    the plates that are not among the variable's; "spread": at the spread within those clusters, `form` being
+    the structure it is declared with.
     "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
     `shape` is the parameter's, `shared` which of its axes are plates that the variable is in too.
     """
@@ -105,11 +111,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """All there is to compute for one network: densities and messages (`functions`), the E-step of a chunk, and the M-step.
+    """All there is to compute for one network: densities and messages (`functions`), the E-step of a chunk,
+    and the M-step.
 
-    `m_step` returns one expression for each field of `parameters`; `log_prior` is None without priors. `root` is the outermost
-    plate, whose members are dealt out to chunks ("" if the data are one member); `levels` are the plates without size, each with
-    those around it. `densities` are those of `functions` that are log densities, by the factor they belong to.
+    `m_step` returns one expression for each field of `parameters`; `log_prior` is None without priors. `root`
+    is the outermost plate, whose members are dealt out to chunks ("" if the data are one member); `levels`
+    are the plates without size, each with those around it. `densities` are those of `functions` that are log
+    densities, by the factor they belong to.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """The closed set of array operations.
 
-Every expression knows its axes by name; a name stands for the same index wherever it occurs, so broadcasting, transposing and the
-letters of an einsum all follow from the names. Constructors work out the axes; printers and the evaluator match on the classes.
+Every expression knows its axes by name; a name stands for the same index wherever it occurs, so broadcasting,
+transposing and the letters of an einsum all follow from the names. Constructors work out the axes; printers
+and the evaluator match on the classes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, order=True)
 class Axis:
-    """A named axis. Axes sort as arrays are laid out: steps, rows, sized plates, parameters' plates, states, events.
+    """A named axis. Axes sort as arrays are laid out: steps, rows, sized plates, parameters' plates, states,
+    events.
 
     `kind` is one of the constants below, `position` the order of declaration; `letter` stands for it in einsums and formulas,
     `extent` for its size in the comments on shapes.
@@ -33,7 +35,9 @@ Axes = tuple[Axis, ...]
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """An array by name. `space` says where it lives: a local name, a field of the parameters, data, statistics or old parameters."""
+    """An array by name. `space` says where it lives: a local name, a field of the parameters, data,
+    statistics or old parameters.
+    """
 
     name: str
     axes: Axes
@@ -80,7 +84,9 @@ class Binary:
 
 @dataclass(frozen=True, slots=True)
 class Unary:
-    """An elementwise function. "log_or_never" is the log of a probability whose gradient is 0 where the probability is 0."""
+    """An elementwise function. "log_or_never" is the log of a probability whose gradient is 0 where the
+    probability is 0.
+    """
 
     op: Literal["log", "log_or_never", "exp", "neg", "sqrt", "square", "gammaln"]
     operand: Expr
@@ -110,7 +116,9 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """`table` with each axis of `indices` replaced by what an integer array picks; the axes of the index arrays come first."""
+    """`table` with each axis of `indices` replaced by what an integer array picks; the axes of the index
+    arrays come first.
+    """
 
     table: Expr
     indices: tuple[tuple[Axis, Expr], ...]
@@ -119,7 +127,10 @@ class Take:
     def axes(self) -> Axes:
         replaced = {axis for axis, _ in self.indices}
         rest = tuple(axis for axis in self.table.axes if axis not in replaced)
-        return (*union(*(index for _, index in self.indices)), *(axis for axis in rest if axis not in self.index_axes))
+        return (
+            *union(*(index for _, index in self.indices)),
+            *(axis for axis in rest if axis not in self.index_axes),
+        )
 
     @property
     def index_axes(self) -> Axes:
@@ -146,7 +157,6 @@ class OneHot:
     index: Expr
     axis: Axis
 
-
     @property
     def axes(self) -> Axes:
         return (*self.index.axes, self.axis)
@@ -154,7 +164,8 @@ class OneHot:
 
 @dataclass(frozen=True, slots=True)
 class SegmentSum:
-    """Sums rows (axis `source`) into their members (axis `target`): row r goes to index[r]; rows that point past the end are dropped.
+    """Sums rows (axis `source`) into their members (axis `target`): row r goes to index[r]; rows that point
+    past the end are dropped.
 
     `like` is an array whose first axis is `target`: it tells how many members there are.
     """
@@ -172,7 +183,9 @@ class SegmentSum:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A part of the steps of a chain: all but the first ("later"), all but the last ("earlier"), one end, or the next step's."""
+    """A part of the steps of a chain: all but the first ("later"), all but the last ("earlier"), one end, or
+    the next step's.
+    """
 
     operand: Expr
     axis: Axis
@@ -217,7 +230,9 @@ class Broadcast:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """Linear algebra on the last two axes. "inv_cholesky" is L^-1 for L L' = operand; "log_det" is of a positive definite matrix."""
+    """Linear algebra on the last two axes. "inv_cholesky" is L^-1 for L L' = operand; "log_det" is of a
+    positive definite matrix.
+    """
 
     op: Literal["cholesky", "inverse_lower", "log_diagonal_sum", "inverse", "symmetric"]
     operand: Expr
@@ -238,6 +253,17 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Reliable:
+    """Whether rescaled messages lost nothing that matters: no `c` is near the smallest float, no `beta` near
+    its inverse.
+    """
+
+    c: Expr
+    beta: Expr
+    axes: Axes = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A function of the program applied to symbols; `meaning` is the quantity it returns, as a formula."""
 
@@ -247,12 +273,31 @@ class Call:
 
 
 Expr = (
-    Symbol | Number | Constant | Einsum | Binary | Unary | Reduce | Take | Where | OneHot | SegmentSum | Steps | Relabel | Prepend | Broadcast
-    | Linear | Keep | Call
+    Symbol
+    | Number
+    | Constant
+    | Einsum
+    | Binary
+    | Unary
+    | Reduce
+    | Take
+    | Where
+    | OneHot
+    | SegmentSum
+    | Steps
+    | Relabel
+    | Prepend
+    | Broadcast
+    | Linear
+    | Keep
+    | Reliable
+    | Call
 )
 
 
 def union(*operands: Expr | Axes) -> Axes:
     """All axes of the operands, each once, in the canonical order."""
-    found = {axis for operand in operands for axis in (operand if isinstance(operand, tuple) else operand.axes)}
+    found = {
+        axis for operand in operands for axis in (operand if isinstance(operand, tuple) else operand.axes)
+    }
     return tuple(sorted(found))

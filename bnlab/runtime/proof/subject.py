@@ -26,16 +26,16 @@ def _slope(log_evidence: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def narrowest(graph: Graph, theta: Theta) -> float:
-    """The smallest of all variances, along any direction; 1 without variances."""
-    smallest = 1.0
+    """The smallest of all variances, along any direction; 1 without variances, NaN if one is."""
+    smallest = [1.0]
     for parameter in graph.parameters:
         value = np.asarray(theta[parameter.name])
         match parameter.domain:
             case Covariance():
-                smallest = min(smallest, float(np.linalg.eigvalsh(value).min()))
+                smallest.append(np.linalg.eigvalsh(value).min())
             case Positive():
-                smallest = min(smallest, float(value.min()) ** 2)
-    return smallest
+                smallest.append(value.min() ** 2)
+    return float(np.min(smallest))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,216 @@
+# -*- coding: utf-8 -*-
+"""EM for the network `hmm_categorical`, derived from its declaration; needs only JAX and NumPy.
+
+for s in 1..S:                                   sequence
+    for t in 1..T[s]:                            a chain
+        z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
+        x[s,t] ~ Categorical(B[z[s,t]])          observed
+
+E-step   q_z[s,t,k] = P(z[s,t]=k | x)
+M-step   pi, A, B maximise Q = E[ln p(x, z)] under q
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)    sums to 1
+    A: Array  # (K, K)  sums to 1
+    B: Array  # (K, X)  sums to 1
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (T, S)
+    weight: Array  # (S,)    0 for padding
+    mask_t: Array  # (T, S)  False past the end
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()      ln p(x)
+    N_first: Array  # (K,)    sum_s sum_t q_z[s,t,k]
+    N_zz: Array  # (K, K)  sum_s sum_t q_z_prev_z[s,t,j,k]
+    N_zx: Array  # (K, X)  sum_s sum_t q_z[s,t,k]
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def reliable(c, beta):
+    """Whether the scaled messages lost nothing: what underflowed weighs less than the smallest float times beta / c."""
+    limits = jnp.finfo(c.dtype)
+    return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
+
+
+def forward(theta: Parameters, b: Array, mask_t: Array) -> tuple[Array, Array]:
+    """alpha as (T, S, K) and c as (T, S); where the mask is False the chain has ended."""
+
+    def step(predicted, inputs):
+        b_t, on = inputs
+        joint = predicted * b_t  # P(z[t]=k, data at t | data before)
+        c_t = jnp.where(on, joint.sum(-1), 1)
+        alpha_t = joint / c_t[:, None]
+        return alpha_t @ theta.A, (alpha_t, c_t)
+
+    alpha, c = jax.lax.scan(step, jnp.broadcast_to(theta.pi, b[0].shape), (b, mask_t))[1]
+    return alpha, c
+
+
+def backward(theta: Parameters, b: Array, c: Array, mask_t: Array) -> Array:
+    """beta as (T, S, K); 1 at the end of each sequence."""
+
+    def step(beta_t, inputs):
+        b_t, c_t, on = inputs
+        onward = beta_t * b_t / c_t[:, None]
+        beta_before = onward @ theta.A.T  # of step t-1
+        return jnp.where(on[:, None], beta_before, 1), beta_t
+
+    beta = jax.lax.scan(step, jnp.ones((c[-1].shape[0], 2)), (b, c, mask_t), reverse=True)[1]
+    return beta
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, expected under the posterior of the latents."""
+    x, weight, mask_t = chunk
+    log_b = jnp.log(theta.B.T[x])  # ln p(x[s,t] | z[s,t]=k)
+    scale = log_b.max(-1)  # so that exp neither over- nor underflows
+    b = jnp.exp(log_b - scale[..., None])
+    alpha, c = forward(theta, b, mask_t)
+    log_p_x_in_chain = jnp.where(mask_t, jnp.log(c) + scale, 0).sum(0)  # ln p(x[s,:])
+    beta = backward(theta, b, c, mask_t)
+    q_z = jnp.where(mask_t[..., None], alpha * beta * weight[:, None], 0)  # P(z[s,t]=k | x)
+    onward = (
+        beta[1:] * b[1:] * (jnp.where(mask_t[1:], 1 / c[1:], 0) * weight)[..., None]
+    )  # of the steps moved to
+    safe = reliable(c, beta)  # no state was lost to underflow
+    return Statistics(
+        log_p=jnp.where(safe, weight @ log_p_x_in_chain, jnp.nan),
+        N_first=q_z[0].sum(0),
+        N_zz=theta.A * jnp.einsum("tsj,tsk->jk", alpha[:-1], onward),
+        N_zx=jnp.einsum("tsk,tsx->kx", q_z, jax.nn.one_hot(x, 2)),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    return Parameters(
+        pi=ratio(s.N_first, s.N_first.sum(), theta.pi),
+        A=ratio(s.N_zz, s.N_zz.sum(-1)[:, None], theta.A),
+        B=ratio(s.N_zx, s.N_zx.sum(-1)[:, None], theta.B),
+    )
+
+
+def put(values, index, fill):
+    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=65536):
+    """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
+    x = np.asarray(data["x"], int)
+    sequence = np.asarray(data.get("sequence", np.zeros(len(x))), int)
+    size_sequence = sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(x))
+    weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    step = position(sequence)
+    return Data(
+        x=put(x, (chunk_sequence[sequence], step, place_sequence[sequence]), x[0]),
+        weight=put(weights, (chunk_sequence, place_sequence), 0),
+        mask_t=put(
+            np.ones(len(step), bool), (chunk_sequence[sequence], step, place_sequence[sequence]), False
+        ),
+    )
+
+
+def near(probabilities, rng, method):
+    """Rows of probabilities near the given ones, or with method "random" anywhere; never just there, which is a saddle point."""
+    noise = (
+        rng.exponential(size=np.shape(probabilities))
+        if method == "random"
+        else rng.uniform(0.5, 1.5, np.shape(probabilities))
+    )
+    return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    pi = near(np.full((2,), 0.5), rng, method)
+    A = near(np.full((2, 2), 0.5), rng, method)
+    B = near(
+        np.broadcast_to(
+            (np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0)
+            / (np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0).sum(),
+            (2, 2),
+        ),
+        rng,
+        method,
+    )
+    return Parameters(pi=jnp.asarray(pi), A=jnp.asarray(A), B=jnp.asarray(B))
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """EM from theta; the trace holds ln p(x | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

@@ -1,0 +1,270 @@
+"""Realistic bugs: what somebody who writes EM by hand gets wrong, each as a change of the emitted text.
+
+`old` is a regular expression, `new` what stands instead; a space in `old` is any white space: line breaks do not matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import bnlab as bn
+from tests import networks
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug in the EM emitted for a network."""
+
+    bug: str
+    build: Callable[[], bn.Network]
+    old: str
+    new: str
+
+    def apply(self, text: str) -> str:
+        """The text with the bug in it, at the first place where it fits. Raises AssertionError if there is none."""
+        pattern = self.old.replace(" ", r"\s+")
+        changed, count = re.subn(pattern, lambda _: self.new, text, count=1)
+        assert count == 1 and changed != text, f"{self.bug}: nothing in the emitted text is {self.old}"
+        return changed
+
+
+ROWS = (
+    Mutant(
+        "covariance over N - 1",
+        networks.mixture_full,
+        r"s\.N_z\[:, None, None\], theta\.Sigma",
+        "s.N_z[:, None, None] - 1, theta.Sigma",
+    ),
+    Mutant(
+        "covariance about the old mean",
+        networks.mixture_full,
+        r"s\.N_z, mean, mean\)",
+        's.N_z, mean, mean) + jnp.einsum("k,kd,ke->kde", s.N_z, mean - theta.mu + origin, mean - theta.mu + origin)',
+    ),
+    Mutant("covariance not about the mean", networks.mixture_full, r"s\.Sxx - jnp\.einsum\([^)]*\)", "s.Sxx"),
+    Mutant(
+        "a ridge of 1e-6", networks.mixture_full, r"theta\.Sigma\),? \)", "theta.Sigma) + 1e-6 * jnp.eye(3))"
+    ),
+    Mutant("no log-determinant", networks.mixture_full, r"log_det \+ ", ""),
+    Mutant(
+        "half a log-determinant",
+        networks.mixture_full,
+        r"2 \* jnp\.log\(jnp\.diagonal",
+        "jnp.log(jnp.diagonal",
+    ),
+    Mutant("no constant of the density", networks.mixture_full, r"3 \* jnp\.log\(2 \* jnp\.pi\) \+ ", ""),
+    Mutant("Cholesky factor transposed", networks.mixture_full, r'"nkd,ked->nke"', '"nkd,kde->nke"'),
+    Mutant("inverse of L taken for its transpose", networks.mixture_full, r"lower=True\)", "lower=False)"),
+    Mutant("moments without weights", networks.mixture_full, r" \* weight\[:, None\]", ""),
+    Mutant(
+        "evidence without weights", networks.mixture_full, r"log_p=weight @ log_p_x", "log_p=log_p_x.sum()"
+    ),
+    Mutant(
+        "mixing weights never learnt",
+        networks.mixture_full,
+        r"pi=ratio\(s\.N_z, s\.N_z\.sum\(\), theta\.pi\)",
+        "pi=theta.pi",
+    ),
+    Mutant(
+        "mixing weights smoothed", networks.mixture_full, r"pi=ratio\(s\.N_z, ", "pi=ratio(s.N_z + 1e-3, "
+    ),
+    Mutant("mixing weights left out of the joint", networks.mixture_full, r"jnp\.log\(theta\.pi\) \+ ", ""),
+    Mutant(
+        "the largest term for the sum",
+        networks.mixture_full,
+        r"logsumexp\(log_p_xz, axis=-1\)",
+        "log_p_xz.max(-1)",
+    ),
+    Mutant(
+        "responsibilities not normalised",
+        networks.mixture_full,
+        r"log_p_xz - log_p_x\[:, None\]",
+        "log_p_xz - log_p_xz.max()",
+    ),
+    Mutant(
+        "first chunk only",
+        networks.mixture_full,
+        r"return jax\.lax\.scan\(add[^\n]*",
+        "return expect(theta, jax.tree.map(lambda a: a[0], data))",
+    ),
+    Mutant(
+        "last chunk only",
+        networks.mixture_full,
+        r"jax\.tree\.map\(jnp\.add, total, expect\(theta, chunk\)\)",
+        "expect(theta, chunk)",
+    ),
+    Mutant("chunks counted from one", networks.mixture_full, r"jnp\.zeros_like", "jnp.ones_like"),
+    Mutant("the shift never added back", networks.mixture_full, r"mu=mean \+ origin", "mu=mean"),
+    Mutant(
+        "moments about the chunk's own mean",
+        networks.mixture_full,
+        r"r = x - theta\.mu\.mean\(0\)",
+        "r = x - x.mean(0)",
+    ),
+    Mutant("padding counts", networks.mixture_full, r"place_n\), 0\)", "place_n), 1)"),
+    Mutant(
+        "0 / 0 for an empty component",
+        networks.mixture_full,
+        r"return jnp\.where\(count > 0, [^\n]*",
+        "return total / count",
+    ),
+    Mutant("0 for an empty component", networks.mixture_full, r", old\)\n", ", 0 * old)\n"),
+    Mutant(
+        "a tied covariance about one mean",
+        networks.mixture_tied,
+        r"s\.N_z, mean, mean\)",
+        "s.N_z, 0 * mean + mean.mean(0), mean)",
+    ),
+    Mutant(
+        "a tied covariance of half the data",
+        networks.mixture_tied,
+        r"s\.N_z\.sum\(\), theta\.Sigma",
+        "s.N_z.max(), theta.Sigma",
+    ),
+    Mutant("a variance for a standard deviation", networks.mixture_std, r"s=jnp\.sqrt\(", "s=jnp.asarray("),
+    Mutant(
+        "a diagonal summed once",
+        networks.mixture_spherical,
+        r"2 \* s\.N_z, theta\.v|s\.N_z \* 2, theta\.v",
+        "s.N_z, theta.v",
+    ),
+    Mutant(
+        "prior counts off by one",
+        networks.priors,
+        r"pi=ratio\(s\.N_z \+ jnp\.array\(\(1, 2\)\), \(s\.N_z \+ jnp\.array\(\(1, 2\)\)\)",
+        "pi=ratio(s.N_z + jnp.array((2, 3)), (s.N_z + jnp.array((2, 3)))",
+    ),
+    Mutant("prior of a covariance without D + 1", networks.priors, r"\(s\.N_z \+ 8\)", "(s.N_z + 5)"),
+    Mutant(
+        "prior of a variance without its + 1", networks.priors, r"0\.5 \* s\.N_z \+ 2 \+ 1", "0.5 * s.N_z + 2"
+    ),
+    Mutant("prior not normalised", networks.priors, r" \+ 2\.48490664978\d*", ""),
+    Mutant("a group counted once a row", networks.group_and_row, r"N_c=q_c\.sum\(0\)", "N_c=q_c_in_n.sum(0)"),
+    Mutant(
+        "rows of a group not multiplied",
+        networks.group_and_row,
+        r"jax\.ops\.segment_sum\(",
+        "jax.ops.segment_max(",
+    ),
+    Mutant(
+        "a group's posterior without its rows",
+        networks.group_and_row,
+        r"q_c_in_n = q_c\[group_of_n\]",
+        "q_c_in_n = theta.p + 0 * q_c[group_of_n]",
+    ),
+    Mutant("padded rows counted", networks.group_and_row, r" \* weight_n\[:, None\]", ""),
+    Mutant(
+        "rows normalised over the wrong axis",
+        networks.group_and_row,
+        r"s\.N_cz\.sum\(-1\)\[:, None\]",
+        "s.N_cz.sum(0)",
+    ),
+)
+"""Bugs in mixtures, groups and priors."""
+
+CHAINS = (
+    Mutant(
+        "transitions without the last step",
+        networks.chain_gaussian,
+        r"alpha\[:-1\], onward\)",
+        "alpha[:-2], onward[:-1])",
+    ),
+    Mutant(
+        "forward with the table transposed",
+        networks.chain_gaussian,
+        r"alpha_t @ theta\.A,",
+        "alpha_t @ theta.A.T,",
+    ),
+    Mutant(
+        "backward with the table not transposed",
+        networks.chain_gaussian,
+        r"onward @ theta\.A\.T",
+        "onward @ theta.A",
+    ),
+    Mutant("counts of transitions transposed", networks.chain_gaussian, r'"tsj,tsk->jk"', '"tsj,tsk->kj"'),
+    Mutant(
+        "counts of transitions without the table",
+        networks.chain_gaussian,
+        r"theta\.A \* jnp\.einsum\(",
+        "jnp.einsum(",
+    ),
+    Mutant(
+        "table normalised over the wrong axis",
+        networks.chain_gaussian,
+        r"s\.N_zz\.sum\(-1\)\[:, None\]",
+        "s.N_zz.sum(0)",
+    ),
+    Mutant(
+        "posterior beyond a sequence's end",
+        networks.chain_gaussian,
+        r"jnp\.where\(mask_t\[\.\.\., None\], (alpha \* beta \* weight\[:, None\]), 0\)",
+        "alpha * beta * weight[:, None]",
+    ),
+    Mutant(
+        "transitions beyond a sequence's end",
+        networks.chain_gaussian,
+        r"jnp\.where\(mask_t\[1:\], 1 / c\[1:\], 0\)",
+        "(1 / c[1:])",
+    ),
+    Mutant(
+        "the backward message starts past the end",
+        networks.chain_gaussian,
+        r"jnp\.where\(on\[:, None\], beta_before, 1\)",
+        "beta_before",
+    ),
+    Mutant(
+        "first counts from the last step", networks.chain_gaussian, r"q_z\[0\]\.sum\(0\)", "q_z[-1].sum(0)"
+    ),
+    Mutant(
+        "first counts from every step",
+        networks.chain_gaussian,
+        r"N_first=q_z\[0\]\.sum\(0\)",
+        "N_first=q_z.sum((0, 1))",
+    ),
+    Mutant(
+        "scale dropped from the evidence", networks.chain_gaussian, r"jnp\.log\(c\) \+ scale", "jnp.log(c)"
+    ),
+    Mutant(
+        "backward message shifted by a step",
+        networks.chain_gaussian,
+        r"beta\[1:\] \* b\[1:\]",
+        "beta[:-1] * b[1:]",
+    ),
+    Mutant(
+        "emission of the wrong step in transitions",
+        networks.chain_gaussian,
+        r"beta\[1:\] \* b\[1:\]",
+        "beta[1:] * b[:-1]",
+    ),
+    Mutant(
+        "initial distribution uniform",
+        networks.chain_gaussian,
+        r"jnp\.broadcast_to\(theta\.pi, b\[0\]\.shape\)",
+        "jnp.full(b[0].shape, 1 / 3)",
+    ),
+    Mutant(
+        "filtered for smoothed",
+        networks.chain_gaussian,
+        r"alpha \* beta \* weight\[:, None\]",
+        "alpha * weight[:, None]",
+    ),
+    Mutant(
+        "transitions without weights",
+        networks.chain_gaussian,
+        r" \* weight\)\[\.\.\., None\]",
+        ")[..., None]",
+    ),
+    Mutant(
+        "emissions counted to T - 1",
+        networks.chain_gaussian,
+        r'Sx=jnp\.einsum\("tsk,tsd->kd", q_z, r\)',
+        'Sx=jnp.einsum("tsk,tsd->kd", q_z[:-1], r[:-1])',
+    ),
+    Mutant("a step's mixture without its state", networks.chain_of_mixtures, r" \* q_z\[\.\.\., None\]", ""),
+    Mutant("a step's mixture weights left out", networks.chain_of_mixtures, r"jnp\.log\(theta\.W\) \+ ", ""),
+)
+"""Bugs in chains."""
+
+MUTANTS = (*ROWS, *CHAINS)
