@@ -8,7 +8,8 @@ from typing import Literal
 from bnlab.drawing import Drawing
 from bnlab.drawing import draw as draw_graph
 from bnlab.errors import BnlabError, Fault, IntractableError
-from bnlab.inference import em
+from bnlab.inference import derivation, em
+from bnlab.inference.derivation import Derivation
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.network.formats import to_json
@@ -55,6 +56,14 @@ def emit(net: Network | Graph, target: str, *, messages: Messages = "scaled") ->
 
 def graph_of(net: Network | Graph) -> Graph:
     return net if isinstance(net, Graph) else net.graph
+
+
+def derive(net: Network | Graph) -> Derivation:
+    """What is eliminated in which order, and the E-step and M-step as named statements; it prints as text.
+
+    Raises IntractableError, which names the variables and says why, where exact inference is impossible or not derived.
+    """
+    return derivation.derive(graph_of(net))
 
 
 def draw(net: Network | Graph, path: str | os.PathLike[str] | None = None, view: str = "plates") -> Drawing:

@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import networkx as nx
+import numpy as np
 import pytest
 
 import bnlab as bn
@@ -29,6 +30,7 @@ from bnlab.printers.plates import plates
 from bnlab.printers.shapes import covers, size
 from bnlab.printers.unrolled import unrolled
 from tests.networks import EXAMPLES, LATER
+from tests.random_networks import random_network
 
 
 def two_covariances() -> bn.Network:
@@ -107,6 +109,9 @@ HERE = (two_covariances, linear_system, factor_analysers, regression, crossed, l
 BUILDS: dict[str, Callable[[], bn.Network]] = {
     **{example.name: example.build for example in (*EXAMPLES, *LATER)},
     **{build.__name__: build for build in HERE},
+}
+BUILDS |= {
+    f"random_{seed}": lambda seed=seed: random_network(np.random.default_rng(seed))[0] for seed in range(8)
 }
 each_network = pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS.keys())
 each_view = pytest.mark.parametrize("view", VIEWS)

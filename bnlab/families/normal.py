@@ -17,11 +17,12 @@ from bnlab.families.base import (
     Statistic,
     Use,
 )
+from bnlab.families.normal_density import diagonal, full
 from bnlab.families.normal_prior import log_normal_prior
 from bnlab.families.normal_update import maximise_normal, origin, spread_slot, turned
-from bnlab.program.build import add, divide, einsum, local, log, minus, multiply, square, subtract, total
+from bnlab.program.build import local, minus, subtract
 from bnlab.program.ir import Start, Statement
-from bnlab.program.ops import SIZED, Axes, Expr, Linear, Number, Symbol
+from bnlab.program.ops import SIZED, Axes, Expr, Symbol
 
 
 class Normal(AbstractFamily):
@@ -50,17 +51,7 @@ class Normal(AbstractFamily):
         return Real(shape)
 
     def density(self, node: Node) -> Density:
-        assert node.value is not None
-        residual = subtract(node.value, node.arguments["mean"])
-        if "cov" in node.arguments and node.event:
-            return _full(node, residual)
-        entries = node.event[:1]
-        var = variance(node.arguments)
-        log_var = log(multiply(Number(2.0), Symbol("jnp.pi", ()), var))
-        dim = 1 if set(entries) <= set(var.axes) else entries[0].size or 1
-        square_sum = total(divide(square(residual), var), entries)
-        log_det = total(log_var, entries) if dim == 1 else multiply(Number(float(dim)), log_var)
-        return Density(multiply(Number(-0.5), add(log_det, square_sum)))
+        return full(node) if "cov" in node.arguments and node.event else diagonal(node)
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Means at the centres of clusters, spreads at those within clusters."""
@@ -79,9 +70,7 @@ class Normal(AbstractFamily):
         return tuple(found)
 
     def prepare(self, node: Node) -> tuple[Statement, ...]:
-        """The residual that second moments are taken of: about an origin near the data, so that nothing
-        cancels.
-        """
+        """The residual that moments are taken of: about an origin near the data, so that nothing cancels."""
         assert node.value is not None
         residual = local(f"r{node.suffix}", node.value.axes)
         about = origin(node)
@@ -89,9 +78,7 @@ class Normal(AbstractFamily):
         return (Statement(residual, value, "numerics", "data far from 0 lose no digits"),)
 
     def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
-        """Counts, first and second moments of the residual, for each combination of the parameters'
-        subscripts.
-        """
+        """Counts, first and second moments of the residual, for each combination of subscripts."""
         assert node.value is not None
         entries = node.event[:1]
         residual = local(f"r{node.suffix}", node.value.axes)
@@ -113,33 +100,6 @@ class Normal(AbstractFamily):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         return log_normal_prior(value, constants, event)
-
-
-def variance(arguments: Mapping[str, Expr]) -> Expr:
-    """The variance of a scalar, diagonal or spherical Normal."""
-    if "std" in arguments:
-        return square(arguments["std"])
-    return arguments["var"] if "var" in arguments else arguments["cov"]
-
-
-def _full(node: Node, residual: Expr) -> Density:
-    cov = node.arguments["cov"]
-    row, column = node.event
-    plates = minus(cov.axes, node.event)
-    lower = local("L", cov.axes)
-    whiten = local("whiten", cov.axes)
-    y = local("y", (*minus(tuple(sorted({*residual.axes, *plates})), (row,)), column))
-    whitened = einsum(y.axes, residual, Symbol("whiten", (*plates, column, row)))
-    log_det = multiply(Number(2.0), Linear("log_diagonal_sum", lower, plates))
-    body = (
-        Statement(lower, Linear("cholesky", cov, cov.axes), "numerics"),
-        Statement(whiten, Linear("inverse_lower", lower, cov.axes), "numerics"),
-        Statement(y, whitened, "numerics", "L^-1 (x - mean)"),
-        Statement(local("log_det", plates), log_det, "numerics"),
-    )
-    constant = multiply(Number(float(row.size or 1)), log(multiply(Number(2.0), Symbol("jnp.pi", ()))))
-    square_sum = total(multiply(y, y), (column,))
-    return Density(multiply(Number(-0.5), add(constant, local("log_det", plates), square_sum)), None, body)
 
 
 FAMILY = Normal()

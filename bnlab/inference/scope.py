@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bnlab.errors import Fault, IntractableError
-from bnlab.network.graph import crossed_plates, reads, selectors, sizeless_plates
+from bnlab.network.graph import cpds, crossed_plates, reads, selectors, sizeless_plates
 from bnlab.network.ir import CPD, Affine, Graph, Variable, VarRef
 
 
@@ -54,12 +54,16 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
     if variable.role == "latent" and not variable.discrete:
         reason = f"`{variable.name}` is a continuous latent variable: its elimination is not derived yet."
         faults.append(Fault(reason, "Fit this network by NUTS: its NumPyro model can be emitted.", where))
-    for cpd in (*variable.first, *([variable.cpd] if variable.cpd else [])):
+    for cpd in cpds(variable):
         for ref in reads(cpd):
             parent = graph.variable(ref.name)
             if ref.lag > 1 or (ref.lag and parent.role != "latent"):
                 reason = f"`{variable.name}` reads `{ref.name}` {ref.lag} step(s) earlier: not derived yet."
                 faults.append(Fault(reason, "Latent variables may be read one step earlier.", where))
+        for name, argument in cpd.arguments:
+            if isinstance(argument, VarRef):
+                reason = f"The {name} of `{variable.name}` is data, `{argument.name}`: its M-step is not derived yet."
+                faults.append(Fault(reason, f"Let {name} be a parameter or a constant.", where))
         mean = cpd.argument("mean")
         if isinstance(mean, Affine) and any(term.variable is not None for term in mean.terms):
             reason = (

@@ -205,7 +205,7 @@ def html(symbol: Symbol) -> str:
     """A symbol as an HTML-like label."""
     base, subscripts, superscript = split(symbol.name)
     below = ",".join([*(_word(part) for part in subscripts), *(_index(index) for index in symbol.indices)])
-    return _word(base) + _script("SUP", superscript) + _script("SUB", below)
+    return _word(base, 1) + _script("SUP", superscript) + _script("SUB", below)
 
 
 def _script(tag: str, script: str) -> str:
@@ -218,10 +218,10 @@ def _index(index: Symbol) -> str:
     return _word(index.name) + minus + (f"<SUB>{inside}</SUB>" if inside else "")
 
 
-def _word(word: str) -> str:
-    """Letters of the alphabets are italic, whole words and numbers upright."""
+def _word(word: str, longest: int = 2) -> str:
+    """Letters and initials of at most `longest` letters are italic, whole words and numbers upright."""
     sign = greek(word)
-    return f"<I>{escape(sign)}</I>" if len(sign) <= 2 and sign.isalpha() else escape(sign)
+    return f"<I>{escape(sign)}</I>" if len(sign) <= longest and sign.isalpha() else escape(sign)
 
 
 def _italic(words: str) -> str:

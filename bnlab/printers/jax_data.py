@@ -7,7 +7,9 @@ and has weight 0; a padding row of an inner plate belongs to no member of the ou
 
 from __future__ import annotations
 
-from bnlab.program.ir import Field, Program
+from math import prod
+
+from bnlab.program.ir import Field, Program, Statement
 from bnlab.program.ops import ROW, STEP
 
 PUT = '''
@@ -54,7 +56,7 @@ def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
     inner = program.levels[-1]
     steps = chain(program)
     single = len(program.levels) == 1 and not steps
-    size = 4096 if not steps else 65536
+    size = _chunk_rows(program, steps)
     body += _single(program, variables) if single else _nested(program, variables, inner, steps)
     body += [
         f"return Data({', '.join(_fill(program, field, steps, single) for field in program.chunk)}"
@@ -65,6 +67,14 @@ def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
         f"Data in chunks of whole members of `{program.root}`, about `rows` rows each; padding has weight 0."
     )
     return _function(f"dtype=float, rows={size}", doc, body)
+
+
+def _chunk_rows(program: Program, steps: str) -> int:
+    """Rows of a chunk, so that its largest array stays in a core's cache; a chain needs many sequences abreast."""
+    parts = [item for function in (*program.functions, program.expect) for item in function.body]
+    axes = [item.target.axes for item in parts if isinstance(item, Statement)]
+    cells = max((prod(axis.size or 1 for axis in found) for found in axes), default=1)
+    return 16384 if steps else max(512, min(4096, 2 ** ((131072 // cells).bit_length() - 1)))
 
 
 def _function(options: str, doc: str, body: list[str]) -> str:

@@ -35,7 +35,7 @@ NOTE: Point = (34.0, 12.0)
 INCH = 72
 LONG = 250.0
 """Edges of this length in all weigh as much as one crossing."""
-BENDS = (32.0, -32.0, 16.0, -16.0, 64.0, -64.0)
+BENDS = (32.0, -32.0, 16.0, -16.0, 64.0, -64.0, 96.0, -96.0)
 """How far from the straight way a bow is tried, in this order."""
 
 
@@ -154,14 +154,15 @@ def _route(picture: Picture, places: Layout, edge: Edge) -> Route:
         return found
     if not over_node:
         return straight
-    arcs = [_arc(picture, places, edge, bend) for bend in BENDS]
-    return next((arc for arc in arcs if not _runs_over_node(picture, places, edge, arc)), arcs[0])
+    arcs = (_arc(picture, places, edge, bend) for bend in BENDS)
+    return min((straight, *arcs), key=lambda route: _runs_over_node(picture, places, edge, route))
 
 
-def _runs_over_node(picture: Picture, places: Layout, edge: Edge, route: Route) -> bool:
+def _runs_over_node(picture: Picture, places: Layout, edge: Edge, route: Route) -> int:
+    """At how many points a route is in a node that it does not belong to, or too near."""
     line = trace(route.points)
     others = (node for node in picture.nodes if node.id not in (edge.source, edge.target))
-    return any(covers(node, places.nodes[node.id], point, CLEARANCE) for node in others for point in line)
+    return sum(covers(node, places.nodes[node.id], point, CLEARANCE) for node in others for point in line)
 
 
 def _straight(picture: Picture, places: Layout, edge: Edge) -> Route:

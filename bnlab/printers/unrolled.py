@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from bnlab.network.graph import children, cpds, max_lag, parents, reads, topological_order, users
 from bnlab.network.ir import Graph, Parameter, Plate, Variable
@@ -73,7 +74,7 @@ def unrolled(graph: Graph) -> Picture:
 
 def _rows(graph: Graph, rolled_out: frozenset[str]) -> dict[str, tuple[int, int]]:
     """The row of each variable: below what it reads, apart from other plates, and by itself if it reads its own past."""
-    levels = _levels(graph)
+    levels = _levels(graph, rolled_out)
     around = {
         variable.name: tuple(plate for plate in variable.plates if plate in rolled_out)
         for variable in graph.variables
@@ -93,12 +94,21 @@ def _rows(graph: Graph, rolled_out: frozenset[str]) -> dict[str, tuple[int, int]
     }
 
 
-def _levels(graph: Graph) -> dict[str, int]:
-    """How many variables of the same step stand above each, one below the other."""
+def _levels(graph: Graph, rolled_out: frozenset[str]) -> dict[str, int]:
+    """How many variables of the same step stand above each, one below the other; what is in a box, below what is beside it."""
+    boxes = {
+        variable.name: tuple(takewhile(lambda plate: plate not in rolled_out, variable.plates))
+        for variable in graph.variables
+    }
     levels: dict[str, int] = {}
-    for name in topological_order(graph):
+    for name in sorted(
+        topological_order(graph), key=lambda name: len(boxes[name])
+    ):  # stable: else the order stays
         above = {read.name for cpd in cpds(graph.variable(name)) for read in reads(cpd) if not read.lag}
-        levels[name] = 1 + max((levels[parent] for parent in above), default=-1)
+        above |= {
+            other for other in levels if boxes[other] == boxes[name][: len(boxes[other])] != boxes[name]
+        }
+        levels[name] = 1 + max((levels[parent] for parent in above if parent in levels), default=-1)
     return levels
 
 

@@ -71,15 +71,16 @@ class Einsum:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """left op right, elementwise over the union of their axes."""
+    """left op right, elementwise over the union of their axes, laid out as in `layout` if that is given."""
 
     op: Literal["+", "-", "*", "/", ">"]
     left: Expr
     right: Expr
+    layout: Axes = ()
 
     @property
     def axes(self) -> Axes:
-        return union(self.left, self.right)
+        return self.layout or union(self.left, self.right)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""Posterior samples under one naming of the latent states: each draw's states are matched with those of one draw.
+"""Posterior samples under one naming of the latent states.
 
 Where states are exchangeable, chains may name them differently and change names as they run; means over such draws mean
-nothing. What is matched are the parameters that the states index, each relative to its spread over the reference's states.
+nothing. Each draw's states are matched with those of a reference by the parameters that they index: first with one draw,
+then, a few times, with the means over the draws as matched so far, every number relative to its own spread over the draws.
 """
 
 from __future__ import annotations
@@ -16,19 +17,33 @@ from scipy.optimize import linear_sum_assignment
 from bnlab.network.ir import Graph, Parameter
 from bnlab.runtime.proof.relabel import Axis, groups, rename
 
+PASSES = 3
+"""How often the draws are matched: once with the reference, then with their own means."""
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
 def aligned(graph: Graph, draws: Arrays, reference: Arrays) -> dict[str, NDArray[Any]]:
-    """Draws as (chain, draw, ...) with their states named as in `reference`."""
-    found = {name: np.array(array) for name, array in draws.items()}
+    """Draws as (chain, draw, ...) with their states named as in `reference`, which is one of them or near them."""
+    chains = next(iter(draws.values())).shape[:2]
+    found = {name: np.array(array).reshape(-1, *array.shape[2:]) for name, array in draws.items()}
     for axes in exchangeable(graph):
-        for place in np.ndindex(*next(iter(found.values())).shape[:2]):
-            draw = {name: array[place] for name, array in found.items()}
-            order = matching(draw, reference, axes)
-            for name, value in rename({name: draw[name] for name, _ in axes}, axes, order).items():
-                found[name][place] = value
-    return found
+        target = reference
+        spread = {name: found[name].std((0, axis + 1), keepdims=True)[0] for name, axis in axes}
+        for _ in range(PASSES):
+            _match_all(found, target, spread, axes)
+            target = {name: array.mean(0) for name, array in found.items()}
+            spread = {name: found[name].std(0).mean(axis, keepdims=True) for name, axis in axes}
+    return {name: array.reshape(*chains, *array.shape[1:]) for name, array in found.items()}
+
+
+def _match_all(found: dict[str, NDArray[Any]], target: Arrays, spread: Arrays, axes: set[Axis]) -> None:
+    """Renames the states of every draw in place."""
+    names = {name for name, _ in axes}
+    for i in range(len(next(iter(found.values())))):
+        draw = {name: found[name][i] for name in names}
+        for name, value in rename(draw, axes, matching(draw, target, spread, axes)).items():
+            found[name][i] = value
 
 
 def exchangeable(graph: Graph) -> list[set[Axis]]:
@@ -54,14 +69,19 @@ def _symmetric(parameter: Parameter, axis: int) -> bool:
     return all(array.ndim <= event for array in values)
 
 
-def matching(draw: Arrays, reference: Arrays, axes: set[Axis]) -> NDArray[np.int64]:
-    """The state of `draw` for each state of `reference`, by the least sum of squared differences."""
-    names = [name for name, _ in sorted(axes)]
+def matching(draw: Arrays, target: Arrays, spread: Arrays, axes: set[Axis]) -> NDArray[np.int64]:
+    """The state of `draw` for each state of `target`, by the least sum of squared differences in units of `spread`.
+
+    A parameter with two axes of the states (a transition table) is left out where there are others.
+    """
+    names = [name for name, _ in axes]
     single = [(name, axis) for name, axis in sorted(axes) if names.count(name) == 1]
     cost: Any = 0.0
     for name, axis in single or sorted(axes):
-        ours, theirs = (np.moveaxis(array[name], axis, 0) for array in (draw, reference))
-        ours, theirs = (array.reshape(len(array), -1) for array in (ours, theirs))
-        spread = theirs.std(0) + 1e-12 * np.abs(theirs).max() + np.finfo(float).tiny
-        cost = cost + (((theirs[:, None] - ours) / spread) ** 2).mean(-1)
+        unit = (
+            spread[name] + np.finfo(float).tiny + 1e-9 * np.abs(target[name]).max()
+        )  # numbers that never vary
+        ours, theirs = (np.moveaxis(array[name] / unit, axis, 0) for array in (draw, target))
+        rows = len(ours)
+        cost = cost + ((theirs.reshape(rows, 1, -1) - ours.reshape(1, rows, -1)) ** 2).sum(-1)
     return np.asarray(linear_sum_assignment(cost)[1])

@@ -66,9 +66,11 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     """grad Q(theta_new, theta) + grad ln p(theta_new) = 0, with Q from the oracle's posterior at theta.
 
     A mean and a covariance without a joint maximum are maximised one given the other, the mean first: it is then
-    stationary beside the old covariance.
+    stationary beside the old covariance. A variance that collapses has no maximum at all.
     """
     graph, old, new = subject.graph, subject.theta, subject.step()
+    if subject.collapses(new):
+        return
     q = subject.oracle.modal(old) if subject.hard else subject.oracle.posterior(old)
     before = tangent(graph, old, gradient_of_auxiliary(subject, old, q))
     after = tangent(graph, new, gradient_of_auxiliary(subject, new, q))

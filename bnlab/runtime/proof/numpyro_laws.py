@@ -8,8 +8,10 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from numpyro.contrib.funsor import enum, log_density
+from numpyro.contrib import funsor
+from numpyro.infer.util import log_density
 
 from bnlab.runtime.proof import priors
 from bnlab.runtime.proof.auxiliary import gradient_of_auxiliary
@@ -25,26 +27,26 @@ def enumerated_is_brute_force(
     subject: Subject, module: ModuleType, gradient: bool = False
 ) -> Iterator[Deviation]:
     """The density of `model`, its latents enumerated by NumPyro."""
-    yield from _agrees(subject, module.model, gradient)
+    inputs = [name for name in inspect.signature(module.model).parameters if name in subject.data]
+    data = {name: np.asarray(subject.data[name]) for name in inputs}
+    model = funsor.enum(module.model, ENUMERATED)
+    yield from _agrees(subject, lambda theta: funsor.log_density(model, (), data, theta)[0], gradient)
 
 
 def marginal_is_brute_force(
     subject: Subject, module: ModuleType, gradient: bool = False
 ) -> Iterator[Deviation]:
     """The density of `marginal_model`, its latents eliminated by the derived code."""
-    yield from _agrees(subject, module.marginal_model, gradient)
+    data = (module.prepare(subject.data),)
+    yield from _agrees(
+        subject, lambda theta: log_density(module.marginal_model, data, {}, theta)[0], gradient
+    )
 
 
-def _agrees(subject: Subject, model: Callable[..., None], gradient: bool) -> Iterator[Deviation]:
+def _agrees(subject: Subject, log_p: Callable[[dict[str, Any]], Any], gradient: bool) -> Iterator[Deviation]:
     """The value, and with `gradient` (for parameters without zeros) the slope, beside the oracle's."""
-    inputs = [name for name in inspect.signature(model).parameters if name in subject.data]
-    data = {name: np.asarray(subject.data[name]) for name in inputs}
     free = {p.name for p in subject.graph.parameters if p.value is None}
-
-    def log_p(theta: dict[str, Any]) -> jax.Array:
-        return log_density(enum(model, ENUMERATED), (), data, theta)[0]
-
-    theta = {name: np.asarray(value, float) for name, value in subject.theta.items() if name in free}
+    theta = {name: jnp.asarray(value, float) for name, value in subject.theta.items() if name in free}
     expected = subject.oracle.log_evidence(subject.theta) + float(
         priors.log_prior(subject.graph, subject.theta)
     )

@@ -6,6 +6,7 @@ is factorised further. All else (evidence, marginals, Q, H, KL, the most probabl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -94,6 +95,20 @@ class Oracle:
     def posterior(self, theta: Theta) -> Posterior:
         """P(z | x) by Bayes' rule over all configurations."""
         return Posterior(tuple(np.exp(table - logsumexp(table)) for table in self.log_joints(theta)[0]))
+
+    def log_joint(self, theta: Theta, assignment: Mapping[str, np.ndarray]) -> float:
+        """ln p(x, z) at one assignment of all latents, each in the shape of its values."""
+        latents = [element.name for element in self.ground.hidden]
+        flat = {name: iter(np.ravel(assignment[name]).tolist()) for name in dict.fromkeys(latents)}
+        values = np.array([next(flat[name]) for name in latents], int)
+        tables, rest = self.log_joints(theta)
+        total = sum(self.ground.weights[owner] * value for owner, value in rest)
+        for owner, found, states, table in zip(
+            self.owners, self.ground.components, self._states, tables, strict=True
+        ):
+            row = np.flatnonzero((states == values[list(found)]).all(-1))[0]
+            total += self.ground.weights[owner] * table[row]
+        return float(total)
 
     def modal(self, theta: Theta) -> Posterior:
         """All probability on the most probable assignment; the first of equals."""

@@ -26,10 +26,14 @@ def marginals_are_brute_force(subject: Subject) -> Iterator[Deviation]:
 
 
 def prediction_is_the_best(subject: Subject) -> Iterator[Deviation]:
-    """The joint assignment with the largest p(x, z) of all."""
+    """No joint assignment has a larger p(x, z); which of equals is told is free."""
     found = subject.em.predict(subject.parameters(), subject.prepared)
-    for name, value in subject.oracle.most_probable(subject.theta)[0].items():
-        yield difference(f"prediction of {name}", found[name], value, 0.0)
+    assignment = {name: np.asarray(value) for name, value in found.items()}
+    best, value = subject.oracle.most_probable(subject.theta)
+    for name, states in best.items():
+        shape = assignment[name].shape
+        yield Deviation(f"shape {shape} of {name}", 0.0 if shape == states.shape else np.inf, 0.0)
+    yield difference("ln p(x, z*)", subject.oracle.log_joint(subject.theta, assignment), value, EVIDENCE)
 
 
 POSTERIOR_LAWS: tuple[Law, ...] = (scores_are_brute_force, marginals_are_brute_force, prediction_is_the_best)

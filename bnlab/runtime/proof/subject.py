@@ -98,6 +98,10 @@ class Subject:
         found = self.em.m_step(self.em.e_step(now, self.prepared), now)
         return {name: np.asarray(value) for name, value in found._asdict().items()}
 
+    def collapses(self, theta: Theta) -> bool:
+        """Whether a variance is next to nothing beside those of the start, or NaN."""
+        return not narrowest(self.graph, theta) >= COLLAPSED * narrowest(self.graph, self.theta)
+
     @cached_property
     def path(self) -> list[Theta]:
         """The parameters of a few iterations, those before the first one included; it ends where a variance collapses,
@@ -105,7 +109,7 @@ class Subject:
         path = [self.theta]
         for _ in range(STEPS):
             new = self.step(path[-1])
-            if not narrowest(self.graph, new) >= COLLAPSED * narrowest(self.graph, self.theta):  # NaN too
+            if self.collapses(new):
                 break
             path.append(new)
         return path

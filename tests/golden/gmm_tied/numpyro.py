@@ -1,5 +1,5 @@
 # -*- coding: utf-8 -*-
-"""NumPyro models of the network `gmm_tied`; need only JAX and NumPyro.
+"""NumPyro models of the network `gmm_tied`; need only JAX, NumPy and NumPyro.
 
 for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
@@ -16,6 +16,32 @@ import numpyro.distributions as dist
 from jax import Array
 from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import logsumexp
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    Sigma = numpyro.param("Sigma", jnp.eye(2), constraint=dist.constraints.positive_definite)
+    with numpyro.plate("k", 2, dim=-1):
+        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
+    return Parameters(pi=pi, Sigma=Sigma, mu=mu)
+
+
+def model(x=None, num_n=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    x: array (num_n, 2), or None to sample it
+    num_n: the size of n, needed only without x
+    """
+    if x is not None:
+        num_n = len(x)
+    pi, Sigma, mu = parameters()
+    mu = jnp.asarray(mu)  # substituted values may be NumPy's
+    with numpyro.plate("n", num_n, dim=-1):
+        z = numpyro.sample("z", dist.Categorical(pi), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.MultivariateNormal(mu[z], covariance_matrix=Sigma), obs=x)
 
 
 class Parameters(NamedTuple):
@@ -82,34 +108,8 @@ def prepare(data, dtype=float, rows=4096):
     return Data(x=put(x, (chunk_n, place_n), x[0]), weight=put(weights, (chunk_n, place_n), 0))
 
 
-def parameters():
-    """The parameters: sampled where they have a prior, optimised where they have none."""
-    pi = numpyro.param(
-        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
-    )
-    Sigma = numpyro.param("Sigma", jnp.eye(2), constraint=dist.constraints.positive_definite)
-    with numpyro.plate("k", 2, dim=-1):
-        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
-    return Parameters(pi=pi, Sigma=Sigma, mu=mu)
-
-
-def model(x=None, num_n=None):
-    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
-
-    x: array (num_n, 2), or None to sample it
-    num_n: the size of n, needed only without x
-    """
-    if x is not None:
-        num_n = len(x)
-    pi, Sigma, mu = parameters()
-    mu = jnp.asarray(mu)  # substituted values may be NumPy's
-    with numpyro.plate("n", num_n, dim=-1):
-        z = numpyro.sample("z", dist.Categorical(pi), infer={"enumerate": "parallel"})
-        numpyro.sample("x", dist.MultivariateNormal(mu[z], covariance_matrix=Sigma), obs=x)
-
-
 def marginal_model(data):
-    """The same density of x with the latent variables eliminated, for NUTS and SVI.
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
 
     data: what `prepare` returns.
     """

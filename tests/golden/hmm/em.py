@@ -172,7 +172,7 @@ def position(group):
     return rank
 
 
-def prepare(data, dtype=float, rows=65536):
+def prepare(data, dtype=float, rows=16384):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
     x = np.asarray(data["x"], dtype)
     sequence = np.asarray(data.get("sequence", np.zeros(len(x))), int)
@@ -221,12 +221,9 @@ def cluster(x, K, rng, method):
 
 
 def near(probabilities, rng, method):
-    """Rows of probabilities near the given ones, or with method "random" anywhere; never just there, which is a saddle point."""
-    noise = (
-        rng.exponential(size=np.shape(probabilities))
-        if method == "random"
-        else rng.uniform(0.5, 1.5, np.shape(probabilities))
-    )
+    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    shape = np.shape(probabilities)
+    noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 
 

@@ -1,5 +1,5 @@
 # -*- coding: utf-8 -*-
-"""NumPyro models of the network `hmm`; need only JAX and NumPyro.
+"""NumPyro models of the network `hmm`; need only JAX, NumPy and NumPyro.
 
 for s in 1..S:                                   sequence
     for t in 1..T[s]:                            a chain
@@ -18,6 +18,63 @@ from jax import Array
 from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import logsumexp
 from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-1):
+        A = numpyro.param(
+            "A",
+            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
+            constraint=dist.constraints.simplex,
+            event_dim=1,
+        )
+        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
+        Sigma = numpyro.param(
+            "Sigma",
+            jnp.broadcast_to(jnp.eye(2), (2, 2, 2)),
+            constraint=dist.constraints.positive_definite,
+            event_dim=2,
+        )
+    return Parameters(pi=pi, A=A, mu=mu, Sigma=Sigma)
+
+
+def padded(ids):
+    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
+    sizes = np.bincount(ids)
+    member = np.arange(sizes.max())
+    exists = member < sizes[:, None]
+    first = np.cumsum(sizes) - sizes
+    return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
+
+
+def model(sequence, x=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    sequence: NumPy array (rows,), the member of sequence that each row is in: 0, 1, 2 ...
+    x: array (rows, 2), or None to sample it
+    """
+    rows_t, exists_t = padded(sequence)
+    num_sequence, num_t = exists_t.shape
+    x = None if x is None else x[rows_t.T]
+    pi, A, mu, Sigma = parameters()
+    A, mu, Sigma = map(jnp.asarray, (A, mu, Sigma))  # substituted values may be NumPy's
+
+    def step(carry, inputs):
+        z_prev = carry
+        t, x, exists_t = inputs
+        with numpyro.plate("sequence", num_sequence, dim=-1):
+            z = numpyro.sample(
+                "z", dist.Categorical(jnp.where(t == 0, pi, A[z_prev])), infer={"enumerate": "parallel"}
+            )
+            with numpyro.handlers.mask(mask=exists_t):
+                numpyro.sample("x", dist.MultivariateNormal(mu[z], covariance_matrix=Sigma[z]), obs=x)
+        return z, None
+
+    scan(step, jnp.zeros(num_sequence, int), (jnp.arange(num_t), x, exists_t.T))
 
 
 class Parameters(NamedTuple):
@@ -108,7 +165,7 @@ def position(group):
     return rank
 
 
-def prepare(data, dtype=float, rows=65536):
+def prepare(data, dtype=float, rows=16384):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
     x = np.asarray(data["x"], dtype)
     sequence = np.asarray(data.get("sequence", np.zeros(len(x))), int)
@@ -126,65 +183,8 @@ def prepare(data, dtype=float, rows=65536):
     )
 
 
-def parameters():
-    """The parameters: sampled where they have a prior, optimised where they have none."""
-    pi = numpyro.param(
-        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
-    )
-    with numpyro.plate("k", 2, dim=-1):
-        A = numpyro.param(
-            "A",
-            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
-            constraint=dist.constraints.simplex,
-            event_dim=1,
-        )
-        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
-        Sigma = numpyro.param(
-            "Sigma",
-            jnp.broadcast_to(jnp.eye(2), (2, 2, 2)),
-            constraint=dist.constraints.positive_definite,
-            event_dim=2,
-        )
-    return Parameters(pi=pi, A=A, mu=mu, Sigma=Sigma)
-
-
-def padded(ids):
-    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
-    sizes = np.bincount(ids)
-    member = np.arange(sizes.max())
-    exists = member < sizes[:, None]
-    first = np.cumsum(sizes) - sizes
-    return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
-
-
-def model(sequence, x=None):
-    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
-
-    sequence: NumPy array (rows,), the member of sequence that each row is in: 0, 1, 2 ...
-    x: array (rows, 2), or None to sample it
-    """
-    rows_t, exists_t = padded(sequence)
-    num_sequence, num_t = exists_t.shape
-    x = None if x is None else x[rows_t.T]
-    pi, A, mu, Sigma = parameters()
-    A, mu, Sigma = map(jnp.asarray, (A, mu, Sigma))  # substituted values may be NumPy's
-
-    def step(carry, inputs):
-        z_prev = carry
-        t, x, exists_t = inputs
-        with numpyro.plate("sequence", num_sequence, dim=-1):
-            z = numpyro.sample(
-                "z", dist.Categorical(jnp.where(t == 0, pi, A[z_prev])), infer={"enumerate": "parallel"}
-            )
-            with numpyro.handlers.mask(mask=exists_t):
-                numpyro.sample("x", dist.MultivariateNormal(mu[z], covariance_matrix=Sigma[z]), obs=x)
-        return z, None
-
-    scan(step, jnp.zeros(num_sequence, int), (jnp.arange(num_t), x, exists_t.T))
-
-
 def marginal_model(data):
-    """The same density of x with the latent variables eliminated, for NUTS and SVI.
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
 
     data: what `prepare` returns.
     """

@@ -1,5 +1,5 @@
 # -*- coding: utf-8 -*-
-"""NumPyro models of the network `hmm_categorical`; need only JAX and NumPyro.
+"""NumPyro models of the network `hmm_categorical`; need only JAX, NumPy and NumPyro.
 
 for s in 1..S:                                   sequence
     for t in 1..T[s]:                            a chain
@@ -17,6 +17,62 @@ import numpyro.distributions as dist
 from jax import Array
 from jax.scipy.special import logsumexp
 from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-1):
+        A = numpyro.param(
+            "A",
+            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
+            constraint=dist.constraints.simplex,
+            event_dim=1,
+        )
+        B = numpyro.param(
+            "B",
+            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
+            constraint=dist.constraints.simplex,
+            event_dim=1,
+        )
+    return Parameters(pi=pi, A=A, B=B)
+
+
+def padded(ids):
+    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
+    sizes = np.bincount(ids)
+    member = np.arange(sizes.max())
+    exists = member < sizes[:, None]
+    first = np.cumsum(sizes) - sizes
+    return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
+
+
+def model(sequence, x=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    sequence: NumPy array (rows,), the member of sequence that each row is in: 0, 1, 2 ...
+    x: array (rows,), or None to sample it
+    """
+    rows_t, exists_t = padded(sequence)
+    num_sequence, num_t = exists_t.shape
+    x = None if x is None else x[rows_t.T]
+    pi, A, B = parameters()
+    A, B = map(jnp.asarray, (A, B))  # substituted values may be NumPy's
+
+    def step(carry, inputs):
+        z_prev = carry
+        t, x, exists_t = inputs
+        with numpyro.plate("sequence", num_sequence, dim=-1):
+            z = numpyro.sample(
+                "z", dist.Categorical(jnp.where(t == 0, pi, A[z_prev])), infer={"enumerate": "parallel"}
+            )
+            with numpyro.handlers.mask(mask=exists_t):
+                numpyro.sample("x", dist.Categorical(B[z]), obs=x)
+        return z, None
+
+    scan(step, jnp.zeros(num_sequence, int), (jnp.arange(num_t), x, exists_t.T))
 
 
 class Parameters(NamedTuple):
@@ -91,7 +147,7 @@ def position(group):
     return rank
 
 
-def prepare(data, dtype=float, rows=65536):
+def prepare(data, dtype=float, rows=16384):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
     x = np.asarray(data["x"], int)
     sequence = np.asarray(data.get("sequence", np.zeros(len(x))), int)
@@ -109,64 +165,8 @@ def prepare(data, dtype=float, rows=65536):
     )
 
 
-def parameters():
-    """The parameters: sampled where they have a prior, optimised where they have none."""
-    pi = numpyro.param(
-        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
-    )
-    with numpyro.plate("k", 2, dim=-1):
-        A = numpyro.param(
-            "A",
-            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
-            constraint=dist.constraints.simplex,
-            event_dim=1,
-        )
-        B = numpyro.param(
-            "B",
-            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
-            constraint=dist.constraints.simplex,
-            event_dim=1,
-        )
-    return Parameters(pi=pi, A=A, B=B)
-
-
-def padded(ids):
-    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
-    sizes = np.bincount(ids)
-    member = np.arange(sizes.max())
-    exists = member < sizes[:, None]
-    first = np.cumsum(sizes) - sizes
-    return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
-
-
-def model(sequence, x=None):
-    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
-
-    sequence: NumPy array (rows,), the member of sequence that each row is in: 0, 1, 2 ...
-    x: array (rows,), or None to sample it
-    """
-    rows_t, exists_t = padded(sequence)
-    num_sequence, num_t = exists_t.shape
-    x = None if x is None else x[rows_t.T]
-    pi, A, B = parameters()
-    A, B = map(jnp.asarray, (A, B))  # substituted values may be NumPy's
-
-    def step(carry, inputs):
-        z_prev = carry
-        t, x, exists_t = inputs
-        with numpyro.plate("sequence", num_sequence, dim=-1):
-            z = numpyro.sample(
-                "z", dist.Categorical(jnp.where(t == 0, pi, A[z_prev])), infer={"enumerate": "parallel"}
-            )
-            with numpyro.handlers.mask(mask=exists_t):
-                numpyro.sample("x", dist.Categorical(B[z]), obs=x)
-        return z, None
-
-    scan(step, jnp.zeros(num_sequence, int), (jnp.arange(num_t), x, exists_t.T))
-
-
 def marginal_model(data):
-    """The same density of x with the latent variables eliminated, for NUTS and SVI.
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
 
     data: what `prepare` returns.
     """

@@ -1,5 +1,5 @@
 # -*- coding: utf-8 -*-
-"""NumPyro models of the network `hmm_left_to_right`; need only JAX and NumPyro.
+"""NumPyro models of the network `hmm_left_to_right`; need only JAX, NumPy and NumPyro.
 
 for t in 1..T:                                   a chain
     m[t] ~ Categorical(move[z[t-1]])             latent; m[1] ~ Categorical([1, 0])
@@ -17,6 +17,57 @@ import numpyro.distributions as dist
 from jax import Array
 from jax.scipy.special import logsumexp
 from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    with numpyro.plate("k", 2, dim=-1):
+        move = numpyro.param(
+            "move",
+            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
+            constraint=dist.constraints.simplex,
+            event_dim=1,
+        )
+        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
+        sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
+    return Parameters(move=move, mu=mu, sigma2=sigma2)
+
+
+def model(x=None, num_t=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    x: array (num_t,), or None to sample it
+    num_t: the size of t, needed only without x
+    """
+    if x is not None:
+        num_t = len(x)
+    move, mu, sigma2 = parameters()
+    move, mu, sigma2 = map(jnp.asarray, (move, mu, sigma2))  # substituted values may be NumPy's
+
+    def step(carry, inputs):
+        z_prev, m_prev = carry
+        t, x = inputs
+        # m does not depend on m_prev: 0 * ... only makes NumPyro sum in the right order
+        m = numpyro.sample(
+            "m",
+            dist.Categorical(jnp.where(t == 0, jnp.array([1.0, 0.0]), move[z_prev]) + 0 * m_prev[..., None]),
+            infer={"enumerate": "parallel"},
+        )
+        z = numpyro.sample(
+            "z",
+            dist.Categorical(
+                jnp.where(
+                    t == 0,
+                    jnp.array([1.0, 0.0]),
+                    jnp.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])[z_prev, m],
+                )
+            ),
+            infer={"enumerate": "parallel"},
+        )
+        numpyro.sample("x", dist.Normal(mu[z], jnp.sqrt(sigma2[z])), obs=x)
+        return (z, m), None
+
+    scan(step, (jnp.zeros((), int), jnp.zeros((), int)), (jnp.arange(num_t), x))
 
 
 class Parameters(NamedTuple):
@@ -87,59 +138,8 @@ def prepare(data, dtype=float):
     return Data(x=jnp.asarray(x))
 
 
-def parameters():
-    """The parameters: sampled where they have a prior, optimised where they have none."""
-    with numpyro.plate("k", 2, dim=-1):
-        move = numpyro.param(
-            "move",
-            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
-            constraint=dist.constraints.simplex,
-            event_dim=1,
-        )
-        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
-        sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return Parameters(move=move, mu=mu, sigma2=sigma2)
-
-
-def model(x=None, num_t=None):
-    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
-
-    x: array (num_t,), or None to sample it
-    num_t: the size of t, needed only without x
-    """
-    if x is not None:
-        num_t = len(x)
-    move, mu, sigma2 = parameters()
-    move, mu, sigma2 = map(jnp.asarray, (move, mu, sigma2))  # substituted values may be NumPy's
-
-    def step(carry, inputs):
-        z_prev, m_prev = carry
-        t, x = inputs
-        # m does not depend on m_prev: 0 * ... only makes NumPyro sum in the right order
-        m = numpyro.sample(
-            "m",
-            dist.Categorical(jnp.where(t == 0, jnp.array([1.0, 0.0]), move[z_prev]) + 0 * m_prev[..., None]),
-            infer={"enumerate": "parallel"},
-        )
-        z = numpyro.sample(
-            "z",
-            dist.Categorical(
-                jnp.where(
-                    t == 0,
-                    jnp.array([1.0, 0.0]),
-                    jnp.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])[z_prev, m],
-                )
-            ),
-            infer={"enumerate": "parallel"},
-        )
-        numpyro.sample("x", dist.Normal(mu[z], jnp.sqrt(sigma2[z])), obs=x)
-        return (z, m), None
-
-    scan(step, (jnp.zeros((), int), jnp.zeros((), int)), (jnp.arange(num_t), x))
-
-
 def marginal_model(data):
-    """The same density of x with the latent variables eliminated, for NUTS and SVI.
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
 
     data: what `prepare` returns.
     """

@@ -1,5 +1,5 @@
 # -*- coding: utf-8 -*-
-"""NumPyro models of the network `hmm_univariate`; need only JAX and NumPyro.
+"""NumPyro models of the network `hmm_univariate`; need only JAX, NumPy and NumPyro.
 
 for t in 1..T:                                   a chain
     z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
@@ -16,6 +16,46 @@ import numpyro.distributions as dist
 from jax import Array
 from jax.scipy.special import logsumexp
 from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-1):
+        A = numpyro.param(
+            "A",
+            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
+            constraint=dist.constraints.simplex,
+            event_dim=1,
+        )
+        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
+        sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
+    return Parameters(pi=pi, A=A, mu=mu, sigma2=sigma2)
+
+
+def model(x=None, num_t=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    x: array (num_t,), or None to sample it
+    num_t: the size of t, needed only without x
+    """
+    if x is not None:
+        num_t = len(x)
+    pi, A, mu, sigma2 = parameters()
+    A, mu, sigma2 = map(jnp.asarray, (A, mu, sigma2))  # substituted values may be NumPy's
+
+    def step(carry, inputs):
+        z_prev = carry
+        t, x = inputs
+        z = numpyro.sample(
+            "z", dist.Categorical(jnp.where(t == 0, pi, A[z_prev])), infer={"enumerate": "parallel"}
+        )
+        numpyro.sample("x", dist.Normal(mu[z], jnp.sqrt(sigma2[z])), obs=x)
+        return z, None
+
+    scan(step, jnp.zeros((), int), (jnp.arange(num_t), x))
 
 
 class Parameters(NamedTuple):
@@ -81,48 +121,8 @@ def prepare(data, dtype=float):
     return Data(x=jnp.asarray(x))
 
 
-def parameters():
-    """The parameters: sampled where they have a prior, optimised where they have none."""
-    pi = numpyro.param(
-        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
-    )
-    with numpyro.plate("k", 2, dim=-1):
-        A = numpyro.param(
-            "A",
-            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
-            constraint=dist.constraints.simplex,
-            event_dim=1,
-        )
-        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
-        sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return Parameters(pi=pi, A=A, mu=mu, sigma2=sigma2)
-
-
-def model(x=None, num_t=None):
-    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
-
-    x: array (num_t,), or None to sample it
-    num_t: the size of t, needed only without x
-    """
-    if x is not None:
-        num_t = len(x)
-    pi, A, mu, sigma2 = parameters()
-    A, mu, sigma2 = map(jnp.asarray, (A, mu, sigma2))  # substituted values may be NumPy's
-
-    def step(carry, inputs):
-        z_prev = carry
-        t, x = inputs
-        z = numpyro.sample(
-            "z", dist.Categorical(jnp.where(t == 0, pi, A[z_prev])), infer={"enumerate": "parallel"}
-        )
-        numpyro.sample("x", dist.Normal(mu[z], jnp.sqrt(sigma2[z])), obs=x)
-        return z, None
-
-    scan(step, jnp.zeros((), int), (jnp.arange(num_t), x))
-
-
 def marginal_model(data):
-    """The same density of x with the latent variables eliminated, for NUTS and SVI.
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
 
     data: what `prepare` returns.
     """

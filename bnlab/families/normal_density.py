@@ -1,0 +1,136 @@
+"""The log density of a Normal, in the formulation that is fastest for its shapes among those that lose no digits.
+
+Small cases are written as one would on a board: residuals, then a sum of squares. Large ones are one matrix product. Never are
+triangular systems solved row by row: inverting the Cholesky factor once is several times faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bnlab.families.base import Density, Node
+from bnlab.families.normal_update import origin
+from bnlab.program.build import add, divide, einsum, local, log, minus, multiply, square, subtract, total
+from bnlab.program.ir import Statement
+from bnlab.program.ops import STATE, Axes, Binary, Constant, Expr, Linear, Number, Symbol
+
+WIDE = 4
+"""From this many entries of a vector on, products with the rows of data last are faster."""
+
+MANY = 64
+"""From this many means (states times entries) on, one matrix product beats broadcasting."""
+
+TWO_PI = multiply(Number(2.0), Symbol("jnp.pi", ()))
+
+
+def variance(arguments: Mapping[str, Expr]) -> Expr:
+    """The variance of a scalar, diagonal or spherical Normal."""
+    return square(arguments["std"]) if "std" in arguments else arguments["var"]
+
+
+def _fixed_cells(expr: Expr) -> bool:
+    """Whether a parameter is read whole: by states alone, the same for every row of data."""
+    return isinstance(expr, Symbol | Constant)
+
+
+def full(node: Node) -> Density:
+    """With L L' = cov: -(D ln 2 pi + ln |cov| + |L^-1 (x - mean)|^2) / 2."""
+    cov, mean = node.arguments["cov"], node.arguments["mean"]
+    row, column = node.event
+    plates = minus(cov.axes, node.event)
+    whole = _fixed_cells(cov) and _fixed_cells(mean) and all(axis.kind == STATE for axis in plates)
+    wide = (row.size or 1) >= WIDE and whole and set(minus(mean.axes, node.event)) <= set(plates)
+    lower, whiten = local("L", cov.axes), local("whiten", cov.axes)
+    whitened = _rows_last(node, whiten, plates) if wide else _rows_first(node, whiten, plates)
+    y, log_det = whitened[-1].target, local("log_det", plates)
+    body = (
+        Statement(lower, Linear("cholesky", cov, cov.axes), "numerics"),
+        Statement(whiten, Linear("inverse_lower", lower, cov.axes), "numerics"),
+        *whitened,
+        Statement(log_det, multiply(Number(2.0), Linear("log_diagonal_sum", lower, plates)), "numerics"),
+    )
+    constant = multiply(Number(float(row.size or 1)), log(TWO_PI))
+    return Density(
+        multiply(Number(-0.5), add(constant, log_det, total(multiply_like(y), (column,)))), None, body
+    )
+
+
+def multiply_like(y: Symbol) -> Expr:
+    """y squared, laid out as y is."""
+    return Binary("*", y, y, y.axes)
+
+
+def _rows_first(node: Node, whiten: Symbol, plates: Axes) -> tuple[Statement, ...]:
+    row, column = node.event
+    residual = subtract(_value(node), node.arguments["mean"])
+    axes = (*minus(tuple(sorted({*residual.axes, *plates})), (row,)), column)
+    turned = Symbol(whiten.name, (*plates, column, row))
+    return (Statement(local("y", axes), einsum(axes, residual, turned), "numerics", "L^-1 (x - mean)"),)
+
+
+def _rows_last(node: Node, whiten: Symbol, plates: Axes) -> tuple[Statement, ...]:
+    """L^-1 (x - o) - L^-1 (mean - o), as one product whose longest axis is the last."""
+    row, column = node.event
+    value, mean, about = _value(node), node.arguments["mean"], origin(node)
+    turned = Symbol(whiten.name, (*plates, column, row))
+    members = minus(value.axes, (row,))
+    axes = (*plates, column, *members)
+    centred = subtract(value, about) if about is not None else value
+    offset = subtract(mean, about) if about is not None else mean
+    shift = local("y_mean", (*plates, column))
+    text = f"L^-1 (x - mean), with the rows last: fastest from D = {WIDE} on"
+    difference = Binary("-", einsum(axes, turned, centred), shift, axes)
+    return (
+        Statement(shift, einsum(shift.axes, turned, offset), "numerics"),
+        Statement(local("y", axes), difference, "numerics", text),
+    )
+
+
+def _value(node: Node) -> Symbol:
+    assert node.value is not None
+    return node.value
+
+
+def diagonal(node: Node) -> Density:
+    """-(sum ln 2 pi var + sum (x - mean)^2 / var) / 2, over the entries of the vector."""
+    entries = node.event[:1]
+    var, mean = variance(node.arguments), node.arguments["mean"]
+    dim = 1 if set(entries) <= set(var.axes) else entries[0].size or 1
+    log_var = log(multiply(TWO_PI, var))
+    log_det = total(log_var, entries) if dim == 1 else multiply(Number(float(dim)), log_var)
+    spread = next(node.arguments[name] for name in ("var", "std") if name in node.arguments)
+    cells = 1
+    for axis in mean.axes:
+        cells *= axis.size or 1
+    states = all(axis.kind == STATE for axis in (*minus(mean.axes, entries), *minus(var.axes, entries)))
+    if entries and cells >= MANY and states and _fixed_cells(mean) and _fixed_cells(spread):
+        return _products(node, var, log_det)
+    residual = subtract(_value(node), mean)
+    return Density(multiply(Number(-0.5), add(log_det, total(divide(square(residual), var), entries))))
+
+
+def _products(node: Node, var: Expr, log_det: Expr) -> Density:
+    """r^2 / var - 2 r m / var + m^2 / var for r = x - o and m = mean - o: two matrix products."""
+    entries = node.event[:1]
+    value, mean, about = _value(node), node.arguments["mean"], origin(node)
+    r = local("r", value.axes)
+    m = local("m", mean.axes)
+    precision, weighted = local("precision", tuple(sorted(var.axes))), divide(m, var)
+    scaled = local("m_precision", weighted.axes)
+    cells = tuple(sorted({*minus(mean.axes, entries), *minus(var.axes, entries)}))
+    rows = minus(value.axes, entries)
+    axes = (*rows, *cells)
+    squares = total(square(r), entries) if not set(entries) & set(var.axes) else square(r)
+    if set(entries) & set(var.axes):
+        quadratic = einsum((*rows, *minus(precision.axes, entries)), squares, precision)
+    else:
+        quadratic = multiply(squares, precision)
+    body = (
+        Statement(r, subtract(value, about) if about is not None else value, "numerics"),
+        Statement(m, subtract(mean, about) if about is not None else mean, "numerics"),
+        Statement(precision, divide(Number(1.0), var), "numerics"),
+        Statement(scaled, weighted, "numerics", f"(x - mean)^2 multiplied out: fastest from {MANY} means on"),
+    )
+    cross = multiply(Number(2.0), einsum(axes, r, scaled))
+    constant = add(log_det, einsum(cells, m, scaled))
+    return Density(multiply(Number(-0.5), add(subtract(quadratic, cross), constant)), None, body)

@@ -1,0 +1,243 @@
+"""How the quantities of a derivation are called in TeX: the lecture's letters, each name one symbol.
+
+Parameters and variables keep the user's names (`notation`). Arrays of the Program get the letters of the lecture: posteriors are
+gamma, those of neighbouring steps xi, messages alpha and beta, statistics N and S with what they count in parentheses. A letter that
+the user took is written with a tilde.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bnlab.network.ir import Graph, VarRef
+from bnlab.network.text import index_letters
+from bnlab.notation import tex
+from bnlab.program.ir import Function, Invoke, Program, Scan, Statement
+from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Expr, Symbol
+
+LETTERS = {
+    "alpha": r"\alpha",
+    "beta": r"\beta",
+    "c": "c",
+    "b": "b",
+    "predicted": r"\bar{\alpha}",
+    "r": "r",
+    "origin": "o",
+    "mean": "m",
+    "N": "N",
+    "S": "S",
+    "q": r"\gamma",
+    "xi": r"\xi",
+}
+"""What the arrays of a Program are called, by the first word of their name."""
+
+SPARE_LETTERS = "hgvwuqrabcdefijklmnopsxyz"
+SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`letters` holds the index of every axis; `bases` the TeX of each array; `meanings` those that are logs of probabilities.
+
+    `silent` are the axes of vectors and matrices that are written without indices.
+    """
+
+    graph: Graph
+    program: Program
+    letters: Mapping[Axis, str]
+    bases: Mapping[str, str]
+    meanings: Mapping[str, str]
+    silent: frozenset[Axis]
+    eta: str
+    everything: tuple[str, str]
+
+    def members(self, plates: tuple[str, ...]) -> list[str]:
+        """The indices of a member of some plates."""
+        found = index_letters(self.graph)
+        return [found[plate] for plate in plates]
+
+    def order(self, axes: Axes) -> Axes:
+        """Members of plates first, outermost first."""
+        return tuple(sorted(axes, key=lambda axis: {ROW: 0, STEP: 1}.get(axis.kind, 2)))
+
+    def index(self, axis: Axis) -> str:
+        """The index of an axis: that of a row names the members that it lies in, too."""
+        if axis.kind != ROW:
+            return self.letters[axis]
+        level = next(level for level in self.program.levels if level[-1] == axis.name)
+        return ",".join(self.members(level))
+
+    def state(self, ref: VarRef) -> str:
+        """The letter for the states of a discrete variable."""
+        wanted = ref.name + ("'" if ref.lag else "")
+        return next(letter for axis, letter in self.letters.items() if axis.kind == STATE and axis.name == wanted)
+
+    def variable(self, ref: VarRef, step: str = "") -> str:
+        """A variable with the indices of its plates, `lag` steps back, or at the step given."""
+        index = []
+        for plate, letter in zip(
+            self.graph.variable(ref.name).plates, self.members(self.graph.variable(ref.name).plates), strict=True
+        ):
+            chain = self.graph.plate(plate).chain
+            back = f"{letter}-{ref.lag}" if ref.lag else letter
+            index.append((step or back) if chain else letter)
+        return tex(ref.name, index)
+
+    def size(self, plate: str) -> str:
+        """The size of a plate: its number, or a capital with the indices of the members that it varies with."""
+        found = self.graph.plate(plate)
+        if found.size is not None:
+            return str(found.size)
+        around = next(v.plates for v in self.graph.variables if plate in v.plates)
+        outer = [name for name in around[: around.index(plate)] if self.graph.plate(name).size is None]
+        below = ",".join(self.members(tuple(outer)))
+        capital = index_letters(self.graph)[plate].upper()
+        return f"{capital}_{{{below}}}" if below else capital
+
+
+def names(graph: Graph, program: Program) -> Names:
+    """The names for one network and its EM."""
+    taken = {tex(item.name) for item in (*graph.parameters, *graph.variables)}
+    axes = tuple(dict.fromkeys(axes_of(program)))
+    letters = _letters(graph, axes)
+    matrices = (a for a in (_events(symbol.axes) for symbol in symbols_of(program)) if len(a) == 2)
+    silent = frozenset(axis for pair in matrices for axis in pair)
+    eta = _free(r"\eta", taken)
+    everything = (_free("X", taken), _free("Z", taken))
+    return Names(graph, program, letters, _bases(program, taken), _meanings(program, letters), silent, eta, everything)
+
+
+def escaped(text: str) -> str:
+    """Free text as TeX: every character that TeX would read as something else is escaped, what it cannot set is spelled out."""
+    found = []
+    for character in text:
+        if character in SPECIAL:
+            found.append(SPECIAL[character])
+        elif character in "#$%&_{}":
+            found.append("\\" + character)
+        elif character in "<>|\"":
+            found.append(f"\\ensuremath{{{character}}}" if character != '"' else "''")
+        elif character.isascii() and (character.isprintable() or character.isspace()):
+            found.append(character)
+        else:
+            found.append(f"[U+{ord(character):04X}]")
+    return "".join(found)
+
+
+def part(word: str) -> str:
+    """A word of a name as a superscript."""
+    return tex(word) if re.fullmatch(r"[A-Za-z]+[0-9]*", word) else word
+
+
+def _letters(graph: Graph, axes: Axes) -> dict[Axis, str]:
+    """The einsum letters; an axis of states that is called like something in the network gets another one."""
+    used = {item.name for item in (*graph.parameters, *graph.variables)}
+    letters = {axis: axis.letter for axis in axes}
+    for axis in axes:
+        if axis.kind not in (STATE, EVENT) or axis.letter not in used:
+            continue
+        now = next((other for other in axes if axis.name == f"{other.name}'" and other.kind == STATE), None)
+        free = next((spare for spare in SPARE_LETTERS if spare not in used | set(letters.values())), "i")
+        letters[axis] = f"{letters[now]}'" if now is not None else free
+    return letters
+
+
+def _bases(program: Program, taken: set[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    arrays = {symbol.name for symbol in symbols_of(program) if symbol.space in ("local", "statistics")}
+    arrays |= {field.name for field in program.statistics} | {"xi"}
+    counts = sorted(name for name in arrays if name.startswith("N_"))
+    posteriors = [item.target.name for item in _statements(program) if item.because == "posterior" and item.tex]
+    for name in sorted(arrays):
+        head, _, rest = name.partition("_")
+        if name[0] == "S" and head not in LETTERS:
+            head, rest = "S", head[1:]
+        if head not in LETTERS or (head == "q" and name not in posteriors):
+            continue
+        rest = re.sub(r"(^|_)[0-9]+$|^t$|(^|_)prev(?=_|$)", "", rest)
+        alone = (head == "N" and len(counts) == 1) or (head == "q" and len(posteriors) == 1)
+        base = _free(LETTERS[head], taken)
+        found[name] = base if alone or not rest else f"{base}^{{({_above(head, rest)})}}"
+    return found
+
+
+def _above(head: str, rest: str) -> str:
+    if head == "S" and len(rest) % 2 == 0 and rest[: len(rest) // 2] == rest[len(rest) // 2 :]:
+        return part(rest[: len(rest) // 2]) * 2
+    pieces = rest.split("_")
+    if len(pieces) == 1 and rest.islower() and len(rest) <= 3:
+        return rest
+    return ",".join(part(piece) for piece in pieces if piece)
+
+
+def _meanings(program: Program, letters: Mapping[Axis, str]) -> dict[str, str]:
+    """Arrays that are logs of probabilities, and densities, which the functions of the Program are."""
+    found = {item.target.name: item.tex for item in _statements(program) if item.tex.startswith(r"\ln p")}
+    found.update({function.name: function.tex for function in program.functions if function.tex})
+    return {name: relettered(text, letters) for name, text in found.items()}
+
+
+def relettered(text: str, letters: Mapping[Axis, str]) -> str:
+    """A formula of the Program with the letters of states as they are here."""
+    changed = {axis.letter: letter for axis, letter in letters.items() if axis.kind == STATE and axis.letter != letter}
+    return re.sub(r"=([A-Za-z])(?=[,) ])", lambda found: "=" + changed.get(found[1], found[1]), text)
+
+
+def _free(letter: str, taken: set[str]) -> str:
+    return rf"\tilde{{{letter}}}" if letter in taken else letter
+
+
+def _events(axes: Axes) -> Axes:
+    return tuple(axis for axis in axes if axis.kind == EVENT)
+
+
+def _statements(program: Program) -> Iterator[Statement]:
+    return (item for item in program.expect.body if isinstance(item, Statement))
+
+
+def functions(program: Program) -> tuple[Function, ...]:
+    return (*program.functions, program.expect, program.m_step)
+
+
+def symbols_of(program: Program) -> tuple[Symbol, ...]:
+    """All symbols of a program, in the order they stand, each once."""
+    found: dict[Symbol, None] = {}
+    for function in functions(program):
+        for part_ in (*function.arguments, *function.body, *function.results):
+            found.update(dict.fromkeys(symbols_in(part_)))
+    return tuple(found)
+
+
+def symbols_in(item: object) -> Iterator[Symbol]:
+    """The symbols in an expression, statement or recursion."""
+    if isinstance(item, Symbol):
+        yield item
+    elif isinstance(item, tuple):
+        for piece in item:
+            yield from symbols_in(piece)
+    elif not isinstance(item, Axis) and hasattr(item, "__dataclass_fields__"):
+        for name in item.__dataclass_fields__:
+            yield from symbols_in(getattr(item, name))
+
+
+def axes_of(item: object) -> Iterator[Axis]:
+    """All axes of a program."""
+    if isinstance(item, Axis):
+        yield item
+    elif isinstance(item, tuple):
+        for piece in item:
+            yield from axes_of(piece)
+    elif isinstance(item, dict):
+        return
+    elif hasattr(item, "__dataclass_fields__"):
+        for name in item.__dataclass_fields__:
+            yield from axes_of(getattr(item, name))
+
+
+def is_statement(item: Statement | Scan | Invoke) -> bool:
+    return isinstance(item, Statement)
+
+
+__all__ = ["Expr", "Names", "axes_of", "escaped", "names", "part", "relettered", "symbols_in", "symbols_of"]

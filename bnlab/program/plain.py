@@ -1,0 +1,167 @@
+"""Expressions as algebra in plain text, with an index letter an axis: `q_z[n,k] = exp(log_p_xz[n,k] - log_p_x[n])`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from bnlab.program.ops import (
+    ROW,
+    STEP,
+    Axes,
+    Axis,
+    Binary,
+    Broadcast,
+    Call,
+    Constant,
+    Einsum,
+    Expr,
+    Keep,
+    Linear,
+    Number,
+    OneHot,
+    Prepend,
+    Reduce,
+    Relabel,
+    Reliable,
+    SegmentSum,
+    Steps,
+    Symbol,
+    Take,
+    Unary,
+    Where,
+)
+
+SUM, PRODUCT, ATOM = range(3)
+"""How tightly a text holds together: as a sum, a product, or by itself."""
+
+Letters = Mapping[Axis, str]
+"""Axes whose index is not their own letter: `t-1`, `x[n]`."""
+
+WORDS = {"log_or_never": "log", "neg": "-", "gammaln": "log Gamma"}
+SHIFTS = {"later": "", "earlier": "-1", "next": "+1"}
+
+
+def indices(axes: Axes, letters: Letters | None = None) -> str:
+    """`[s,t,k]`: the members of plates outermost first, then all else as the array has it."""
+    own = letters or {}
+    placed = sorted(axes, key=lambda axis: {ROW: 0, STEP: 1}.get(axis.kind, 2))
+    found = ",".join(own.get(axis, axis.letter) for axis in placed)
+    return f"[{found}]" if found else ""
+
+
+def plain(expr: Expr) -> str:
+    """The expression on one line."""
+    return _text(expr, {})[0]
+
+
+def _text(expr: Expr, at: Letters) -> tuple[str, int]:
+    match expr:
+        case Symbol(name, axes):
+            return name.replace("jnp.", "") + indices(axes, at), ATOM
+        case Number(value):
+            return _number(value), SUM if value < 0 else ATOM
+        case Constant():
+            return _constant(expr) + indices(expr.axes, at), ATOM
+        case Einsum(operands, axes):
+            over = tuple(dict.fromkeys(axis for o in operands for axis in o.axes if axis not in axes))
+            return _summed("sum", over, _product(operands, at), _shifted(operands)), PRODUCT
+        case Binary(op, left, right):
+            return _binary(op, left, right, at)
+        case Unary("square", operand):
+            return f"{_held(operand, at, ATOM)}^2", ATOM
+        case Unary("neg", operand):
+            return f"-{_held(operand, at, PRODUCT)}", SUM
+        case Unary(op, operand):
+            return f"{WORDS.get(op, op)}({_text(operand, at)[0]})", ATOM
+        case Reduce("logsumexp" | "logsumexp_or_never", operand, over):
+            return f"log {_summed('sum', over, f'exp({_text(operand, at)[0]})')}", PRODUCT
+        case Reduce(op, operand, over):
+            return _summed(op, over, _held(operand, at, PRODUCT)), PRODUCT
+        case Take(table, chosen):
+            return _text(table, {**at, **{axis: _text(index, at)[0] for axis, index in chosen}})
+        case Where(condition, yes, no):
+            return f"({_text(yes, at)[0]} where {_text(condition, at)[0]} else {_text(no, at)[0]})", ATOM
+        case OneHot(index, axis):
+            return f"({_text(index, at)[0]} == {at.get(axis, axis.letter)})", ATOM
+        case SegmentSum(operand, _, source, target):
+            return f"sum_{{{source.letter} in {target.letter}}} {_held(operand, at, PRODUCT)}", PRODUCT
+        case Steps(operand, axis, "first" | "last" as part):
+            return _text(operand, {**at, axis: "1" if part == "first" else axis.letter.upper()})
+        case Steps(operand, axis, part):
+            return _text(operand, {**at, axis: axis.letter + SHIFTS[part]})
+        case Relabel(operand):
+            return _text(operand, at)
+        case Prepend(first, rest, axis):
+            return f"({_text(first, at)[0]} at {axis.letter}=1, then {_text(rest, at)[0]})", ATOM
+        case Broadcast(operand):
+            return _text(operand, at)
+        case Linear(op, operand):
+            return _linear(op, _held(operand, at, ATOM))
+        case Keep(total, count, _):
+            return f"{_held(total, at, PRODUCT)} / {_held(count, at, ATOM)}", PRODUCT
+        case Reliable(c, beta):
+            return f"reliable({_text(c, at)[0]}, {_text(beta, at)[0]})", ATOM
+        case Call(function, _, axes):
+            return function + indices(axes, at), ATOM
+    assert_never(expr)
+
+
+def _held(expr: Expr, at: Letters, least: int) -> str:
+    """The text, in parentheses where it holds together less than it must."""
+    text, level = _text(expr, at)
+    return text if level >= least else f"({text})"
+
+
+def _binary(op: str, left: Expr, right: Expr, at: Letters) -> tuple[str, int]:
+    match op:
+        case "+" | "-" | ">":
+            second = _held(right, at, PRODUCT if op != "+" else SUM)
+            return f"{_text(left, at)[0]} {op} {second}", SUM
+        case "*":
+            return _product((left, right), at), PRODUCT
+        case _:
+            return f"{_held(left, at, PRODUCT)} / {_held(right, at, ATOM)}", PRODUCT
+
+
+def _product(factors: tuple[Expr, ...], at: Letters) -> str:
+    texts = (_held(factor, at, PRODUCT) for factor in factors)
+    return " ".join(
+        f"({text})" if isinstance(factor, Binary) and factor.op == "/" else text
+        for factor, text in zip(factors, texts, strict=True)
+    )
+
+
+def _summed(word: str, over: Axes, text: str, shifted: Axes = ()) -> str:
+    """The sum over some axes; over those in `shifted` it begins at the second step."""
+    if not over:
+        return text
+    letters = indices(over, {axis: f"{axis.letter}>=2" for axis in shifted})[1:-1]
+    return f"{word}_{letters} {text}" if len(letters) == 1 else f"{word}_{{{letters}}} {text}"
+
+
+def _shifted(operands: tuple[Expr, ...]) -> Axes:
+    """The steps of which an operand leaves out the first or the last."""
+    return tuple(o.axis for o in operands if isinstance(o, Steps) and o.part in ("later", "earlier"))
+
+
+def _linear(op: str, operand: str) -> tuple[str, int]:
+    match op:
+        case "inverse" | "inverse_lower":
+            return f"{operand}^-1", ATOM
+        case "log_diagonal_sum":
+            return f"sum log diag {operand}", PRODUCT
+        case _:
+            return f"{op}({operand})", ATOM
+
+
+def _constant(expr: Constant) -> str:
+    if not expr.shape:
+        return _number(expr.flat[0])
+    if len(expr.shape) == 1 and len(expr.flat) <= 4:
+        return f"({', '.join(_number(value) for value in expr.flat)})"
+    return f"constant({', '.join(map(str, expr.shape))})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
