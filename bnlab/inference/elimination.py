@@ -15,6 +15,7 @@ from bnlab.inference import wording
 from bnlab.inference.axes import Layout
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.plan import Factor, LeavePlates, Plan, Step, SumChain, SumOut
+from bnlab.naming import fresh
 from bnlab.network.ir import CPD, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
@@ -118,6 +119,7 @@ class Elimination:
         arguments = _chunk_symbols(density)
         text = wording.formula(self.layout, factor)
         locals_ = {symbol: Symbol(symbol.name, symbol.axes) for symbol in arguments}
+        density = _apart(density, {symbol.name for symbol in arguments})
         doc = f"{text} as ({', '.join(axis.extent or axis.letter.upper() for axis in axes)})."
         body = tuple(_as_locals(statement, locals_) for statement in density.body)
         result = rename(density.log, locals_)
@@ -211,12 +213,16 @@ class Elimination:
 
     def index(self, inner: Axis, outer: Axis) -> Symbol:
         """For every row of the inner plate the row of the outer one that it belongs to."""
-        return Symbol(f"{outer.name}_of_{inner.name}", (inner,), "chunk")
+        return Symbol(self.field(f"{outer.name}_of_{inner.name}"), (inner,), "chunk")
+
+    def field(self, name: str) -> str:
+        """The name of a field of the data that is no variable's: no variable has it."""
+        return fresh(name, {variable.name for variable in self.layout.graph.variables})
 
     def weight(self, rows: Axis) -> Symbol:
         """The weight of each row of a plate; 0 for padding."""
         name = "weight" if rows.name == self.plan.root else f"weight_{rows.name}"
-        return Symbol(name, (rows,), "chunk")
+        return Symbol(self.field(name), (rows,), "chunk")
 
     def mask(self, chain: str) -> Symbol | None:
         """Which steps are before the end of their sequence; None for a chain that is one sequence."""
@@ -224,7 +230,9 @@ class Elimination:
             return None
         plates = next(v.plates for v in self.layout.graph.variables if chain in v.plates)
         rows = self.rows(tuple(plate for plate in plates if plate != chain))
-        return Symbol(f"mask_{chain}", (self.layout.plates[chain], *((rows,) if rows else ())), "chunk")
+        return Symbol(
+            self.field(f"mask_{chain}"), (self.layout.plates[chain], *((rows,) if rows else ())), "chunk"
+        )
 
     def unit(self, plates: tuple[str, ...]) -> Expr | None:
         """The weight that the members of some plates count with; None for 1."""
@@ -355,6 +363,28 @@ def symbols(expr: object) -> list[Symbol]:
                 if hasattr(piece, "__dataclass_fields__") and not isinstance(piece, Axis):
                     found += symbols(piece)
     return found
+
+
+def _apart(density: Density, taken: set[str]) -> Density:
+    """The density with its locals called otherwise than its data."""
+    mapping = {
+        statement.target: Symbol(f"{statement.target.name}_", statement.target.axes)
+        for statement in density.body
+        if statement.target.name in taken
+    }
+    if not mapping:
+        return density
+    names = {symbol.name: new.name for symbol, new in mapping.items()}
+    found = (s for e in (density.log, *(st.expression for st in density.body)) for s in symbols(e))
+    every = {
+        s: Symbol(names[s.name], s.axes) for s in found if s.space == "local" and s.name in names
+    } | mapping
+    body = tuple(
+        replace(_as_locals(statement, every), target=every.get(statement.target, statement.target))
+        for statement in density.body
+    )
+    log = rename(density.log, every)
+    return replace(density, body=body, log=log)  # type: ignore[arg-type]
 
 
 def rename(expr: object, mapping: dict[Symbol, Symbol]) -> object:

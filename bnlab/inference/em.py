@@ -152,17 +152,17 @@ def chunk_fields(axes: Layout, found: Plan, run: Elimination) -> tuple[Field, ..
         fields.append(Field(variable.name, symbol.axes, "", isinstance(variable.domain, Integer)))
     rows = row_levels(axes)
     for level in rows:
-        fields.append(
-            Field(run.weight(axes.plates[level[-1]]).name, (axes.plates[level[-1]],), "0 for padding")
-        )
+        plate = axes.plates[level[-1]]
+        made = "weight" if level[-1] == found.root else "rows"
+        fields.append(Field(run.weight(plate).name, (plate,), "0 for padding", made=made))
     for level in rows:
         inner = axes.plates[level[-1]]
-        fields += [
-            Field(run.index(inner, axes.plates[o]).name, (inner,), f"row of {o}", True) for o in level[:-1]
-        ]
-    for plate in graph.plates:
-        if plate.chain and (mask := run.mask(plate.name)) is not None:
-            fields.append(Field(mask.name, mask.axes, "False past the end"))
+        for outer in level[:-1]:
+            name = run.index(inner, axes.plates[outer]).name
+            fields.append(Field(name, (inner,), f"row of {outer}", integer=True, made=outer))
+    for chain in graph.plates:
+        if chain.chain and (mask := run.mask(chain.name)) is not None:
+            fields.append(Field(mask.name, mask.axes, "False past the end", made="mask"))
     return tuple(fields)
 
 

@@ -13,8 +13,9 @@ from bnlab.program.ir import Field, Program, Statement
 from bnlab.program.ops import ROW, STEP
 
 PUT = '''
-def put(values, index, fill):
-    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+def put(values, index, fill=None):
+    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
     out = np.full([int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype)
     out[index] = values
     return jnp.asarray(out)
@@ -46,27 +47,24 @@ def chain(program: Program) -> str:
 def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
     """The text of `prepare`; for the plates in `rows` Data keep where each row of the user's data went."""
     variables = [field for field in program.chunk if not _made(program, field)]
-    body = [
-        f'{field.name} = np.asarray(data["{field.name}"], {"int" if field.integer else "dtype"})'
-        for field in variables
-    ]
     if not program.root:
-        parts = ", ".join(f"{field.name}=jnp.asarray({field.name})" for field in variables)
-        return _function("dtype=float", "Data as arrays.", [*body, f"return Data({parts})"])
+        parts = ", ".join(f"{field.name}=jnp.asarray({_read(field)})" for field in variables)
+        return _function("dtype=float", "Data as arrays.", [f"return Data({parts})"])
     inner = program.levels[-1]
     steps = chain(program)
     single = len(program.levels) == 1 and not steps
-    size = _chunk_rows(program, steps)
-    body += _single(program, variables) if single else _nested(program, variables, inner, steps)
-    body += [
-        f"return Data({', '.join(_fill(program, field, steps, single) for field in program.chunk)}"
-        + _extra(rows, steps, program)
-        + ")"
-    ]
+    body = _single(program, variables) if single else _nested(program, variables, inner, steps)
+    fields = ", ".join(_fill(program, field, steps) for field in program.chunk)
+    body.append(f"return Data({fields}{_extra(rows, steps, program)})")
     doc = (
         f"Data in chunks of whole members of `{program.root}`, about `rows` rows each; padding has weight 0."
     )
-    return _function(f"dtype=float, rows={size}", doc, body)
+    return _function(f"dtype=float, rows={_chunk_rows(program, steps)}", doc, body)
+
+
+def _read(field: Field) -> str:
+    """A variable as an array."""
+    return f'np.asarray(data["{field.name}"], {"int" if field.integer else "dtype"})'
 
 
 def _chunk_rows(program: Program, steps: str) -> int:
@@ -85,7 +83,7 @@ def _function(options: str, doc: str, body: list[str]) -> str:
 
 def _made(program: Program, field: Field) -> bool:
     """Whether a field is made by `prepare` rather than taken from the data."""
-    return field.comment != ""
+    return field.made != ""
 
 
 def _level_of(program: Program, field: Field) -> str:
@@ -95,7 +93,7 @@ def _level_of(program: Program, field: Field) -> str:
 def _single(program: Program, variables: list[Field]) -> list[str]:
     first, root = variables[0].name, program.root
     return [
-        f"N = len({first})",
+        f'N = len(data["{first}"])',
         'weights = np.asarray(data.get("weights", np.ones(N)), dtype)',
         f"chunk_{root}, place_{root} = np.divmod(np.arange(N), min(rows, N))",
     ]
@@ -109,28 +107,28 @@ def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], st
         for field in variables
         if _level_of(program, field) == inner[-1] and (not steps or _steps(field))
     ]
-    count = f"len({deepest[0].name})"
+    count = f'len(data["{deepest[0].name}"])'
     id_levels = inner if steps else inner[:-1]
     for plate in id_levels:
-        body.append(f'{plate} = np.asarray(data.get("{plate}", np.zeros({count})), int)')
+        body.append(f'id_{plate} = np.asarray(data.get("{plate}", np.zeros({count})), int)')
     root = program.root
     body += [
-        f"size_{root} = {root}.max() + 1",
+        f"size_{root} = id_{root}.max() + 1",
         f"per_chunk = max(1, rows * size_{root} // {count})",
         f'weights = np.asarray(data.get("weights", np.ones(size_{root})), dtype)',
         f"chunk_{root}, place_{root} = np.divmod(np.arange(size_{root}), min(per_chunk, size_{root}))",
     ]
     for depth, plate in enumerate(inner[1:], 1):
         if plate in id_levels:
-            body.append(f"_, first_{plate} = np.unique({plate}, return_index=True)")
+            body.append(f"_, first_{plate} = np.unique(id_{plate}, return_index=True)")
             for above in inner[:depth]:
-                body.append(f"{above}_of_{plate} = {above}[first_{plate}]")
+                body.append(f"{above}_of_{plate} = id_{above}[first_{plate}]")
         else:
-            body += [f"{above}_of_{plate} = {above}" for above in inner[:depth]]
+            body += [f"{above}_of_{plate} = id_{above}" for above in inner[:depth]]
         body.append(f"chunk_{plate} = chunk_{root}[{root}_of_{plate}]")
         body.append(f"place_{plate} = position(chunk_{plate})")
     if steps:
-        body.append(f"step = position({inner[-1]})")
+        body.append(f"step = position(id_{inner[-1]})")
     return body
 
 
@@ -141,22 +139,22 @@ def _steps(field: Field) -> bool:
 def _index(program: Program, field: Field, steps: str) -> str:
     level = _level_of(program, field)
     if steps and _steps(field):
-        return f"(chunk_{level}[{level}], step, place_{level}[{level}])"
+        return f"(chunk_{level}[id_{level}], step, place_{level}[id_{level}])"
     return f"(chunk_{level}, place_{level})"
 
 
-def _fill(program: Program, field: Field, steps: str, single: bool) -> str:
+def _fill(program: Program, field: Field, steps: str) -> str:
     index = _index(program, field, steps)
     level = _level_of(program, field)
     if not _made(program, field):
-        return f"{field.name}=put({field.name}, {index}, {field.name}[0])"
-    if field.name == "weight":
-        return f"weight=put(weights, {index}, 0)"
-    if field.name.startswith("weight_"):
+        return f"{field.name}=put({_read(field)}, {index})"
+    if field.made == "weight":
+        return f"{field.name}=put(weights, {index}, 0)"
+    if field.made == "rows":
         return f"{field.name}=put(np.ones(len(place_{level}), dtype), {index}, 0)"
-    if field.name.startswith("mask_"):
+    if field.made == "mask":
         return f"{field.name}=put(np.ones(len(step), bool), {index}, False)"
-    outer = field.name.split("_of_")[0]
+    outer = field.made
     return f"{field.name}=put(place_{outer}[{outer}_of_{level}], {index}, place_{outer}.max() + 1)"
 
 
@@ -166,7 +164,7 @@ def _extra(rows: tuple[str, ...], steps: str, program: Program) -> str:
     for name in rows:
         if name == steps:
             level = program.levels[-1][-1]
-            index = f"(chunk_{level}[{level}], step, place_{level}[{level}])"
+            index = f"(chunk_{level}[id_{level}], step, place_{level}[id_{level}])"
             parts.append(f", rows_{steps}=put(np.arange(len(step)), {index}, -1)")
         else:
             parts.append(f", rows_{name}=put(np.arange(len(place_{name})), (chunk_{name}, place_{name}), -1)")

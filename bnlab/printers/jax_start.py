@@ -55,9 +55,7 @@ def init(program: Program) -> str:
     )
     for variable in variables:
         body += _clusters(program, variable)
-    for start in program.starts:
-        body.append(f"{start.parameter} = {_value(program, start)}")
-    fields = ", ".join(f"{start.parameter}=jnp.asarray({start.parameter})" for start in program.starts)
+    fields = ", ".join(f"{start.parameter}=jnp.asarray({_value(program, start)})" for start in program.starts)
     doc = 'Where EM starts: at clusters of the data (method "data") or at random rows ("random").'
     head = 'def init(data, seed=0, method="data"):'
     return "\n".join(
@@ -71,10 +69,11 @@ def _real(program: Program, variable: str) -> str:
     if not program.root:
         return f"np.asarray(data.{variable})"
     if any(axis.kind == STEP for axis in field.axes):
-        mask = next(field.name for field in program.chunk if field.name.startswith("mask_"))
+        mask = next(field.name for field in program.chunk if field.made == "mask")
         return f"np.asarray(data.{variable})[np.asarray(data.{mask})]"
     rows = next(axis for axis in field.axes if axis.kind == ROW)
-    weight = "weight" if rows.name == program.root else f"weight_{rows.name}"
+    made = "weight" if rows.name == program.root else "rows"
+    weight = next(f.name for f in program.chunk if f.made == made and rows in f.axes)
     return f"np.asarray(data.{variable})[np.asarray(data.{weight}) > 0]"
 
 

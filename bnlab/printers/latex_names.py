@@ -72,13 +72,17 @@ class Names:
     def state(self, ref: VarRef) -> str:
         """The letter for the states of a discrete variable."""
         wanted = ref.name + ("'" if ref.lag else "")
-        return next(letter for axis, letter in self.letters.items() if axis.kind == STATE and axis.name == wanted)
+        return next(
+            letter for axis, letter in self.letters.items() if axis.kind == STATE and axis.name == wanted
+        )
 
     def variable(self, ref: VarRef, step: str = "") -> str:
         """A variable with the indices of its plates, `lag` steps back, or at the step given."""
         index = []
         for plate, letter in zip(
-            self.graph.variable(ref.name).plates, self.members(self.graph.variable(ref.name).plates), strict=True
+            self.graph.variable(ref.name).plates,
+            self.members(self.graph.variable(ref.name).plates),
+            strict=True,
         ):
             chain = self.graph.plate(plate).chain
             back = f"{letter}-{ref.lag}" if ref.lag else letter
@@ -106,7 +110,9 @@ def names(graph: Graph, program: Program) -> Names:
     silent = frozenset(axis for pair in matrices for axis in pair)
     eta = _free(r"\eta", taken)
     everything = (_free("X", taken), _free("Z", taken))
-    return Names(graph, program, letters, _bases(program, taken), _meanings(program, letters), silent, eta, everything)
+    return Names(
+        graph, program, letters, _bases(program, taken), _meanings(program, letters), silent, eta, everything
+    )
 
 
 def escaped(text: str) -> str:
@@ -117,7 +123,7 @@ def escaped(text: str) -> str:
             found.append(SPECIAL[character])
         elif character in "#$%&_{}":
             found.append("\\" + character)
-        elif character in "<>|\"":
+        elif character in '<>|"':
             found.append(f"\\ensuremath{{{character}}}" if character != '"' else "''")
         elif character.isascii() and (character.isprintable() or character.isspace()):
             found.append(character)
@@ -149,7 +155,9 @@ def _bases(program: Program, taken: set[str]) -> dict[str, str]:
     arrays = {symbol.name for symbol in symbols_of(program) if symbol.space in ("local", "statistics")}
     arrays |= {field.name for field in program.statistics} | {"xi"}
     counts = sorted(name for name in arrays if name.startswith("N_"))
-    posteriors = [item.target.name for item in _statements(program) if item.because == "posterior" and item.tex]
+    posteriors = [
+        item.target.name for item in _statements(program) if item.because == "posterior" and item.tex
+    ]
     for name in sorted(arrays):
         head, _, rest = name.partition("_")
         if name[0] == "S" and head not in LETTERS:
@@ -181,7 +189,11 @@ def _meanings(program: Program, letters: Mapping[Axis, str]) -> dict[str, str]:
 
 def relettered(text: str, letters: Mapping[Axis, str]) -> str:
     """A formula of the Program with the letters of states as they are here."""
-    changed = {axis.letter: letter for axis, letter in letters.items() if axis.kind == STATE and axis.letter != letter}
+    changed = {
+        axis.letter: letter
+        for axis, letter in letters.items()
+        if axis.kind == STATE and axis.letter != letter
+    }
     return re.sub(r"=([A-Za-z])(?=[,) ])", lambda found: "=" + changed.get(found[1], found[1]), text)
 
 

@@ -1,0 +1,476 @@
+"""Expressions of the Program in TeX.
+
+What only serves the machine is left out: weights and masks (padding), shifts that guard against underflow. A sum over steps that a mask
+cuts off is a sum to T; `ln` of a sum of `exp` is written with probabilities; a matrix product is written without indices
+where all of an equation can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from bnlab.printers.latex_names import Names
+from bnlab.program.ops import (
+    EVENT,
+    ROW,
+    STEP,
+    Axes,
+    Axis,
+    Binary,
+    Broadcast,
+    Call,
+    Constant,
+    Einsum,
+    Expr,
+    Keep,
+    Linear,
+    Number,
+    OneHot,
+    Prepend,
+    Reduce,
+    Relabel,
+    Reliable,
+    SegmentSum,
+    Steps,
+    Symbol,
+    Take,
+    Unary,
+    Where,
+)
+
+SUM, BIG, PRODUCT, ATOM = range(4)
+"""How tightly a formula holds together: a sum; something that reaches as far right as it can; a product; a symbol."""
+
+Text = tuple[str, int]
+
+
+class NotMatricesError(Exception):
+    """The equation cannot be written without the indices of vectors and matrices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes expressions for one equation.
+
+    `inline` are arrays that are written as what they are; `inside` those of a recursion, with the array that they are one step of and
+    that step; `zero` those that stand for shifts. `at` are indices other than an axis's own letter; `free` the axes of the
+    left side, which sums on the right must not use again.
+    """
+
+    names: Names
+    inline: Mapping[str, Expr] = field(default_factory=dict)
+    inside: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    zero: frozenset[str] = frozenset()
+    at: Mapping[Axis, str] = field(default_factory=dict)
+    free: Axes = ()
+    matrices: bool = True
+
+    def text(self, expr: Expr) -> str:
+        """The expression; with indices for vectors' entries where it cannot be written without."""
+        return self.terms(expr)[0]
+
+    def terms(self, expr: Expr) -> tuple[str, tuple[str, ...]]:
+        """The expression as one text, and as the terms of a sum, each with its sign."""
+        try:
+            found = replace(self, matrices=True)
+            return found.write(expr)[0], found.summands(expr)
+        except NotMatricesError:
+            found = replace(self, matrices=False)
+            return found.write(expr)[0], found.summands(expr)
+
+    def summands(self, expr: Expr) -> tuple[str, ...]:
+        match self._bare(expr):
+            case Binary("+", left, right):
+                return (*self.summands(left), *(_signed(term) for term in self.summands(right)))
+            case Binary("-", left, right) if self._bare(right) != Number(0.0):
+                return (*self.summands(left), "-" + self.held(right, BIG))
+            case other:
+                return (self.write(other)[0],)
+
+    def held(self, expr: Expr, least: int) -> str:
+        """The expression, in parentheses where it holds together less than it must."""
+        text, level = self.write(expr)
+        return text if level >= least else rf"\left({text}\right)"
+
+    def lhs(self, symbol: Symbol) -> str:
+        """A symbol that is defined, with its indices as the right side has them."""
+        return self.write(symbol)[0]
+
+    # -- the cases ----------------------------------------------------------------------------------------------------
+
+    def write(self, expr: Expr) -> Text:
+        expr = self._bare(expr)
+        match expr:
+            case Symbol():
+                return self._symbol(expr)
+            case Number(value):
+                return number(value), ATOM if value >= 0 else SUM
+            case Constant():
+                return self._constant(expr)
+            case Einsum():
+                return self._einsum(expr)
+            case Binary("+" | "-"):
+                return self._sum(expr)
+            case Binary("*"):
+                return self._product((expr,), ())
+            case Binary("/"):
+                return self._product((expr,), ())
+            case Binary(">", left, right):
+                return f"{self.write(left)[0]} > {self.write(right)[0]}", SUM
+            case Unary():
+                return self._unary(expr)
+            case Reduce():
+                return self._reduce(expr)
+            case Take(table, chosen):
+                at = {axis: self.text(index) for axis, index in chosen}
+                return replace(self, at={**self.at, **at}).write(table)
+            case OneHot(index, axis):
+                return rf"[{self.write(index)[0]}={self._letter(axis)}]", ATOM
+            case SegmentSum(operand, _, source, _, _):
+                return rf"\sum_{{{self._limits(source)}}}{self._top(source)} {self.held(operand, BIG)}", BIG
+            case Steps(operand, axis, part):
+                return self._at(axis, part).write(operand)
+            case Relabel(operand) | Broadcast(operand):
+                return self.write(operand)
+            case Prepend(_, rest):
+                return self.write(rest)
+            case Linear():
+                return self._linear(expr)
+            case Keep(total, count):
+                return rf"\frac{{{self.text_of(total)}}}{{{self.text_of(count)}}}", PRODUCT
+            case Call(function):
+                return self.names.meanings.get(function, rf"\mathrm{{{function}}}".replace("_", r"\_")), BIG
+            case Where(_, yes):
+                return self.write(yes)
+            case Reliable():
+                return "1", ATOM
+        assert_never(expr)
+
+    def text_of(self, expr: Expr) -> str:
+        return self.write(expr)[0]
+
+    def _bare(self, expr: Expr) -> Expr:
+        """The expression without what only serves the machine."""
+        match expr:
+            case Where(_, yes):
+                return self._bare(yes)
+            case Broadcast(operand):
+                return self._bare(operand)
+            case Symbol(name) if name in self.zero:
+                return Number(0.0)
+            case Symbol(name, _, "chunk") if self._is_weight(name):
+                return Number(1.0)
+            case Symbol(name, _, "local") if name in self.inline:
+                return self._bare(self.inline[name])
+            case Einsum((operand,), axes) if set(operand.axes) == set(axes):
+                return self._bare(operand)
+            case Take(table, ((_, Symbol(index)),)) if "_of_" in index and index not in self._variables():
+                return self._bare(table)
+            case Binary("+" | "-", left, right):
+                if self._bare(right) == Number(0.0):
+                    return self._bare(left)
+                return self._bare(right) if expr.op == "+" and self._bare(left) == Number(0.0) else expr
+            case Binary("*", left, right):
+                if self._bare(right) == Number(1.0):
+                    return self._bare(left)
+                return self._bare(right) if self._bare(left) == Number(1.0) else expr
+            case _:
+                return expr
+
+    def _variables(self) -> set[str]:
+        return {variable.name for variable in self.names.graph.variables}
+
+    def _is_weight(self, name: str) -> bool:
+        return name not in self._variables() and name.startswith(("weight", "mask"))
+
+    # -- symbols ------------------------------------------------------------------------------------------------------
+
+    def _symbol(self, symbol: Symbol) -> Text:
+        if symbol.name == "jnp.pi":
+            return r"\pi", ATOM
+        if symbol.name in self.names.meanings and symbol.space == "local":
+            return self.names.meanings[symbol.name], BIG
+        whole, step = self.inside.get(symbol.name, (symbol.name, ""))
+        index = self.indices(symbol.axes, step)
+        if symbol.space in ("theta", "chunk") or whole in self._variables():
+            from bnlab.notation import tex
+
+            return tex(whole, index), ATOM
+        base = self.names.bases.get(whole, rf"\mathrm{{{whole}}}".replace("_", r"\_"))
+        return base + (f"_{{{','.join(index)}}}" if index else ""), ATOM
+
+    def indices(self, axes: Axes, step: str = "") -> list[str]:
+        """The indices of an array: members outermost first; `step` is the step where the array is one step of another."""
+        shown = [axis for axis in axes if not (self.matrices and axis in self.names.silent)]
+        found = [(self._place(axis), self._letter(axis)) for axis in shown]
+        if step:
+            found.append((1, step))
+        return [letter for _, letter in sorted(found, key=lambda pair: pair[0])]
+
+    def _place(self, axis: Axis) -> int:
+        return {ROW: 0, STEP: 1}.get(axis.kind, 2)
+
+    def _letter(self, axis: Axis) -> str:
+        return self.at.get(axis, self.names.index(axis))
+
+    def _at(self, axis: Axis, part: str) -> Writer:
+        letter = self.names.letters[axis]
+        moved = {
+            "first": "1",
+            "last": self.names.size(axis.name),
+            "later": letter,
+            "earlier": f"{letter}-1",
+            "next": f"{letter}+1",
+        }
+        return replace(self, at={**self.at, axis: moved[part]})
+
+    def _constant(self, expr: Constant) -> Text:
+        events = tuple(axis for axis in expr.axes if axis.kind == EVENT)
+        if not expr.shape or len(set(expr.flat)) == 1 and len(expr.shape) == 1:
+            return number(expr.flat[0]), ATOM if expr.flat[0] >= 0 else SUM
+        if len(expr.shape) == 2 and len(events) == 2 and self.matrices and is_identity(expr):
+            return "I", ATOM
+        text = array(expr.flat, expr.shape, transposed=bool(events))
+        index = self.indices(expr.axes)
+        return (f"{text}_{{{','.join(index)}}}" if index else text), ATOM
+
+    # -- sums and products --------------------------------------------------------------------------------------------
+
+    def _sum(self, expr: Binary) -> Text:
+        if self.matrices and self._shape(expr.left) != self._shape(expr.right):
+            raise NotMatricesError
+        return "".join(
+            term if not place else (f" {term[0]} {term[1:]}" if term[0] in "+-" else f" + {term}")
+            for place, term in enumerate(self.summands(expr))
+        ), SUM
+
+    def _shape(self, expr: Expr) -> Axes:
+        return tuple(axis for axis in expr.axes if axis in self.names.silent)
+
+    def factors(self, expr: Expr) -> tuple[list[Expr], list[Expr]]:
+        """What is multiplied, and what that is divided by."""
+        match self._bare(expr):
+            case Binary("*", left, right):
+                (above, below), (more, less) = self.factors(left), self.factors(right)
+                return above + more, below + less
+            case Binary("/", left, right):
+                (above, below), (more, less) = self.factors(left), self.factors(right)
+                return above + less, below + more
+            case Number(1.0):
+                return [], []
+            case other:
+                return [other], []
+
+    def _product(self, operands: tuple[Expr, ...], axes: Axes) -> Text:
+        above: list[Expr] = []
+        below: list[Expr] = []
+        for operand in operands:
+            more, less = self.factors(operand)
+            above, below = above + more, below + less
+        numbers = [item for item in above if isinstance(item, Number)]
+        sign = "-" if sum(item.value < 0 for item in numbers) % 2 else ""
+        halves = [item for item in numbers if abs(item.value) == 0.5]
+        plain = [Number(abs(item.value)) for item in numbers if abs(item.value) not in (0.5, 1.0)]
+        rest = [item for item in above if not isinstance(item, Number)]
+        half = r"\tfrac{1}{2} " * len(halves)
+        texts = [number(item.value) for item in plain] + self._multiplied(rest, axes)
+        if not below:
+            text = " ".join(texts) or "1"
+            level = self.write(rest[0])[1] if len(rest) == 1 and not plain and not halves else PRODUCT
+            return f"{sign}{half if texts or not half else half.strip()}{text if texts or not half else ''}", (
+                SUM if sign else level
+            )
+        denominator = " ".join(self._multiplied(below, ()) if len(below) > 1 else [self.text_of(below[0])])
+        top = " ".join(texts) if len(texts) != 1 or plain else self.text_of(rest[0])
+        return rf"{sign}{half}\frac{{{top or '1'}}}{{{denominator}}}", SUM if sign else PRODUCT
+
+    def _multiplied(self, factors: list[Expr], axes: Axes) -> list[str]:
+        """The factors in order: scalars, then what has entries, then what reaches to the right."""
+        scalars = [factor for factor in factors if not (self.matrices and self._shape(factor))]
+        entries = [factor for factor in factors if self.matrices and self._shape(factor)]
+        scalars.sort(key=lambda factor: self.write(factor)[1] == BIG)
+        merged: list[str] = []
+        place = 0
+        while place < len(scalars):
+            count = 1
+            while place + count < len(scalars) and scalars[place + count] == scalars[place]:
+                count += 1
+            last = place + count == len(scalars) and not entries and count == 1
+            text = self.held(scalars[place], BIG if last and self.write(scalars[place])[1] == BIG else PRODUCT)
+            if count > 1:
+                text = power(self.held(scalars[place], ATOM), count)
+            merged.append(text)
+            place += count
+        return merged + self._matrix_product(entries, axes)
+
+    def _matrix_product(self, entries: list[Expr], axes: Axes) -> list[str]:
+        """A product of vectors and matrices whose indices need not be written."""
+        if not entries:
+            return []
+        wanted = tuple(axis for axis in axes if axis in self.names.silent)
+        shapes = [self._shape(entry) for entry in entries]
+        if len(entries) == 1 and (not axes or set(shapes[0]) == set(wanted)):
+            return [self.held(entries[0], PRODUCT)]
+        ordered = sorted(zip(shapes, entries, strict=True), key=lambda pair: len(pair[0]), reverse=True)
+        match [shape for shape, _ in ordered]:
+            case [(_, column), (other,)] if other == column and len(wanted) == 1:
+                return [self.held(entry, PRODUCT) for _, entry in ordered]
+            case [(row,), (column,)] if set(wanted) == {row, column}:
+                first, second = (ordered[0][1], ordered[1][1]) if row == wanted[0] else (ordered[1][1], ordered[0][1])
+                return [self.held(first, PRODUCT), self.held(second, ATOM) + r"^{\top}"]
+            case [(row,), (column,)] if row == column and not wanted:
+                return [self.held(ordered[0][1], ATOM) + r"^{\top}", self.held(ordered[1][1], PRODUCT)]
+        raise NotMatricesError
+
+    def _einsum(self, expr: Einsum) -> Text:
+        over = tuple(
+            axis
+            for axis in dict.fromkeys(axis for operand in expr.operands for axis in operand.axes)
+            if axis not in expr.axes and not (self.matrices and axis in self.names.silent)
+        )
+        inner = self._renamed(over)
+        text, level = inner._product(expr.operands, expr.axes)
+        if not over:
+            return text, level
+        if level == SUM:
+            text = rf"\left({text}\right)"
+        return rf"{inner.sign(over, _shifted(expr.operands))} {text}", BIG
+
+    def _renamed(self, over: Axes) -> Writer:
+        """For the inside of a sum: indices that the left side has already get a prime."""
+        clash = {axis: self.names.letters[axis] + "'" for axis in over if axis in self.free}
+        return replace(self, at={**self.at, **clash}) if clash else self
+
+    def sign(self, over: Axes, shifted: Axes = ()) -> str:
+        r"""The `\sum` over some axes: with limits if it is over the members of one plate, else with the indices below."""
+        ordered = sorted(over, key=self._place)
+        if len(ordered) == 1 and ordered[0].kind in (ROW, STEP):
+            axis = ordered[0]
+            if axis.kind == ROW and "," in self.names.index(axis):
+                return rf"\sum_{{{self.names.index(axis)}}}"
+            start = f"{self.names.letters[axis]}=2" if axis in shifted else self._limits(axis)
+            return rf"\sum_{{{start}}}{self._top(axis)}"
+        letters = [self._letter(axis) + (r"\ge 2" if axis in shifted else "") for axis in ordered]
+        return rf"\sum_{{{','.join(letters)}}}"
+
+    def _limits(self, axis: Axis) -> str:
+        return f"{self.names.members((axis.name,))[0]}=1"
+
+    def _top(self, axis: Axis) -> str:
+        return f"^{{{self.names.size(axis.name)}}}"
+
+    # -- functions ----------------------------------------------------------------------------------------------------
+
+    def _unary(self, expr: Unary) -> Text:
+        if self.matrices and self._shape(expr.operand):
+            raise NotMatricesError
+        match expr.op:
+            case "log" | "log_or_never":
+                return rf"\ln {self.held(expr.operand, BIG if _is_fraction(expr.operand) else PRODUCT)}", BIG
+            case "exp":
+                return self.exponential(expr.operand)
+            case "neg":
+                return f"-{self.held(expr.operand, PRODUCT)}", SUM
+            case "sqrt":
+                return rf"\sqrt{{{self.text_of(expr.operand)}}}", ATOM
+            case "square":
+                return power(self.held(expr.operand, ATOM), 2), PRODUCT
+            case "gammaln":
+                return rf"\ln \Gamma\left({self.text_of(expr.operand)}\right)", BIG
+        assert_never(expr.op)
+
+    def exponential(self, expr: Expr) -> Text:
+        """exp of a log probability: the probability."""
+        match self._bare(expr):
+            case Symbol(name) as symbol if name in self.names.meanings and symbol.space == "local":
+                return self.names.meanings[name].removeprefix(r"\ln "), PRODUCT
+            case Call(function) if function in self.names.meanings:
+                return self.names.meanings[function].removeprefix(r"\ln "), PRODUCT
+            case Unary("log" | "log_or_never", operand):
+                return self.write(operand)
+            case Binary("+", left, right):
+                return f"{self.exponential(left)[0]} {self.exponential(right)[0]}", PRODUCT
+            case Binary("-", left, right):
+                return rf"\frac{{{self.exponential(left)[0]}}}{{{self.exponential(right)[0]}}}", PRODUCT
+            case other:
+                return rf"\exp\left({self.text_of(other)}\right)", PRODUCT
+
+    def _reduce(self, expr: Reduce) -> Text:
+        if self.matrices and any(axis in self.names.silent for axis in expr.over):
+            raise NotMatricesError
+        inner = self._renamed(expr.over)
+        sign = inner.sign(tuple(sorted(expr.over)))
+        match expr.op:
+            case "logsumexp" | "logsumexp_or_never":
+                return rf"\ln {sign} {inner.exponential(expr.operand)[0]}", BIG
+            case "sum":
+                return f"{sign} {inner.held(expr.operand, BIG)}", BIG
+            case "mean":
+                sizes = r" ".join(self.names.size(axis.name) if axis.kind in (ROW, STEP) else str(axis.size) for axis in expr.over)
+                return rf"\frac{{1}}{{{sizes}}} {sign} {inner.held(expr.operand, BIG)}", BIG
+            case "max":
+                return rf"\max {inner.held(expr.operand, BIG)}", BIG
+            case "all" | "hardmax":
+                return inner.write(expr.operand)
+        assert_never(expr.op)
+
+    def _linear(self, expr: Linear) -> Text:
+        if expr.op == "inverse":
+            inverse = f"{self.held(expr.operand, ATOM)}^{{-1}}"
+            if self.matrices:
+                return inverse, ATOM
+            rows = [axis for axis in expr.axes if axis in self.names.silent]
+            if not rows:
+                raise NotMatricesError
+            inside = f"{replace(self, matrices=True).held(expr.operand, ATOM)}^{{-1}}"
+            return rf"\left({inside}\right)_{{{','.join(self._letter(axis) for axis in rows)}}}", ATOM
+        return self.write(expr.operand)
+
+
+def _is_fraction(expr: Expr) -> bool:
+    return isinstance(expr, Keep) or isinstance(expr, Binary) and expr.op == "/"
+
+
+def _signed(term: str) -> str:
+    return term if term.startswith(("+", "-")) else f"+{term}"
+
+
+def _shifted(operands: tuple[Expr, ...]) -> Axes:
+    return tuple(o.axis for o in operands if isinstance(o, Steps) and o.part in ("later", "earlier"))
+
+
+def power(text: str, exponent: int) -> str:
+    """A power of what may have an index already, but no exponent."""
+    return rf"\left({text}\right)^{{{exponent}}}" if "^" in text and not text.startswith(r"\left(") else f"{text}^{{{exponent}}}"
+
+
+def number(value: float) -> str:
+    """A number, with at most six digits."""
+    text = f"{value:.6g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
+    return {"inf": r"\infty", "-inf": r"-\infty"}.get(text, text)
+
+
+def array(flat: tuple[float, ...], shape: tuple[int, ...], transposed: bool = False) -> str:
+    """A vector in parentheses (a column if `transposed`), a small matrix; of a large array the ends."""
+    if len(shape) == 1:
+        shown = [number(value) for value in flat]
+        if len(shown) > 6:
+            shown = [*shown[:2], r"\dots", shown[-1]]
+        return rf"({', '.join(shown)})" + (r"^{\top}" if transposed else "")
+    if len(shape) == 2 and max(shape) <= 6:
+        rows = [flat[row * shape[1] : (row + 1) * shape[1]] for row in range(shape[0])]
+        inside = r" \\ ".join(" & ".join(number(value) for value in row) for row in rows)
+        return rf"\begin{{pmatrix}} {inside} \end{{pmatrix}}"
+    return rf"\mathrm{{const}}_{{{' \times '.join(map(str, shape))}}}"
+
+
+def is_identity(expr: Constant) -> bool:
+    rows, columns = expr.shape
+    return rows == columns and all(
+        value == float(place // columns == place % columns) for place, value in enumerate(expr.flat)
+    )
