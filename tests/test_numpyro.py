@@ -41,7 +41,9 @@ def module(graph: Graph, elimination: str | None = None) -> ModuleType:
 
 def enumerated(graph: Graph, data: Arrays) -> Callable[[Arrays], Any]:
     """The enumerated density as a function of the free parameters."""
-    model = enum(module(graph).model, first_available_dim=-1 + min(make_layout(graph).dims.values(), default=0))
+    model = enum(
+        module(graph).model, first_available_dim=-1 + min(make_layout(graph).dims.values(), default=0)
+    )
     return lambda free: log_density(model, (), dict(data), dict(free))[0]
 
 
@@ -96,7 +98,9 @@ def test_random_networks(seed: int) -> None:
         (networks.chain_alone, {"t": 2}),
     ],
 )
-def test_sizes_that_coincide_or_are_one(build: Callable[[], bn.Network], layout: Mapping[str, Layout]) -> None:
+def test_sizes_that_coincide_or_are_one(
+    build: Callable[[], bn.Network], layout: Mapping[str, Layout]
+) -> None:
     agree(build(), layout)
 
 
@@ -166,7 +170,9 @@ def test_every_site_has_the_shape_of_its_plates(example: Example) -> None:
             continue
         frames = {frame.dim: frame.size for frame in site["cond_indep_stack"]}
         expected = [frames.get(dim, 1) for dim in range(min(frames, default=0), 0)]
-        steps = any(variable.name == name and set(variable.plates) & set(layout.scans) for variable in graph.variables)
+        steps = any(
+            variable.name == name and set(variable.plates) & set(layout.scans) for variable in graph.variables
+        )
         assert list(site["fn"].batch_shape)[steps:] == expected, name
 
 
@@ -180,7 +186,9 @@ def test_every_site_has_the_shape_of_its_plates(example: Example) -> None:
         (networks.second_order, {"sequence": (5, 2)}),
     ],
 )
-def test_without_data_the_model_samples_them(build: Callable[[], bn.Network], layout: Mapping[str, Layout]) -> None:
+def test_without_data_the_model_samples_them(
+    build: Callable[[], bn.Network], layout: Mapping[str, Layout]
+) -> None:
     graph = build().graph
     data = random_data(graph, np.random.default_rng(0), layout)
     observed = [variable.name for variable in graph.in_role("observed")]
@@ -214,7 +222,7 @@ def test_a_gaussian_latent_read_through_ids() -> None:
     np.testing.assert_allclose(found, expected, rtol=AGREE)
 
 
-def test_a_gaussian_chain_with_a_singular_looking_start() -> None:
+def test_a_gaussian_chain_that_starts_with_other_variances() -> None:
     """One sequence shorter than the other: what lies beyond its end is drawn from the chain and not observed."""
     with bn.Network("tracking") as net:
         F, b = bn.parameter("F", bn.Real(2, 2)), bn.parameter("b", bn.Real(2))
@@ -226,9 +234,13 @@ def test_a_gaussian_chain_with_a_singular_looking_start() -> None:
     rng = np.random.default_rng(0)
     data, theta = random_data(net.graph, rng, {"s": (3, 2)}), random_parameters(net.graph, rng)
     y = rng.normal(size=(3, 2, 2))  # steps, sequences, event
-    found, _ = numpyro.infer.util.log_density(module(net.graph).model, (), data, {**theta, "y": y})
+    found, _ = numpyro.infer.util.log_density(
+        module(net.graph).model, (), data, {**theta, "y": jnp.asarray(y)}
+    )
     expected = norm(theta["b"], np.sqrt(theta["q"])).logpdf(y[0]).sum()
-    expected += multivariate_normal(np.zeros(2), theta["Q"]).logpdf(y[1:] - y[:-1] @ theta["F"].T - theta["b"]).sum()
+    expected += (
+        multivariate_normal(np.zeros(2), theta["Q"]).logpdf(y[1:] - y[:-1] @ theta["F"].T - theta["b"]).sum()
+    )
     path = np.concatenate([y[:, 0], y[:2, 1]])
     expected += norm(path @ [1.0, -2.0], np.sqrt(theta["r"])).logpdf(data["x"]).sum()
     np.testing.assert_allclose(found, expected, rtol=AGREE)
@@ -267,7 +279,11 @@ def test_what_cannot_be_enumerated_is_refused_by_name() -> None:
     with pytest.raises(IntractableError, match="it has 25, and 32 are needed"):
         printer.text(net.graph)
     elimination = "class Parameters: ...\n\ndef log_evidence(theta, data):\n    return 0.0\n"
-    names = {node.name for node in ast.parse(printer.text(net.graph, elimination)).body if isinstance(node, ast.FunctionDef)}
+    names = {
+        node.name
+        for node in ast.parse(printer.text(net.graph, elimination)).body
+        if isinstance(node, ast.FunctionDef)
+    }
     assert "marginal_model" in names and "model" not in names
 
 
@@ -286,7 +302,9 @@ def test_first_steps_of_another_family_are_refused() -> None:
 
 
 def _with_first(variable: Any, first: Any) -> Any:
-    return type(variable)(variable.name, variable.role, variable.domain, variable.plates, variable.cpd, (first,))
+    return type(variable)(
+        variable.name, variable.role, variable.domain, variable.plates, variable.cpd, (first,)
+    )
 
 
 def test_every_family_has_a_spelling() -> None:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from bnlab.errors import Fault, IntractableError
 from bnlab.inference import wording
-from bnlab.inference.elimination import Elimination, Potential, marginal, symbols
+from bnlab.inference.elimination import Elimination, Potential, marginal
 from bnlab.inference.plan import Factor, SumChain
 from bnlab.network.ir import VarRef
 from bnlab.program import build
-from bnlab.program.ops import STEP, Axes, Axis, Broadcast, Expr, OneHot, Relabel, Steps, Symbol, Take
+from bnlab.program.ops import STEP, Axes, Axis, Broadcast, Einsum, Expr, OneHot, Relabel, Steps, Symbol, Take
+from bnlab.program.walk import symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,15 @@ class Chain:
             return value
         return Broadcast(value, Steps(like, self.shape.step, "first"), self.shape.message)
 
-    def back(self, expr: Expr) -> Expr:
-        """An array over the states before, read as one over the states now: the same numbers."""
-        return Relabel(expr, self.shape.message)
+    def back(self, operands: tuple[Expr, ...], like: Symbol) -> Expr:
+        """The product summed to the states before, which are then those of the step that they are at."""
+        have = {axis for operand in operands for axis in operand.axes}
+        now = {before: now for now, before in zip(self.shape.now, self.shape.before, strict=True)}
+        axes = tuple(axis for axis in self.shape.earlier(self.shape.message) if axis in have)
+        value = Relabel(Einsum(operands, axes), tuple(now.get(axis, axis) for axis in axes))
+        if value.axes == self.shape.message:
+            return value
+        return Broadcast(value, like, self.shape.message)
 
 
 def local(symbol: Symbol) -> Symbol:

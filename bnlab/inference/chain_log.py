@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from bnlab.inference import wording
 from bnlab.inference.chain import Chain, extents, local, states_of, weight_of
-from bnlab.inference.elimination import symbols
 from bnlab.inference.nodes import indicators
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
@@ -19,7 +18,6 @@ from bnlab.program.ops import (
     Binary,
     Broadcast,
     Constant,
-    Einsum,
     Expr,
     Number,
     OneHot,
@@ -30,6 +28,7 @@ from bnlab.program.ops import (
     Where,
     union,
 )
+from bnlab.program.walk import symbols
 
 NEVER = Number(float("-inf"))
 
@@ -145,7 +144,7 @@ def _backward(
     here = {symbol: chain.inner(symbol) for symbol in (*chain.drivers, *data)}
     w = Symbol(chain.local("weight"), weight.axes) if weight is not None else None
     body, pair = _pair(chain, q, alpha_before, here, on)
-    moved = chain.back(Einsum((pair,), shape.earlier(shape.message)))
+    moved = chain.back((pair,), q)
     ended = _filtered(chain, Symbol(alpha_before.name, shape.message), w)
     last = _filtered(chain, Steps(local(log_alpha), shape.step, "last"), w)
     carries: list[tuple[Symbol, Expr, Expr]] = [(q, last, Where(on, moved, ended) if on else moved)]

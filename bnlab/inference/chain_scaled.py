@@ -109,7 +109,7 @@ def _backward(chain: Chain, b: Symbol, c: Symbol) -> Function:
     b_t, c_t = chain.inner(b, f"b_{letter}"), chain.inner(c, f"c_{letter}")
     before = Symbol("beta_before", shape.message)
     here = {driver: chain.inner(driver) for driver in chain.drivers}
-    moved = chain.back(Einsum((onward, *chain.transition(here)), shape.earlier(shape.message)))
+    moved = chain.back((onward, *chain.transition(here)), beta_t)
     body = (
         Statement(onward, build.divide(build.multiply(beta_t, b_t), c_t), "recursion"),
         Statement(before, moved, "recursion", f"of step {letter}-1"),
@@ -141,7 +141,7 @@ def pairs(chain: Chain, operands: tuple[Expr, ...], axes: Axes) -> Expr:
             inside += [] if indicator in inside else [indicator]
         (outside if set(whole.axes) <= set(axes) else inside).append(whole)
     counts = build.einsum(axes, Steps(earlier, shape.step, "earlier"), onward, *inside)
-    return build.multiply(*outside, counts) if outside else counts
+    return build.arranged(build.multiply(*outside, counts), axes) if outside else counts
 
 
 def _onward(chain: Chain) -> Symbol:

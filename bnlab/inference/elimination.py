@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import Density, Node, registry
 from bnlab.inference import wording
 from bnlab.inference.axes import Layout
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.plan import Factor, LeavePlates, Plan, Step, SumChain, SumOut
 from bnlab.naming import fresh
-from bnlab.network.ir import CPD, VarRef
+from bnlab.network.ir import CPD
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
@@ -31,8 +30,8 @@ from bnlab.program.ops import (
     Symbol,
     Take,
     Unary,
-    union,
 )
+from bnlab.program.walk import rename, symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,20 +350,6 @@ def _chunk_symbols(density: Density) -> tuple[Symbol, ...]:
     return tuple(found)
 
 
-def symbols(expr: object) -> list[Symbol]:
-    """All symbols in an expression, in the order they stand."""
-    if isinstance(expr, Symbol):
-        return [expr]
-    found: list[Symbol] = []
-    for name in getattr(expr, "__slots__", ()):
-        value = getattr(expr, name)
-        for part in value if isinstance(value, tuple) else (value,):
-            for piece in part if isinstance(part, tuple) else (part,):
-                if hasattr(piece, "__dataclass_fields__") and not isinstance(piece, Axis):
-                    found += symbols(piece)
-    return found
-
-
 def _apart(density: Density, taken: set[str]) -> Density:
     """The density with its locals called otherwise than its data."""
     mapping = {
@@ -387,22 +372,5 @@ def _apart(density: Density, taken: set[str]) -> Density:
     return replace(density, body=body, log=log)  # type: ignore[arg-type]
 
 
-def rename(expr: object, mapping: dict[Symbol, Symbol]) -> object:
-    """The expression with symbols replaced."""
-    if isinstance(expr, Symbol):
-        return mapping.get(expr, expr)
-    if isinstance(expr, Axis) or not hasattr(expr, "__dataclass_fields__"):
-        return tuple(rename(part, mapping) for part in expr) if isinstance(expr, tuple) else expr
-    changes = {name: rename(getattr(expr, name), mapping) for name in expr.__dataclass_fields__}
-    return replace(expr, **changes)  # type: ignore[type-var]
-
-
 def _as_locals(statement: Statement, mapping: dict[Symbol, Symbol]) -> Statement:
     return replace(statement, expression=rename(statement.expression, mapping))  # type: ignore[arg-type]
-
-
-def refuse_chain(reason: str, remedy: str) -> IntractableError:
-    return IntractableError(Fault(reason, remedy))
-
-
-__all__ = ["Elimination", "VarRef", "marginal", "refuse_chain", "rename", "symbols", "union"]

@@ -10,12 +10,16 @@ from dataclasses import replace
 from typing import Literal
 
 from bnlab.printers import jax_data, jax_start
-from bnlab.printers.jax_expression import function
-from bnlab.printers.python_tree import Define, Record, Statement, Verbatim, lines, render
+from bnlab.printers.jax_expression import expression, function
+from bnlab.printers.python_tree import Assign, Define, Record, Statement, Verbatim, lines, name, render
 from bnlab.program.ir import Field, Function, Program
-from bnlab.program.ops import ROW, STEP, Axes, Axis
+from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Symbol
+from bnlab.program.walk import transform
 
 STATISTICS = "Expected sufficient statistics. They add: over members, chunks, devices."
+LISTED = 8
+"""Constants of at most so many numbers stand where they are used."""
+
 X64 = 'jax.config.update("jax_enable_x64", True)'
 
 RATIO = '''
@@ -115,6 +119,7 @@ if __name__ == "__main__":
 
 def text(program: Program, story: str, kind: Literal["em", "viterbi"] = "em", header: str = "") -> str:
     """The file for EM, or for hard EM. `story` is the generative story, `header` a line on where the file comes from."""
+    program, constants = hoisted(program)
     prior = program.log_prior is not None
     functions = [function(item) for item in program.functions]
     expect = function(
@@ -131,6 +136,7 @@ def text(program: Program, story: str, kind: Literal["em", "viterbi"] = "em", he
         Record("Parameters", _fields(program.parameters)),
         Record("Data", _fields(program.chunk), _data_doc(program)),
         Record("Statistics", _fields(program.statistics), STATISTICS),
+        *constants,
         *tools((*functions, expect, update)),
         *functions,
         expect,
@@ -148,11 +154,13 @@ def text(program: Program, story: str, kind: Literal["em", "viterbi"] = "em", he
 
 def elimination(program: Program) -> str:
     """Parameters, Data, prepare, and log_evidence with the latents eliminated: what a NumPyro file builds on."""
+    program, constants = hoisted(program)
     functions = [function(item) for item in program.functions]
     expect = function(program.expect, unpack(program, program.expect))
     body: list[Statement] = [
         Record("Parameters", _fields(program.parameters)),
         Record("Data", _fields(program.chunk), _data_doc(program)),
+        *constants,
         *tools((*functions, expect)),
         *functions,
         expect,
@@ -164,6 +172,8 @@ def elimination(program: Program) -> str:
 
 def posterior(marginals: Program, best: Program, story: str, header: str = "") -> str:
     """The file for the posterior of the latents, and for their most probable joint value."""
+    marginals, constants = hoisted(marginals)
+    best = hoisted(best)[0]
     names = {function.name for function in marginals.functions}
     programs = (marginals, best)
     functions = [function(item) for item in marginals.functions]
@@ -188,6 +198,7 @@ def posterior(marginals: Program, best: Program, story: str, header: str = "") -
             _fields(marginals.statistics),
             "ln p of each member, and each latent's states, as probabilities.",
         ),
+        *constants,
         *tools((*functions, *bodies)),
         *functions,
         *bodies,
@@ -261,6 +272,31 @@ def _queries(program: Program) -> list[str]:
 
 def _names(fields: tuple[Field, ...]) -> tuple[str, ...]:
     return tuple(field.name for field in fields)
+
+
+def hoisted(program: Program) -> tuple[Program, list[Statement]]:
+    """The program with its larger constants by name, and these."""
+    names: dict[tuple[tuple[float, ...], tuple[int, ...]], str] = {}
+
+    def named(part: object) -> object:
+        if not isinstance(part, Constant) or len(part.flat) <= LISTED:
+            return part
+        key = (part.flat, part.shape)
+        title = names.setdefault(key, "CONSTANT" if not names else f"CONSTANT_{len(names) + 1}")
+        return Symbol(title, part.axes)
+
+    changed = replace(
+        program,
+        functions=transform(program.functions, named),
+        expect=transform(program.expect, named),
+        m_step=transform(program.m_step, named),
+        log_prior=transform(program.log_prior, named),
+    )
+    found: list[Statement] = []
+    for (flat, shape_), title in names.items():
+        value = expression(Constant(flat, shape_, ()))
+        found.append(Assign(name(title), value))
+    return changed, found
 
 
 def _objective(kind: str, prior: bool) -> str:

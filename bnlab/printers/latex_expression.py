@@ -232,7 +232,8 @@ class Writer:
             return number(expr.flat[0]), ATOM if expr.flat[0] >= 0 else SUM
         if len(expr.shape) == 2 and len(events) == 2 and self.matrices and is_identity(expr):
             return "I", ATOM
-        text = array(expr.flat, expr.shape, transposed=bool(events))
+        named = self.names.constants.get((expr.shape, expr.flat))
+        text = named or array(expr.flat, expr.shape, transposed=bool(events) and self.matrices)
         index = self.indices(expr.axes)
         return (f"{text}_{{{','.join(index)}}}" if index else text), ATOM
 
@@ -279,8 +280,9 @@ class Writer:
         if not below:
             text = " ".join(texts) or "1"
             level = self.write(rest[0])[1] if len(rest) == 1 and not plain and not halves else PRODUCT
-            return f"{sign}{half if texts or not half else half.strip()}{text if texts or not half else ''}", (
-                SUM if sign else level
+            return (
+                f"{sign}{half if texts or not half else half.strip()}{text if texts or not half else ''}",
+                (SUM if sign else level),
             )
         denominator = " ".join(self._multiplied(below, ()) if len(below) > 1 else [self.text_of(below[0])])
         top = " ".join(texts) if len(texts) != 1 or plain else self.text_of(rest[0])
@@ -298,7 +300,9 @@ class Writer:
             while place + count < len(scalars) and scalars[place + count] == scalars[place]:
                 count += 1
             last = place + count == len(scalars) and not entries and count == 1
-            text = self.held(scalars[place], BIG if last and self.write(scalars[place])[1] == BIG else PRODUCT)
+            text = self.held(
+                scalars[place], BIG if last and self.write(scalars[place])[1] == BIG else PRODUCT
+            )
             if count > 1:
                 text = power(self.held(scalars[place], ATOM), count)
             merged.append(text)
@@ -318,7 +322,9 @@ class Writer:
             case [(_, column), (other,)] if other == column and len(wanted) == 1:
                 return [self.held(entry, PRODUCT) for _, entry in ordered]
             case [(row,), (column,)] if set(wanted) == {row, column}:
-                first, second = (ordered[0][1], ordered[1][1]) if row == wanted[0] else (ordered[1][1], ordered[0][1])
+                first, second = (
+                    (ordered[0][1], ordered[1][1]) if row == wanted[0] else (ordered[1][1], ordered[0][1])
+                )
                 return [self.held(first, PRODUCT), self.held(second, ATOM) + r"^{\top}"]
             case [(row,), (column,)] if row == column and not wanted:
                 return [self.held(ordered[0][1], ATOM) + r"^{\top}", self.held(ordered[1][1], PRODUCT)]
@@ -408,7 +414,10 @@ class Writer:
             case "sum":
                 return f"{sign} {inner.held(expr.operand, BIG)}", BIG
             case "mean":
-                sizes = r" ".join(self.names.size(axis.name) if axis.kind in (ROW, STEP) else str(axis.size) for axis in expr.over)
+                sizes = r" ".join(
+                    self.names.size(axis.name) if axis.kind in (ROW, STEP) else str(axis.size)
+                    for axis in expr.over
+                )
                 return rf"\frac{{1}}{{{sizes}}} {sign} {inner.held(expr.operand, BIG)}", BIG
             case "max":
                 return rf"\max {inner.held(expr.operand, BIG)}", BIG
@@ -443,7 +452,11 @@ def _shifted(operands: tuple[Expr, ...]) -> Axes:
 
 def power(text: str, exponent: int) -> str:
     """A power of what may have an index already, but no exponent."""
-    return rf"\left({text}\right)^{{{exponent}}}" if "^" in text and not text.startswith(r"\left(") else f"{text}^{{{exponent}}}"
+    return (
+        rf"\left({text}\right)^{{{exponent}}}"
+        if "^" in text and not text.startswith(r"\left(")
+        else f"{text}^{{{exponent}}}"
+    )
 
 
 def number(value: float) -> str:
@@ -466,7 +479,7 @@ def array(flat: tuple[float, ...], shape: tuple[int, ...], transposed: bool = Fa
         rows = [flat[row * shape[1] : (row + 1) * shape[1]] for row in range(shape[0])]
         inside = r" \\ ".join(" & ".join(number(value) for value in row) for row in rows)
         return rf"\begin{{pmatrix}} {inside} \end{{pmatrix}}"
-    return rf"\mathrm{{const}}_{{{' \times '.join(map(str, shape))}}}"
+    return r"\mathrm{const}"
 
 
 def is_identity(expr: Constant) -> bool:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
+from bnlab.domains import Values
+from bnlab.network.graph import coefficients, cpds
 from bnlab.network.ir import Graph, VarRef
 from bnlab.network.text import index_letters
 from bnlab.notation import tex
-from bnlab.program.ir import Function, Invoke, Program, Scan, Statement
-from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Expr, Symbol
+from bnlab.program.ir import Function, Program, Statement
+from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Symbol
 
 LETTERS = {
     "alpha": r"\alpha",
@@ -52,6 +54,7 @@ class Names:
     silent: frozenset[Axis]
     eta: str
     everything: tuple[str, str]
+    constants: Mapping[tuple[tuple[int, ...], tuple[float, ...]], str]
 
     def members(self, plates: tuple[str, ...]) -> list[str]:
         """The indices of a member of some plates."""
@@ -197,6 +200,19 @@ def relettered(text: str, letters: Mapping[Axis, str]) -> str:
     return re.sub(r"=([A-Za-z])(?=[,) ])", lambda found: "=" + changed.get(found[1], found[1]), text)
 
 
+def _constants(graph: Graph, taken: set[str]) -> dict[tuple[tuple[int, ...], tuple[float, ...]], str]:
+    """A name for each constant that is too large to be written where it stands."""
+    found = dict.fromkeys(
+        (ref.target.shape, ref.target.flat)
+        for variable in graph.variables
+        for cpd in cpds(variable)
+        for ref in coefficients(cpd)
+        if isinstance(ref.target, Values) and (len(ref.target.shape) > 1 or len(ref.target.flat) > 6)
+    )
+    letter = _free("C", taken)
+    return {key: letter if len(found) == 1 else f"{letter}^{{({i + 1})}}" for i, key in enumerate(found)}
+
+
 def _free(letter: str, taken: set[str]) -> str:
     return rf"\tilde{{{letter}}}" if letter in taken else letter
 
@@ -229,9 +245,9 @@ def symbols_in(item: object) -> Iterator[Symbol]:
     elif isinstance(item, tuple):
         for piece in item:
             yield from symbols_in(piece)
-    elif not isinstance(item, Axis) and hasattr(item, "__dataclass_fields__"):
-        for name in item.__dataclass_fields__:
-            yield from symbols_in(getattr(item, name))
+    elif is_dataclass(item) and not isinstance(item, Axis | type):
+        for slot in fields(item):
+            yield from symbols_in(getattr(item, slot.name))
 
 
 def axes_of(item: object) -> Iterator[Axis]:
@@ -243,13 +259,7 @@ def axes_of(item: object) -> Iterator[Axis]:
             yield from axes_of(piece)
     elif isinstance(item, dict):
         return
-    elif hasattr(item, "__dataclass_fields__"):
-        for name in item.__dataclass_fields__:
-            yield from axes_of(getattr(item, name))
+    elif is_dataclass(item) and not isinstance(item, type):
+        for slot in fields(item):
+            yield from axes_of(getattr(item, slot.name))
 
-
-def is_statement(item: Statement | Scan | Invoke) -> bool:
-    return isinstance(item, Statement)
-
-
-__all__ = ["Expr", "Names", "axes_of", "escaped", "names", "part", "relettered", "symbols_in", "symbols_of"]

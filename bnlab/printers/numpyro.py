@@ -31,6 +31,8 @@ def {name}(ids):
     return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
 '''
 
+NUMPYS = "NumPy arrays may have been substituted"
+
 IMPORTS = (
     ("NamedTuple", "from typing import NamedTuple"),
     ("jax", "import jax"),
@@ -112,9 +114,8 @@ def _model(layout: Layout, shared: bool) -> list[Statement]:
         target = ", ".join(names) + ("," if len(names) == 1 else "")
         lines += [f"{target} = {layout.locals['parameters']}()"] if names else []
     else:
-        lines += parameter_lines(layout)
-    lines += _arrays(layout)
-    lines += variable_lines(layout)
+        lines += [*parameter_lines(layout), *_converted(subscripted(layout))]
+    lines += [*_indices(layout), *variable_lines(layout)]
     statements: list[Statement] = []
     if layout.padded:
         statements.append(Verbatim(PADDED.format(name=layout.locals["padded"])))
@@ -124,36 +125,39 @@ def _model(layout: Layout, shared: bool) -> list[Statement]:
     return [*statements, define]
 
 
-def _arrays(layout: Layout) -> list[str]:
-    """Parameters as JAX arrays (substituted values may be NumPy's, which traced indices cannot index), and indices."""
-    names = subscripted(layout)
+def _converted(names: tuple[str, ...]) -> list[str]:
+    """Parameters that are read by their members, as JAX arrays: a traced index cannot index NumPy's."""
+    if not names:
+        return []
+    listed = ", ".join(names)
+    value = f"map(jnp.asarray, ({listed}))" if len(names) > 1 else f"jnp.asarray({listed})"
+    return [f"{listed} = {value}  # {NUMPYS}"]
+
+
+def _indices(layout: Layout) -> list[str]:
+    """The members of plates by which parameters are read together with other subscripts, in the plates' dimensions."""
     lines = []
-    if names:
-        listed = ", ".join(names)
-        value = f"map(jnp.asarray, ({listed}))" if len(names) > 1 else f"jnp.asarray({listed})"
-        lines.append(f"{listed} = {value}  # substituted values may be NumPy's")
     for plate in indexed_plates(layout):
         dim = layout.dims[plate]
         behind = "[:, " + ", ".join(["None"] * (-dim - 1)) + "]" if dim < -1 else ""
-        lines.append(
-            f"{layout.locals[f'index {plate}']} = jnp.arange({layout.graph.plate(plate).size}){behind}"
-        )
+        members = f"jnp.arange({layout.graph.plate(plate).size}){behind}"
+        lines.append(f"{layout.locals[f'index {plate}']} = {members}")
     return lines
 
 
 def _parameters(layout: Layout) -> Statement:
     names = [parameter.name for parameter in layout.graph.parameters]
     fields = ", ".join(f"{name}={name}" for name in names)
-    lines = [*parameter_lines(layout), f"return Parameters({fields})"]
+    lines = [*parameter_lines(layout), f"return jax.tree.map(jnp.asarray, Parameters({fields}))  # {NUMPYS}"]
     doc = "The parameters: sampled where they have a prior, optimised where they have none."
     return Define(layout.locals["parameters"], (), (Verbatim("\n".join(lines)),), doc)
 
 
 def _marginal_model(layout: Layout) -> Statement:
-    doc = "The density of x with the latent variables eliminated, for NUTS and SVI.\n\ndata: what `prepare` returns.\n"
     observed = ", ".join(variable.name for variable in layout.graph.in_role("observed"))
+    doc = f"The density of {observed} with the latent variables eliminated, for NUTS and SVI.\n\ndata: what `prepare` returns.\n"
     line = f'numpyro.factor("{layout.locals["log_p"]}", log_evidence({layout.locals["parameters"]}(), data))'
-    return Define("marginal_model", ("data",), (Verbatim(line),), doc.replace("of x", f"of {observed}"))
+    return Define("marginal_model", ("data",), (Verbatim(line),), doc)
 
 
 PRINTER = Printer("numpyro", "_numpyro.py", "network", text)

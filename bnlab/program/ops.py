@@ -250,7 +250,8 @@ class Keep:
 
     @property
     def axes(self) -> Axes:
-        return union(self.total, self.count)
+        found = union(self.total, self.count)
+        return self.total.axes if set(found) == set(self.total.axes) else found
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bnlab.compile import derive
 from bnlab.network.declare import Network
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
@@ -18,6 +19,7 @@ from bnlab.runtime.emitted import emitted
 from bnlab.runtime.load import load_source
 from bnlab.runtime.proof.deviation import Deviation, worst
 from bnlab.runtime.proof.draws import random_data, random_parameters, rows_to_list, small_layout
+from bnlab.runtime.proof.evaluated import evaluator_is_the_emitted
 from bnlab.runtime.proof.laws import DATA_LAWS, LAWS, Law, assignment_is_the_best
 from bnlab.runtime.proof.numpyro_laws import enumerated_is_brute_force, marginal_is_brute_force
 from bnlab.runtime.proof.posterior_laws import POSTERIOR_LAWS
@@ -116,6 +118,9 @@ def _on_small_data(net: Network, em: ModuleType, rng: np.random.Generator) -> It
     small = random_data(graph, rng, small_layout(graph, rng, MOST_CONFIGURATIONS))
     subject = Subject(graph, small, random_parameters(graph, rng), em)
     yield from _held(LAWS, subject, "the emitted EM")
+    yield _check(
+        evaluator_is_the_emitted, evaluator_is_the_emitted(subject, derive(net).program), "the emitted EM"
+    )
     if graph.in_role("latent"):
         yield from _held(
             POSTERIOR_LAWS, replace(subject, em=_module(net, "posterior")), "the emitted posterior"
