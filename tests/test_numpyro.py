@@ -324,3 +324,53 @@ def test_the_text_is_formatted_deterministic_and_alone(example: Example) -> None
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in modules} <= {"jax", "numpy", "numpyro"}
+
+
+def test_crossed_plates_read_both_sides_through_ids() -> None:
+    with bn.Network("answers") as net:
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("student"):
+            a = bn.latent("a", bn.Normal(0.0, var=1.0))
+        with bn.plate("question"):
+            d = bn.latent("d", bn.Normal(0.0, var=4.0))
+        with bn.plate("student"), bn.plate("question"):
+            bn.observed("x", bn.Normal(a - d, var=v))
+    rng = np.random.default_rng(0)
+    student, question, x = np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 0, 1]), rng.normal(size=5)
+    values = {"a": rng.normal(size=3), "d": rng.normal(size=2), "v": np.array(0.7)}
+    data = {"student": student, "question": question, "x": x}
+    found, _ = numpyro.infer.util.log_density(module(net.graph).model, (), data, values)
+    expected = norm().logpdf(values["a"]).sum() + norm(0, 2).logpdf(values["d"]).sum()
+    expected += norm(values["a"][student] - values["d"][question], np.sqrt(0.7)).logpdf(x).sum()
+    np.testing.assert_allclose(found, expected, rtol=AGREE)
+
+
+def test_three_nested_levels_of_gaussian_latents() -> None:
+    with bn.Network("nested") as net:
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("a"):
+            y = bn.latent("y", bn.Normal(0.0, var=1.0))
+            with bn.plate("b"):
+                w = bn.latent("w", bn.Normal(y, var=v))
+                with bn.plate("c"), bn.plate("item", 2):
+                    bn.observed("x", bn.Normal(w + y, var=v))
+    rng = np.random.default_rng(0)
+    data = random_data(net.graph, rng, {"a": ((2, 1), (3,))})
+    y, w = rng.normal(size=2), rng.normal(size=3)
+    # the only plate to the right of the rows is `item`: sites of the rows have an axis of 1 for it
+    values = {"v": np.array(0.7), "y": y[:, None], "w": w[:, None]}
+    found, _ = numpyro.infer.util.log_density(module(net.graph).model, (), data, values)
+    expected = norm().logpdf(y).sum() + norm(y[[0, 0, 1]], np.sqrt(0.7)).logpdf(w).sum()
+    expected += norm((w[data["b"]] + y[data["a"]])[:, None], np.sqrt(0.7)).logpdf(data["x"]).sum()
+    np.testing.assert_allclose(found, expected, rtol=AGREE)
+
+
+def test_two_plates_beside_one_another_are_refused() -> None:
+    with bn.Network("both") as net, bn.plate("s"):
+        y = bn.latent("y", bn.Normal(0.0, var=1.0))
+        with bn.plate("u"):
+            bn.observed("x", bn.Normal(y, var=1.0))
+        with bn.plate("w"):
+            bn.observed("z", bn.Normal(y, var=1.0))
+    with pytest.raises(ModelError, match="holds u and w beside one another"):
+        printer.text(net.graph)

@@ -49,6 +49,16 @@ def inverse_lower(L):
     return solve_triangular(L, identity, lower=True)
 '''
 
+SECOND_MOMENTS = '''
+def second_moments(q, r):
+    """The sum over rows of q r r', for each state: half of it is computed, as it is symmetric."""
+    rows = tuple(range(r.ndim - 1))
+    i, j = np.triu_indices(r.shape[-1])
+    half = jnp.tensordot(q, r[..., i] * r[..., j], (rows, rows))
+    full = jnp.zeros((*half.shape[:-1], r.shape[-1], r.shape[-1]), half.dtype)
+    return full.at[..., i, j].set(half).at[..., j, i].set(half)
+'''
+
 RELIABLE = '''
 def reliable(c, beta):
     """Whether the scaled messages lost nothing: what underflowed weighs less than the smallest float times beta / c."""
@@ -389,6 +399,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,
         "reliable": RELIABLE,
+        "second_moments": SECOND_MOMENTS,
     }
     return [
         Verbatim(source) for name, source in candidates.items() if re.search(rf"(?<![.\w]){name}\(", text)

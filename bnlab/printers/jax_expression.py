@@ -231,6 +231,9 @@ def _einsum(expr: Einsum) -> ast.expr:
     product = _matrix_product(expr)
     if product is not None:
         return product
+    moments = _second_moments(expr)
+    if moments is not None:
+        return moments
     spelled = ["".join(axis.letter for axis in operand.axes) for operand in expr.operands]
     pattern = ",".join(spelled) + "->" + "".join(axis.letter for axis in expr.axes)
     return call("jnp.einsum", literal(pattern), *(expression(operand) for operand in expr.operands))
@@ -256,6 +259,26 @@ def _matrix_product(expr: Einsum) -> ast.expr | None:
     if len(right.axes) == 2 and right.axes[1] == summed:
         matrix = ast.Attribute(matrix, "T")
     return ast.BinOp(expression(left), ast.MatMult(), matrix)
+
+
+WIDE = 8
+"""From this many entries on, second moments are summed over half of their entries only: they are symmetric."""
+
+
+def _second_moments(expr: Einsum) -> ast.expr | None:
+    """`second_moments(q, r)` for sum q r r', where r is long."""
+    if len(expr.operands) != 3:
+        return None
+    q, r, twin = expr.operands
+    if not (
+        isinstance(r, Symbol) and isinstance(twin, Symbol) and r.name == twin.name and r.axes != twin.axes
+    ):
+        return None
+    rows, row, column = r.axes[:-1], r.axes[-1], twin.axes[-1]
+    states = q.axes[len(rows) :]
+    if (row.size or 0) < WIDE or q.axes[: len(rows)] != rows or expr.axes != (*states, row, column):
+        return None
+    return call("second_moments", expression(q), expression(r))
 
 
 def _positions(operand: Expr, over: tuple[Axis, ...]) -> ast.expr:

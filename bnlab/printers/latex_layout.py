@@ -72,7 +72,11 @@ def width(tex: str) -> float:
         bottom, end = _group(text, end)
         text = text[:found] + max(top, bottom, key=width) + text[end:]
     scripts = sum(_script(text, place) for place, sign in enumerate(text) if sign in "_^")
-    flat = re.sub(r"\\(left|right|Bigl|Bigr|bigl|bigr|tfrac|mathrm|operatorname|mathcal|text|bar|tilde|top|limits|,|!)", "", text)
+    flat = re.sub(
+        r"\\(left|right|Bigl|Bigr|bigl|bigr|tfrac|mathrm|operatorname|mathcal|text|bar|tilde|top|limits|,|!)",
+        "",
+        text,
+    )
     flat = re.sub(r"\\(ln|sum|prod|qquad|quad|leftarrow)(?![a-z])", "xx", flat)
     flat = re.sub(r"\\[A-Za-z]+|\\.", "x", flat)
     return len(re.sub(r"[{}_^\s]", "", flat)) + 0.5 * len(re.findall("[=+<>~-]", flat)) - 0.4 * scripts

@@ -262,4 +262,3 @@ def axes_of(item: object) -> Iterator[Axis]:
     elif is_dataclass(item) and not isinstance(item, type):
         for slot in fields(item):
             yield from axes_of(getattr(item, slot.name))
-

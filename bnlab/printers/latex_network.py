@@ -175,8 +175,12 @@ def story_rows(names: Names) -> Iterator[str]:
             yield rf"{own_name(names, parameter)} &\sim {prior_tex(parameter)} && \text{{prior}}"
     for use in uses(names):
         text = family(use.cpd.family).distribution(use)
-        given = f" \\mid {', '.join(names.variable(ref, use.step) for ref in use.parents)}" if use.parents else ""
-        remark = use.variable.role + (r", $t \ge 2$".replace("t", _step(use), 1) if use.steps == "later" else "")
+        given = (
+            f" \\mid {', '.join(names.variable(ref, use.step) for ref in use.parents)}" if use.parents else ""
+        )
+        remark = use.variable.role + (
+            r", $t \ge 2$".replace("t", _step(use), 1) if use.steps == "later" else ""
+        )
         yield rf"{names.variable(VarRef(use.variable.name), use.step)}{given} &\sim {text} && \text{{{remark}}}"
 
 
@@ -208,7 +212,9 @@ def joint(names: Names) -> tuple[str, ...]:
 
 def _products(names: Names, members: tuple[Use, ...], around: tuple[str, ...]) -> Iterator[str]:
     yield from (use.density() for use in members if use.variable.plates == around)
-    inner = dict.fromkeys(use.variable.plates[len(around)] for use in members if len(use.variable.plates) > len(around))
+    inner = dict.fromkeys(
+        use.variable.plates[len(around)] for use in members if len(use.variable.plates) > len(around)
+    )
     for plate in inner:
         inside = tuple(u for u in members if u.variable.plates[: len(around) + 1] == (*around, plate))
         if names.graph.plate(plate).chain:

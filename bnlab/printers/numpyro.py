@@ -155,7 +155,8 @@ def _parameters(layout: Layout) -> Statement:
 
 def _marginal_model(layout: Layout) -> Statement:
     observed = ", ".join(variable.name for variable in layout.graph.in_role("observed"))
-    doc = f"The density of {observed} with the latent variables eliminated, for NUTS and SVI.\n\ndata: what `prepare` returns.\n"
+    what = f"The density of {observed} with the latent variables eliminated, for NUTS and SVI."
+    doc = f"{what}\n\ndata: what `prepare` returns.\n"
     line = f'numpyro.factor("{layout.locals["log_p"]}", log_evidence({layout.locals["parameters"]}(), data))'
     return Define("marginal_model", ("data",), (Verbatim(line),), doc)
 

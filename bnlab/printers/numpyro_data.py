@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from bnlab.network.ir import Variable
-from bnlab.printers.numpyro_layout import Layout, align, axes, chain, leaves, needs_ids, spine, spines
+from bnlab.printers.numpyro_layout import (
+    Layout,
+    align,
+    axes,
+    chain,
+    crossing,
+    leaves,
+    needs_ids,
+    rows_plate,
+    spine,
+    spines,
+)
+from bnlab.printers.numpyro_reading import members
 from bnlab.printers.numpyro_steps import enumerated, true_reads
 from bnlab.printers.numpyro_variables import steps_first
 
@@ -24,7 +36,8 @@ def model_arguments(layout: Layout) -> tuple[str, ...]:
 def _free_sizes(layout: Layout) -> list[str]:
     """The sizeless plates whose size neither ids nor given variables tell."""
     alone = [path[0] for path in leaves(layout.graph) if len(path) == 1]
-    return [plate for plate in alone if not _at(layout, (plate,), "given")]
+    known = needs_ids(layout.graph)
+    return [plate for plate in alone if plate not in known and not _at(layout, (plate,), "given")]
 
 
 def _at(layout: Layout, path: tuple[str, ...], *roles: str) -> list[str]:
@@ -41,6 +54,11 @@ def model_doc(layout: Layout) -> str:
         nesting = -min((dim for dim in layout.dims.values()), default=0)
         lines[0] += f" Discrete latents are enumerated, in the dimensions from {-1 - nesting} leftwards."
     lines.append("")
+    if layout.padded:
+        lines += [
+            "Where a member has fewer rows than others nothing is observed; latents there follow their prior.",
+            "",
+        ]
     for plate in needs_ids(graph):
         lines.append(f"{plate}: NumPy array (rows,), the member of {plate} that each row is in: 0, 1, 2 ...")
     for variable in graph.in_role("given", "observed"):
@@ -78,6 +96,9 @@ def _sizes(layout: Layout) -> list[str]:
     lines: list[str] = []
     names = layout.locals
     for path in spines(layout.graph):
+        if crossing(layout.graph, path):
+            lines.append(f"{names[f'size {rows_plate(layout.graph, path)}']} = len({path[0]})")
+            continue
         plate, name = path[-1], names[f"size {path[-1]}"]
         given = _at(layout, path, "given")
         if layout.padded and any(
@@ -100,11 +121,11 @@ def _outer_members(layout: Layout) -> list[str]:
     """For members of a plate that holds another one: which member of a plate around it each is in, where that is read."""
     graph = layout.graph
     pairs = [
-        (outer[-1], spine(graph, variable)[-1])
+        (outer[-1], inner[-1])
         for variable in graph.variables
         for read in true_reads(variable)
-        for outer in [spine(graph, graph.variable(read.name))]
-        if outer and outer != spine(graph, variable) and spine(graph, variable)[-1] in needs_ids(graph)
+        for inner, outer in [(spine(graph, variable), spine(graph, graph.variable(read.name)))]
+        if outer and outer != inner and members(layout, outer[-1], inner) != outer[-1]
     ]
     return [_member_line(layout, *pair) for pair in dict.fromkeys(pairs)]
 

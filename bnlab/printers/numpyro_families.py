@@ -6,11 +6,12 @@ slots, for a distribution over scalars. Vectors of those are independent entries
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from bnlab.errors import InternalError
 from bnlab.families.base import registry
-from bnlab.printers.numpyro_code import Code, bare, lift
+from bnlab.printers.numpyro_code import Code, bare, lift, number
 
 Arguments = Mapping[str, Code]
 Shape = tuple[int, ...]
@@ -80,7 +81,20 @@ def deviation(arguments: Arguments) -> Code:
     if "std" in arguments:
         return arguments["std"]
     var = arguments["var"]
+    root = _exact_root(bare(var))
+    if root is not None:
+        return Code(root, 0)
     return Code(f"jnp.sqrt({bare(var)})", var.rank, var.batched)
+
+
+def _exact_root(text: str) -> str | None:
+    """The square root of a number, where writing it loses nothing."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    root = math.sqrt(value)
+    return number(root) if root * root == value else None
 
 
 def covariance(arguments: Arguments, dim: int) -> Code:

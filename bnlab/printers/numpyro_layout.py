@@ -59,7 +59,19 @@ def axes(layout: Layout, variable: Variable) -> tuple[str, ...]:
     """The plates that a variable's statement stands in, outermost first; without the chain that is scanned around it."""
     rows = tuple(plate for plate in spine(layout.graph, variable) if plate not in layout.scans)
     sized = tuple(plate for plate in variable.plates if layout.graph.plate(plate).size is not None)
-    return (rows if layout.padded else rows[-1:]) + sized
+    if rows and not layout.padded:
+        rows = (rows_plate(layout.graph, rows),)
+    return rows + sized
+
+
+def rows_plate(graph: Graph, path: tuple[str, ...]) -> str:
+    """The plate over all rows of a spine: its innermost one, or one made of all where they cross."""
+    return "_".join(path) if crossing(graph, path) else path[-1]
+
+
+def crossing(graph: Graph, path: tuple[str, ...]) -> bool:
+    """Whether plates of a spine cross."""
+    return any({outer, inner} <= set(path) for outer, inner in crossed_plates(graph))
 
 
 def chain(layout: Layout, variable: Variable) -> str | None:
@@ -75,9 +87,8 @@ def make_layout(graph: Graph) -> Layout:
     padded = any(
         set(path[:-1]) and set(path) & set(scans) for path in spines(graph)
     ) or _selected_from_outside(graph)
-    crossed = crossed_plates(graph)
-    if crossed:
-        faults = (_crossed(*pair) for pair in crossed)
+    faults = [*(_crossed(*pair) for pair in crossed_plates(graph) if padded), *_beside(graph)]
+    if faults:
         raise ModelError(*faults)
     formal = {name: found for chain in scans for name, found in formal_reads(graph, chain).items()}
     layout = Layout(graph, padded, scans, {}, _locals(graph, lags(graph, formal)), formal)
@@ -96,15 +107,30 @@ def _selected_from_outside(graph: Graph) -> bool:
 
 def _crossed(outer: str, inner: str) -> Fault:
     return Fault(
-        f"The plates {outer} and {inner} cross: each has members that are not inside the other.",
+        f"The plates {outer} and {inner} cross, and discrete latents or a chain in them couple all of their members.",
         f"Declare one inside the other, or give one a size: bn.plate({inner!r}, size).",
     )
+
+
+def _beside(graph: Graph) -> list[Fault]:
+    """Plates that hold two others: one array of ids cannot tell the rows of both."""
+    nests = [path for path in leaves(graph) if len(path) > 1 and not crossing(graph, path)]
+    shared = {p: [path[-1] for path in nests if p in path[:-1]] for path in nests for p in path[:-1]}
+    return [
+        Fault(
+            f"The plate {plate} holds {' and '.join(found)} beside one another: their rows need ids of their own.",
+            "Declare all rows in one plate, or write one network for each.",
+        )
+        for plate, found in shared.items()
+        if len(found) > 1
+    ]
 
 
 def _dims(layout: Layout) -> dict[str, int]:
     """Dimensions counted from the right: a plate stands left of everything that is ever inside it."""
     paths = [axes(layout, variable) for variable in layout.graph.variables]
-    root = {plate: path[0] if not layout.padded else plate for path in spines(layout.graph) for plate in path}
+    nests = [path for path in spines(layout.graph) if not crossing(layout.graph, path)]
+    root = {plate: plate if layout.padded else path[0] for path in nests for plate in path}
     inner: dict[str, set[str]] = {}
     for path in paths:
         names = [root.get(plate, plate) for plate in path]
@@ -152,6 +178,9 @@ def _locals(graph: Graph, lagged: Mapping[str, int]) -> dict[str, str]:
 def _wanted(graph: Graph, lagged: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """What the emitted file names for itself, as (role, wish)."""
     yield from ((role, role) for role in ("carry", "inputs", "log_p", "padded", "parameters"))
+    for path in spines(graph):
+        if crossing(graph, path):
+            yield f"size {rows_plate(graph, path)}", "num_rows"
     for plate in graph.plates:
         yield f"size {plate.name}", f"num_{plate.name}"
         yield f"rows {plate.name}", f"rows_{plate.name}"
@@ -169,8 +198,9 @@ def _wanted(graph: Graph, lagged: Mapping[str, int]) -> Iterator[tuple[str, str]
 
 
 def needs_ids(graph: Graph) -> tuple[str, ...]:
-    """The sizeless plates around others: the data say under their names which member each innermost row is in."""
-    return tuple(dict.fromkeys(plate for path in leaves(graph) for plate in path[:-1]))
+    """The sizeless plates around others, and those that cross: the data say which member of them each row is in."""
+    found = (path if crossing(graph, path) else path[:-1] for path in leaves(graph))
+    return tuple(dict.fromkeys(plate for plates in found for plate in plates))
 
 
 def align(layout: Layout, plates: tuple[str, ...], text: str, leading: int = 0) -> str:

@@ -63,6 +63,7 @@ def _prior(prior: Prior, shape: tuple[int, ...]) -> str:
 def start_of(domain: Domain, outer: tuple[int, ...]) -> tuple[str, str]:
     """The constraint of a domain (none for real numbers), and where optimisation starts: at random, to break symmetry."""
     shape = (*outer, *domain.event_shape)
+    drawn = f"key, {shape!r}" if shape else "key"
     match domain:
         case Simplex(size):
             more = f", {outer!r}" if outer else ""
@@ -74,11 +75,11 @@ def start_of(domain: Domain, outer: tuple[int, ...]) -> tuple[str, str]:
             whole = f"jnp.broadcast_to(jnp.eye({dim}), {shape!r})" if outer else f"jnp.eye({dim})"
             return "dist.constraints.positive_definite", whole
         case Positive():
-            return "dist.constraints.positive", f"jnp.ones({shape!r})"
+            return "dist.constraints.positive", f"jnp.ones({shape!r})" if shape else "1.0"
         case Probability():
-            return "dist.constraints.unit_interval", f"lambda key: jax.random.uniform(key, {shape!r})"
+            return "dist.constraints.unit_interval", f"lambda key: jax.random.uniform({drawn})"
         case Real():
-            return "", f"lambda key: jax.random.normal(key, {shape!r})"
+            return "", f"lambda key: jax.random.normal({drawn})"
     raise InternalError(
         f"{type(domain).__name__} has no constraint: add it to bnlab/printers/numpyro_parameters.py."
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bnlab.network.graph import alignment, coefficients, cpds
 from bnlab.network.ir import CPD, Affine, Argument, Ref, Subscript, Term, Variable, VarRef
 from bnlab.printers.numpyro_code import Code, add, constant, matmul, scale
-from bnlab.printers.numpyro_layout import Layout, needs_ids, spine
+from bnlab.printers.numpyro_layout import Layout, crossing, needs_ids, spine
 
 
 def arguments(layout: Layout, variable: Variable, cpd: CPD) -> dict[str, Code]:
@@ -45,14 +45,16 @@ def _variable(layout: Layout, reader: Variable, ref: VarRef) -> Code:
     text = layout.locals[f"{ref.name} {ref.lag}"] if ref.lag else ref.name
     inner, outer = spine(layout.graph, reader), spine(layout.graph, variable)
     if not layout.padded and outer and outer != inner:
-        text = f"{text}[{members(layout, outer[-1], inner[-1])}]"
+        text = f"{text}[{members(layout, outer[-1], inner)}]"
     batched = bool(variable.plates) or variable.role == "latent"
     return Code(text, len(variable.domain.event_shape), batched)
 
 
-def members(layout: Layout, outer: str, inner: str) -> str:
-    """The ids that tell for each row of the plate `inner` its member of `outer`; the data have those of innermost plates."""
-    return layout.locals[f"{outer} of {inner}"] if inner in needs_ids(layout.graph) else outer
+def members(layout: Layout, outer: str, inner: tuple[str, ...]) -> str:
+    """The ids that tell for each row of the spine `inner` its member of `outer`; the data have those of innermost plates."""
+    graph = layout.graph
+    innermost = inner[-1] not in needs_ids(graph) or crossing(graph, inner)
+    return outer if innermost else layout.locals[f"{outer} of {inner[-1]}"]
 
 
 def _reference(layout: Layout, reader: Variable, ref: Ref) -> Code:

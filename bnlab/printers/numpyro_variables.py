@@ -46,7 +46,7 @@ def _plate(layout: Layout, plate: str) -> str:
 
 
 def size(layout: Layout, plate: str) -> str:
-    known = layout.graph.plate(plate).size
+    known = {one.name: one.size for one in layout.graph.plates}.get(plate)
     return str(known) if known is not None else layout.locals[f"size {plate}"]
 
 

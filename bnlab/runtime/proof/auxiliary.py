@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +13,19 @@ from bnlab.runtime.proof.oracle import Posterior
 from bnlab.runtime.proof.subject import Subject, Theta
 
 
-def gradient_of_auxiliary(
-    subject: Subject, theta: Theta, q: Posterior, prior: bool = True
-) -> dict[str, np.ndarray]:
-    """grad Q(q, theta) by automatic differentiation; with `prior`, that of ln p(theta) is added."""
+def slope_of_auxiliary(
+    subject: Subject, q: Posterior, prior: bool = True
+) -> Callable[[Theta], dict[str, np.ndarray]]:
+    """theta -> grad Q(q, theta) by automatic differentiation; with `prior`, that of ln p(theta) is added."""
 
     def objective(point: Mapping[str, jax.Array]) -> jax.Array:
         energy = subject.oracle.auxiliary(point, q, jnp)
         return energy + priors.log_prior(subject.graph, point, jnp) if prior else energy
 
-    point = {name: jnp.asarray(value) for name, value in theta.items()}
-    return {name: np.asarray(value) for name, value in jax.grad(objective)(point).items()}
+    gradient = jax.jit(jax.grad(objective))
+
+    def slope(theta: Theta) -> dict[str, np.ndarray]:
+        point = {name: jnp.asarray(value, float) for name, value in theta.items()}
+        return {name: np.asarray(value) for name, value in gradient(point).items()}
+
+    return slope

@@ -14,7 +14,7 @@ import numpy as np
 
 from bnlab.domains import Covariance, Positive, Simplex
 from bnlab.runtime.proof import members, priors
-from bnlab.runtime.proof.auxiliary import gradient_of_auxiliary
+from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
 from bnlab.runtime.proof.relabel import empty_last_state, rename, renameable
 from bnlab.runtime.proof.roles import given_old_spreads, map_data, spreads, units
@@ -56,7 +56,7 @@ def fisher_identity(subject: Subject) -> Iterator[Deviation]:
     """grad ln p(x | theta) = grad Q(theta, theta') at theta' = theta."""
     q = subject.oracle.posterior(subject.theta)
     expected = tangent(
-        subject.graph, subject.theta, gradient_of_auxiliary(subject, subject.theta, q, prior=False)
+        subject.graph, subject.theta, slope_of_auxiliary(subject, q, prior=False)(subject.theta)
     )
     found = tangent(subject.graph, subject.theta, subject.gradient())
     yield from differences("gradient", found, expected, GRADIENT)
@@ -72,12 +72,12 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     if subject.collapses(new):
         return
     q = subject.oracle.modal(old) if subject.hard else subject.oracle.posterior(old)
-    before = tangent(graph, old, gradient_of_auxiliary(subject, old, q))
-    after = tangent(graph, new, gradient_of_auxiliary(subject, new, q))
+    slope = slope_of_auxiliary(subject, q)
+    before, after = tangent(graph, old, slope(old)), tangent(graph, new, slope(new))
     conditional = given_old_spreads(graph)
     if conditional:
         mixed = new | {name: np.asarray(old[name]) for name in spreads(graph)}
-        beside = tangent(graph, mixed, gradient_of_auxiliary(subject, mixed, q))
+        beside = tangent(graph, mixed, slope(mixed))
         after |= {name: beside[name] for name in conditional if name in after}
     for name, value in after.items():
         scale = 1 + np.abs(before[name]).max()

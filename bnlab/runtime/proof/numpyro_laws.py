@@ -14,7 +14,7 @@ from numpyro.contrib import funsor
 from numpyro.infer.util import log_density
 
 from bnlab.runtime.proof import priors
-from bnlab.runtime.proof.auxiliary import gradient_of_auxiliary
+from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
 from bnlab.runtime.proof.subject import Subject
 from bnlab.runtime.proof.tangent import tangent
@@ -52,7 +52,7 @@ def _agrees(subject: Subject, log_p: Callable[[dict[str, Any]], Any], gradient: 
     )
     yield difference("log density", log_p(theta), expected, AGREEMENT)
     if gradient:
-        slope = gradient_of_auxiliary(subject, subject.theta, subject.oracle.posterior(subject.theta))
+        slope = slope_of_auxiliary(subject, subject.oracle.posterior(subject.theta))(subject.theta)
         wanted = tangent(subject.graph, subject.theta, slope)
         fixed = {name: np.zeros(()) for name in subject.theta if name not in free}
         found = tangent(subject.graph, subject.theta, jax.grad(log_p)(theta) | fixed)

@@ -1,0 +1,144 @@
+"""How families of distributions are written in TeX: what is drawn from them, and their log densities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bnlab.domains import Values
+from bnlab.errors import InternalError
+from bnlab.network.ir import Parameter
+from bnlab.printers.latex_expression import array, number, power
+from bnlab.printers.latex_network import Use
+from bnlab.printers.latex_posteriors import entry_letter
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """`distribution` is what follows the tilde; `log` the log density by name, `spelled` written out in terms (or nothing more)."""
+
+    distribution: Callable[[Use], str]
+    log: Callable[[Use], str]
+    spelled: Callable[[Use], tuple[str, ...]]
+
+
+def family(name: str) -> Family:
+    """The family's row of the table. Raises InternalError, naming the place, where there is none."""
+    if name not in FAMILIES:
+        raise InternalError(f"{name} has no row in FAMILIES of printers/latex_families.py.")
+    return FAMILIES[name]
+
+
+# -- Categorical ------------------------------------------------------------------------------------------------------
+
+
+def _table(use: Use) -> str:
+    return rf"\operatorname{{Categorical}}({use.argument('probs', 'story')})"
+
+
+def _entry(use: Use) -> str:
+    """The entry of the table, at the letters of latent states and the values of data."""
+    return rf"\ln {use.argument('probs', 'state', use.value('state'))}"
+
+
+def _nothing_more(use: Use) -> tuple[str, ...]:
+    return ()
+
+
+# -- Normal -----------------------------------------------------------------------------------------------------------
+
+
+def spread_slot(use: Use) -> str:
+    """Which of cov, var and std was declared."""
+    return next(slot for slot in ("cov", "var", "std") if use.cpd.argument(slot) is not None)
+
+
+def is_matrix(use: Use) -> bool:
+    return spread_slot(use) == "cov" and bool(entry_letter(use))
+
+
+def has_entries(use: Use) -> bool:
+    """Whether the spread has a number for each entry of a vector."""
+    ref = use.reference(spread_slot(use))
+    if ref is None:
+        return False
+    shape = ref.target.shape[len(ref.subscripts) :] if isinstance(ref.target, Values) else None
+    if shape is None:
+        assert isinstance(ref.target, str)
+        shape = use.names.graph.parameter(ref.target).domain.event_shape
+    return bool(shape)
+
+
+def variance(use: Use, mode: str = "state") -> str:
+    """The variance: of each entry, if every entry has its own."""
+    entry = entry_letter(use) if has_entries(use) and not is_matrix(use) else ""
+    text = use.argument(spread_slot(use), "own" if mode == "own" else "state", entry)
+    return power(text, 2) if spread_slot(use) == "std" else text
+
+
+def _normal(use: Use) -> str:
+    return rf"\mathcal{{N}}({use.argument('mean', 'story')}, {_covariance(use, 'story')})"
+
+
+def _covariance(use: Use, mode: str) -> str:
+    text = use.argument(spread_slot(use), "story" if mode == "story" else "state")
+    squared = power(text, 2) if spread_slot(use) == "std" else text
+    if not entry_letter(use) or is_matrix(use):
+        return squared
+    return rf"\operatorname{{diag}}({squared})" if has_entries(use) else f"{squared} I"
+
+
+def _log_normal(use: Use) -> str:
+    return rf"\ln \mathcal{{N}}({use.value()}; {use.argument('mean')}, {_covariance(use, 'state')})"
+
+
+def _spelled_normal(use: Use) -> tuple[str, ...]:
+    letter = entry_letter(use)
+    half = r"-\tfrac{1}{2}"
+    if is_matrix(use):
+        residual = rf"\left({use.value()} - {use.argument('mean')}\right)"
+        covariance = use.argument("cov")
+        size = use.variable.domain.event_shape[0]
+        constant = f"{half} \\ln \\left|2 \\pi {covariance}\\right|"
+        assert size > 0
+        return (constant, rf"{half} {residual}^{{\top}} {inverse(covariance)} {residual}")
+    square = rf"\left({use.value('state', letter)} - {use.argument('mean', 'state', letter)}\right)^{{2}}"
+    sign = rf"\sum_{{{letter}}} " if letter else ""
+    inside = rf"\left(\ln 2 \pi {variance(use)} + \frac{{{square}}}{{{variance(use)}}}\right)"
+    return (f"{half} {sign}{inside}",)
+
+
+def inverse(matrix: str) -> str:
+    return rf"\left({matrix}\right)^{{-1}}" if "^" in matrix else f"{matrix}^{{-1}}"
+
+
+FAMILIES = {
+    "Categorical": Family(_table, _entry, _nothing_more),
+    "Normal": Family(_normal, _log_normal, _spelled_normal),
+}
+
+# -- priors -----------------------------------------------------------------------------------------------------------
+
+
+def prior_tex(parameter: Parameter) -> str:
+    """The prior of a parameter as a distribution, with its numbers."""
+    prior = parameter.prior
+    assert prior is not None
+    spelled = [constant(value, diagonal=name == "var") for name, value in prior.arguments]
+    if prior.family == "Normal":
+        if prior.argument("std") is not None:
+            spelled[-1] = power(spelled[-1], 2)
+        return rf"\mathcal{{N}}({', '.join(spelled)})"
+    return rf"\operatorname{{{_words(prior.family)}}}({', '.join(spelled)})"
+
+
+def _words(name: str) -> str:
+    return "".join(f"\\ {letter}" if letter.isupper() and place else letter for place, letter in enumerate(name))
+
+
+def constant(values: Values, diagonal: bool = False) -> str:
+    """The numbers of a prior."""
+    if not values.shape:
+        return number(values.flat[0])
+    text = array(values.flat, values.shape)
+    return rf"\operatorname{{diag}}{text}" if diagonal and len(values.shape) == 1 else text
