@@ -8,6 +8,7 @@ out. With `maximise` the sums are maxima and the conditionals ones and zeros: th
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from bnlab.families.base import Density, Node, registry
 from bnlab.inference import wording
@@ -19,11 +20,15 @@ from bnlab.network.ir import CPD
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
+    ROW,
+    STEP,
     Axes,
     Axis,
     Binary,
+    Call,
     Einsum,
     Expr,
+    InBlocks,
     Number,
     Reduce,
     SegmentSum,
@@ -32,6 +37,9 @@ from bnlab.program.ops import (
     Unary,
 )
 from bnlab.program.walk import rename, symbols
+
+LARGE = 32
+"""Numbers a row of data, from which on a density makes arrays worth keeping in cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,7 @@ class Elimination:
         """A function of its own for a density that takes more than a line."""
         axes = (*self.layout.members(factor.plates), *self.layout.scope(factor.scope))
         if factor.name in self.densities:
-            return _call(self.densities[factor.name].name, _chunk_symbols(density), density.log.axes)
+            return _call(self.densities[factor.name], _chunk_symbols(density), density.log.axes)
         title = self.fresh(f"log_likelihood_{factor.variable}")
         arguments = _chunk_symbols(density)
         text = wording.formula(self.layout, factor)
@@ -128,7 +136,7 @@ class Elimination:
             title, tuple(locals_.values()), ("theta",), body, (result,), doc, tex
         )
         self.functions.append(self.densities[factor.name])
-        return _call(title, arguments, result.axes)
+        return _call(self.densities[factor.name], arguments, result.axes)
 
     def statement(self, wanted: str, expr: Expr, because: str, formula: str = "", tex: str = "") -> Symbol:
         """Adds `wanted = expr` and returns its symbol."""
@@ -337,10 +345,14 @@ def marginal(posterior: Expr, axes: Axes) -> Expr:
     return posterior if posterior.axes == axes else Einsum((posterior,), axes)
 
 
-def _call(title: str, arguments: tuple[Symbol, ...], axes: Axes) -> Expr:
-    from bnlab.program.ops import Call
-
-    return Call(title, (Symbol("theta", ()), *arguments), axes)
+def _call(function: Function, arguments: tuple[Symbol, ...], axes: Axes) -> Expr:
+    """The call of a density; for all steps of a chain in blocks, unless what it makes on the way is small."""
+    call = Call(function.name, (Symbol("theta", ()), *arguments), axes)
+    targets = [item.target.axes for item in function.body if isinstance(item, Statement)]
+    cells = max((prod(axis.size or 1 for axis in found) for found in targets), default=1)
+    if cells < LARGE or not any(axis.kind == STEP for axis in axes):
+        return call
+    return InBlocks(call, sum(axis.kind in (STEP, ROW) for axis in axes))
 
 
 def _chunk_symbols(density: Density) -> tuple[Symbol, ...]:

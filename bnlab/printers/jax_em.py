@@ -49,6 +49,24 @@ def inverse_lower(L):
     return solve_triangular(L, identity, lower=True)
 '''
 
+IN_BLOCKS = '''
+def in_blocks(f, *arrays, axes, rows=1024):
+    """f of arrays with the same first axes, some rows at a time: what it makes on the way stays in a core's cache."""
+    first = arrays[0].shape[:axes]
+    count = int(np.prod(first))
+    if count <= rows:
+        return f(*arrays)
+
+    def blocks(a):
+        flat = a.reshape(count, *a.shape[axes:])
+        padded = jnp.pad(flat, ((0, -count % rows), *[(0, 0)] * (flat.ndim - 1)), mode="edge")
+        return padded.reshape(-1, rows, *[1] * (axes - 1), *a.shape[axes:])
+
+    out = jax.lax.map(lambda block: f(*block), tuple(blocks(a) for a in arrays))
+    last = out.shape[1 + axes :]
+    return out.reshape(-1, *last)[:count].reshape(*first, *last)
+'''
+
 SECOND_MOMENTS = '''
 def second_moments(q, r):
     """The sum over rows of q r r', for each state: half of it is computed, as it is symmetric."""
@@ -400,6 +418,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "hardmax": HARDMAX,
         "reliable": RELIABLE,
         "second_moments": SECOND_MOMENTS,
+        "in_blocks": IN_BLOCKS,
     }
     return [
         Verbatim(source) for name, source in candidates.items() if re.search(rf"(?<![.\w]){name}\(", text)

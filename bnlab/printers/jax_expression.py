@@ -28,6 +28,7 @@ from bnlab.program.ops import (
     Constant,
     Einsum,
     Expr,
+    InBlocks,
     Keep,
     Linear,
     Number,
@@ -107,6 +108,12 @@ def expression(expr: Expr) -> ast.expr:
             return call("ratio", *(aligned(part, expr.axes) for part in (total, count, old)))
         case Reliable(c, beta):
             return call("reliable", expression(c), expression(beta))
+        case InBlocks(Call(function, arguments), members):
+            names = [argument for argument in arguments if argument.axes]
+            inner = ast.Lambda(_lambda_arguments(names), expression(expr.call))
+            return call(
+                "in_blocks", inner, *(expression(argument) for argument in names), axes=literal(members)
+            )
         case Call(function, arguments, _):
             return call(function, *(_argument(argument) for argument in arguments))
     assert_never(expr)
@@ -357,6 +364,11 @@ def _linear(expr: Linear) -> ast.expr:
             return call("jnp.linalg.inv", operand)
         case "symmetric":
             return call("symmetric", operand)
+
+
+def _lambda_arguments(symbols: list[Expr]) -> ast.arguments:
+    found = [ast.arg(symbol.name) for symbol in symbols if isinstance(symbol, Symbol)]
+    return ast.arguments([], found, None, [], [], None, [])
 
 
 def _argument(expr: Expr) -> ast.expr:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from bnlab.notation import tex
 from bnlab.printers.latex_names import Names
 from bnlab.program.ops import (
     EVENT,
@@ -80,11 +81,21 @@ class Writer:
             found = replace(self, matrices=False)
             return found.write(expr)[0], found.summands(expr)
 
+    def equation(self, target: Symbol, expr: Expr) -> tuple[str, tuple[str, ...]]:
+        """The symbol that is defined, and the terms of what it is; both with the indices of vectors, or both without."""
+        try:
+            found = replace(self, matrices=True)
+            found.write(expr)
+            return found.lhs(target), found.summands(expr)
+        except NotMatricesError:
+            found = replace(self, matrices=False)
+            return found.lhs(target), found.summands(expr)
+
     def summands(self, expr: Expr) -> tuple[str, ...]:
         match self._bare(expr):
             case Binary("+", left, right):
                 return (*self.summands(left), *(_signed(term) for term in self.summands(right)))
-            case Binary("-", left, right) if self._bare(right) != Number(0.0):
+            case Binary("-", left, right) if not _is_zero(self._bare(right)):
                 return (*self.summands(left), "-" + self.held(right, BIG))
             case other:
                 return (self.write(other)[0],)
@@ -164,15 +175,19 @@ class Writer:
                 return Number(1.0)
             case Symbol(name, _, "local") if name in self.inline:
                 return self._bare(self.inline[name])
+            case Einsum(operands) if any(_is_zero(self._bare(operand)) for operand in operands):
+                return Number(0.0)
             case Einsum((operand,), axes) if set(operand.axes) == set(axes):
                 return self._bare(operand)
             case Take(table, ((_, Symbol(index)),)) if "_of_" in index and index not in self._variables():
                 return self._bare(table)
             case Binary("+" | "-", left, right):
-                if self._bare(right) == Number(0.0):
+                if _is_zero(self._bare(right)):
                     return self._bare(left)
-                return self._bare(right) if expr.op == "+" and self._bare(left) == Number(0.0) else expr
+                return self._bare(right) if expr.op == "+" and _is_zero(self._bare(left)) else expr
             case Binary("*", left, right):
+                if _is_zero(self._bare(left)) or _is_zero(self._bare(right)):
+                    return Number(0.0)
                 if self._bare(right) == Number(1.0):
                     return self._bare(left)
                 return self._bare(right) if self._bare(left) == Number(1.0) else expr
@@ -192,12 +207,11 @@ class Writer:
             return r"\pi", ATOM
         if symbol.name in self.names.meanings and symbol.space == "local":
             return self.names.meanings[symbol.name], BIG
-        whole, step = self.inside.get(symbol.name, (symbol.name, ""))
+        whole, step = self.inside.get(symbol.name, (f"={symbol.name}", ""))
         index = self.indices(symbol.axes, step)
         if symbol.space in ("theta", "chunk") or whole in self._variables():
-            from bnlab.notation import tex
-
-            return tex(whole, index), ATOM
+            return tex(whole.lstrip("="), index), ATOM
+        whole = whole.lstrip("=")
         base = self.names.bases.get(whole, rf"\mathrm{{{whole}}}".replace("_", r"\_"))
         return base + (f"_{{{','.join(index)}}}" if index else ""), ATOM
 
@@ -436,6 +450,10 @@ class Writer:
             inside = f"{replace(self, matrices=True).held(expr.operand, ATOM)}^{{-1}}"
             return rf"\left({inside}\right)_{{{','.join(self._letter(axis) for axis in rows)}}}", ATOM
         return self.write(expr.operand)
+
+
+def _is_zero(expr: Expr) -> bool:
+    return expr == Number(0.0) or isinstance(expr, Constant) and not any(expr.flat)
 
 
 def _is_fraction(expr: Expr) -> bool:

@@ -133,7 +133,9 @@ def prior_tex(parameter: Parameter) -> str:
 
 
 def _words(name: str) -> str:
-    return "".join(f"\\ {letter}" if letter.isupper() and place else letter for place, letter in enumerate(name))
+    return "".join(
+        f"\\ {letter}" if letter.isupper() and place else letter for place, letter in enumerate(name)
+    )
 
 
 def constant(values: Values, diagonal: bool = False) -> str:

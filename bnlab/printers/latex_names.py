@@ -156,7 +156,8 @@ def _letters(graph: Graph, axes: Axes) -> dict[Axis, str]:
 def _bases(program: Program, taken: set[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     arrays = {symbol.name for symbol in symbols_of(program) if symbol.space in ("local", "statistics")}
-    arrays |= {field.name for field in program.statistics} | {"xi"}
+    arrays |= {field.name for field in program.statistics}
+    arrays |= {"xi" + name.removeprefix("onward") for name in arrays if name.startswith("onward")}
     counts = sorted(name for name in arrays if name.startswith("N_"))
     posteriors = [
         item.target.name for item in _statements(program) if item.because == "posterior" and item.tex

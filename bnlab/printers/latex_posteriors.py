@@ -51,7 +51,9 @@ class Posteriors:
         states = () if found is None else tuple(a for a in found.axes if a.kind == STATE)
         writer = Writer(self.names, at={axis: "1" for axis in () if axis})
         over = tuple(
-            axis for axis in (*members, *states) if self.names.letters[axis] not in own and not self._fixed(use, axis)
+            axis
+            for axis in (*members, *states)
+            if self.names.letters[axis] not in own and not self._fixed(use, axis)
         )
         shifted = tuple(axis for axis in over if axis.kind == STEP and use.steps == "later")
         weights = [rf"[{value}={letter}]" for letter, value in chosen.items()]
@@ -80,7 +82,10 @@ def _posteriors(names: Names) -> list[Symbol]:
     return [
         item.target
         for item in names.program.expect.body
-        if isinstance(item, Statement) and item.because == "posterior" and item.target.name in names.bases and item.tex
+        if isinstance(item, Statement)
+        and item.because == "posterior"
+        and item.target.name in names.bases
+        and item.tex
     ]
 
 

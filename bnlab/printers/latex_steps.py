@@ -3,35 +3,309 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bnlab.network.ir import VarRef
+from bnlab.notation import tex
 from bnlab.printers.latex_expression import Writer
-from bnlab.printers.latex_families import family
 from bnlab.printers.latex_layout import Line, display, line
-from bnlab.printers.latex_names import Names, relettered
-from bnlab.printers.latex_network import Use, uses
-from bnlab.program.ir import Function, Invoke, Scan, Statement
-from bnlab.program.ops import ROW, STATE, STEP, Axis, Binary, Call, Constant, Einsum, Expr, Reduce, Steps, Symbol, Take
+from bnlab.printers.latex_names import Names, escaped, relettered, symbols_in
+from bnlab.program.ir import Invoke, Scan, Statement
+from bnlab.program.ops import (
+    STATE,
+    STEP,
+    Axes,
+    Axis,
+    Binary,
+    Call,
+    Einsum,
+    Expr,
+    Reduce,
+    Relabel,
+    Reliable,
+    SegmentSum,
+    Steps,
+    Symbol,
+    Take,
+    Where,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a forward recursion leaves behind: its messages, the transition tables, and the data these are taken at."""
+
+    axis: Axis
+    alpha: Symbol
+    before: Symbol
+    tables: tuple[Expr, ...]
+    inside: dict[str, tuple[str, str]]
 
 
 @dataclass(slots=True)
-class Steps_:
-    """One walk over the E-step. `inline` and `zero` grow as statements are read; `pairs` are the posteriors of neighbouring steps."""
+class EStep:
+    """One walk over the E-step: `inline` and `zero` grow as statements are read, `pairs` are the posteriors of neighbouring steps."""
 
     names: Names
     inline: dict[str, Expr] = field(default_factory=dict)
     zero: set[str] = field(default_factory=set)
     pairs: list[Symbol] = field(default_factory=list)
-    tables: dict[str, tuple[Expr, ...]] = field(default_factory=dict)
-    moving: dict[str, str] = field(default_factory=dict)
-    alphas: list[Symbol] = field(default_factory=list)
+    chains: dict[str, Chain] = field(default_factory=dict)
+    moments: list[Statement] = field(default_factory=list)
 
-    def writer(self, free: tuple[Axis, ...] = ()) -> Writer:
+    def paragraphs(self) -> Iterator[str]:
+        """Text and equations, in the order of the emitted statements."""
+        for item in self.names.program.expect.body:
+            match item:
+                case Statement(_, Call(function, arguments)) if self._recursion(function):
+                    yield from self._backward(item, self._recursion(function), arguments)
+                case Statement():
+                    yield from self._statement(item)
+                case Invoke(targets, function, arguments):
+                    scan = self._recursion(function)
+                    assert scan is not None, "a function with several results is a recursion"
+                    yield from self._forward(targets, scan, arguments)
+                case Scan():
+                    raise AssertionError("recursions are functions of their own")
+        names, everything = self.names, self.names.everything[0]
+        evidence = rf"\ln p({everything} \mid {names.eta})"
+        yield "Together,"
+        yield display(line(evidence, self.writer().terms(names.program.expect.results[0])[1]))
+
+    def statistics(self) -> Iterator[Line]:
+        """What the M-step is told: one line a statistic."""
+        program = self.names.program
+        for moment in self.moments:
+            yield self.line(moment.target, moment.expression)
+        for statistic, value in zip(program.statistics[1:], program.expect.results[1:], strict=True):
+            symbol = Symbol(statistic.name, value.axes, "statistics")
+            yield self.line(symbol, self._paired(value))
+
+    def writer(self, free: Axes = ()) -> Writer:
         return Writer(self.names, self.inline, zero=frozenset(self.zero), free=free)
 
     def line(self, target: Symbol, value: Expr, *before: str) -> Line:
         """target = before = value."""
-        writer = self.writer(target.axes)
-        _, terms = writer.terms(value)
-        return line(writer.lhs(target), *before, terms)
+        left, terms = self.writer(target.axes).equation(target, value)
+        return line(left, *before, terms)
+
+    # -- statements ---------------------------------------------------------------------------------------------------
+
+    def _statement(self, item: Statement) -> Iterator[str]:
+        target, value = item.target, item.expression
+        meaning = relettered(item.tex, self.names.letters)
+        match item.because:
+            case "numerics" if isinstance(value, Reduce) and value.op == "max":
+                self.zero.add(target.name)
+            case "numerics" if isinstance(value, Reliable):
+                pass
+            case "numerics" if self.names.bases.get(target.name, "").startswith("r"):
+                self.moments.append(item)
+            case "numerics" if target.name in self.names.bases:
+                yield "Let"
+                yield display(self.line(target, value))
+            case "posterior" if target.name in self.names.bases:
+                yield f"The posterior probability of {self._values(target.axes)}, given all data:"
+                yield display(self.line(target, value, meaning))
+            case "posterior" if any(isinstance(part, Steps) for part in _parts(value)):
+                self.inline[target.name] = value
+                yield from self._pair(item)
+            case "posterior" | "numerics":
+                self.inline[target.name] = value
+            case _ if self._says_nothing(target, value):
+                pass
+            case _:
+                yield self._reason(item)
+                yield display(self._message(item))
+
+    def _message(self, item: Statement) -> Line:
+        _, terms = self.writer(item.target.axes).terms(item.expression)
+        return line(self.names.meanings[item.target.name], terms)
+
+    def _says_nothing(self, target: Symbol, value: Expr) -> bool:
+        """Whether the statement gives a second name to what has one."""
+        meanings = self.names.meanings
+        other = value.function if isinstance(value, Call) else value.name if isinstance(value, Symbol) else ""
+        return other in meanings and meanings[other] == meanings.get(target.name)
+
+    def _reason(self, item: Statement) -> str:
+        given = self._values(item.target.axes)
+        match item.because:
+            case "multiply":
+                return f"The factors over {given} are multiplied; their logarithms add:" if given else "The factors are multiplied:"
+            case "sum out":
+                gone = self._values(item.expression.over) if isinstance(item.expression, Reduce) else ""
+                return f"Now {gone} is summed out:"
+            case "leave plate":
+                plates = " and ".join(sorted(rf"\texttt{{{escaped(name)}}}" for name in _left(item.expression)))
+                under = f"Given {given}, the" if given else "The"
+                return f"{under} members of the plate {plates} are independent, so their densities multiply:"
+            case _:
+                under = f" given {given}" if given else ""
+                return f"The density of the data along the chain{under} is the product of these $c$:" if self.chains else "This gives"
+
+    def _values(self, axes: Axes) -> str:
+        """`$c_{g}$ and $z_{g,n}$`, for axes of states."""
+        found = [f"${self.names.variable(VarRef(axis.name))}$" for axis in axes if axis.kind == STATE]
+        return " and ".join([", ".join(found[:-1]), found[-1]]) if len(found) > 1 else "".join(found)
+
+    # -- chains -------------------------------------------------------------------------------------------------------
+
+    def _recursion(self, function: str) -> Scan | None:
+        found = next((f for f in self.names.program.functions if f.name == function), None)
+        return next((item for item in found.body if isinstance(item, Scan)), None) if found else None
+
+    def _inside(self, scan: Scan, step: str, onward: str) -> dict[str, tuple[str, str]]:
+        """For each array that the recursion reads at one step: whose step it is; `onward` is the step after."""
+        found: dict[str, tuple[str, str]] = {}
+        for symbol, whole in scan.inputs:
+            array = whole.operand if isinstance(whole, Steps) else whole
+            if isinstance(array, Symbol):
+                found[symbol.name] = (array.name, onward if isinstance(whole, Steps) else step)
+        found.update({value.name: (f"={whole.name}", step) for value, whole in scan.outputs if isinstance(value, Symbol)})
+        return found
+
+    def _forward(self, targets: tuple[Symbol, ...], scan: Scan, arguments: tuple[Expr, ...]) -> Iterator[str]:
+        axis, letter = _step_of(targets[0]), self.names.letters[_step_of(targets[0])]
+        ((carried, first, following),) = scan.carry
+        inside = self._inside(scan, letter, f"{letter}+1")
+        inside[carried.name] = (f"={carried.name}", letter)
+        before = self._inside(scan, f"{letter}-1", letter)
+        inline = {s.target.name: s.expression for s in scan.body if isinstance(s, Statement) and s.target.name not in inside}
+        writer = replace(self.writer(carried.axes), inside=inside, inline={**self.inline, **inline})
+        start = replace(writer, inside={carried.name: (f"={carried.name}", "1")})
+        lines = [
+            _line(start, carried, first),
+            _line(replace(writer, inside={**inside, **before}), carried, following, keep=inside),
+            *(_line(writer, s.target, s.expression) for s in scan.body if isinstance(s, Statement) and s.target.name in inside),
+        ]
+        lines[1] = replace(lines[1], sides=((*lines[1].sides[0], rf"\qquad ({letter} \ge 2)"),))
+        yield self._forward_text(axis, targets)
+        yield display(lines[0], lines[1], *lines[2:])
+        earlier, *tables = following.operands if isinstance(following, Einsum) else (following,)
+        assert isinstance(earlier, Symbol)
+        shifted = Symbol(targets[0].name, (axis, *earlier.axes))
+        at_now = {name: whole for name, whole in before.items() if whole[1] == letter}
+        self.chains[_key(arguments)] = Chain(axis, targets[0], shifted, tuple(tables), at_now)
+
+    def _forward_text(self, axis: Axis, targets: tuple[Symbol, ...]) -> str:
+        letter = self.names.letters[axis]
+        now = self._values(tuple(a for a in targets[0].axes if a not in targets[1].axes))
+        alpha, c = (f"${self.writer().lhs(target)}$" for target in targets)
+        return (
+            rf"The chain \texttt{{{escaped(axis.name)}}} is summed out from its first step to its last. The forward message {alpha} is the "
+            f"probability of {now} given the data up to step ${letter}$; {c} is the density of the data of step "
+            f"${letter}$ given those before, by which the message is rescaled:"
+        )
+
+    def _backward(self, item: Statement, scan: Scan | None, arguments: tuple[Expr, ...]) -> Iterator[str]:
+        assert scan is not None
+        axis = _step_of(item.target)
+        letter, last = self.names.letters[axis], self.names.size(axis.name)
+        ((carried, first, following),) = scan.carry
+        inside = self._inside(scan, letter, f"{letter}+1")
+        inline = {s.target.name: s.expression for s in scan.body if isinstance(s, Statement)}
+        writer = replace(self.writer(), inside=inside, inline={**self.inline, **inline})
+        end = replace(writer, inside={carried.name: inside[carried.name][:1] + (last,)})
+        earlier = replace(writer, inside={**inside})
+        states = _unlabelled(writer, following)
+        left = replace(writer, inside={carried.name: (inside[carried.name][0], f"{letter}-1")})
+        terms = earlier.terms(states)[1]
+        beta = f"${self.writer().lhs(item.target)}$"
+        yield (
+            f"The backward message {beta} is the density of the data after step ${letter}$ given the states at "
+            f"${letter}$, over that given the data up to ${letter}$:"
+        )
+        yield display(
+            _line(end, carried, first), line(left.lhs(Symbol(carried.name, states.axes)), (*terms, rf"\qquad ({letter} \ge 2)"))
+        )
+
+    def _pair(self, item: Statement) -> Iterator[str]:
+        """The posterior of neighbouring steps: what carries a statistic of both from one to the other."""
+        chain = next(chain for key, chain in self.chains.items() if any(s.name == key for s in symbols_in(item.expression)))
+        axes = tuple(sorted({*chain.before.axes, *item.expression.axes}))
+        symbol = Symbol("xi" + item.target.name.removeprefix("onward"), axes)
+        product = Einsum((Steps(chain.before, chain.axis, "earlier"), *chain.tables, item.expression), axes)
+        left, terms = replace(self.writer(axes), inside=chain.inside).equation(symbol, product)
+        values = [
+            f"{self.names.variable(VarRef(axis.name.rstrip(chr(39)), int(axis.name.endswith(chr(39)))))}={self.names.letters[axis]}"
+            for axis in axes
+            if axis.kind == STATE
+        ]
+        observed = ", ".join(tex(variable.name) for variable in self.names.graph.in_role("observed"))
+        self.pairs.append(symbol)
+        yield f"The posterior probability of neighbouring steps, for ${self.names.letters[chain.axis]} \\ge 2$:"
+        yield display(line(left, rf"P({', '.join(values)} \mid {observed})", terms))
+
+    def _paired(self, value: Expr) -> Expr:
+        """A statistic of neighbouring steps, with the posterior of the pair by its name."""
+        factors = _flat(value)
+        for chain, pair in zip(self.chains.values(), self.pairs, strict=False):
+            before = [f for f in factors if isinstance(f, Steps) and f.part == "earlier" and _is(f.operand, chain.alpha)]
+            if not before:
+                continue
+            tables = [table.table if isinstance(table, Take) else table for table in chain.tables]
+            gone = [*before, *(f for f in factors if f in tables or isinstance(f, Symbol) and f.name.startswith("onward"))]
+            rest = tuple(factor for factor in factors if factor not in gone)
+            return Einsum((Steps(pair, chain.axis, "later"), *rest), value.axes)
+        return value
+
+
+def _line(writer: Writer, target: Symbol, value: Expr, keep: dict[str, tuple[str, str]] | None = None) -> Line:
+    left = (replace(writer, inside=keep) if keep else writer).lhs(target)
+    return line(left, replace(writer, free=target.axes).terms(value)[1])
+
+
+def _unlabelled(writer: Writer, expr: Expr) -> Expr:
+    """What is carried to the step before, with the axes of that step."""
+    match expr:
+        case Where(_, yes):
+            return _unlabelled(writer, yes)
+        case Symbol(name) if name in writer.inline:
+            return _unlabelled(writer, writer.inline[name])
+        case Relabel(operand):
+            return operand
+        case _:
+            return expr
+
+
+def _step_of(symbol: Symbol) -> Axis:
+    return next(axis for axis in symbol.axes if axis.kind == STEP)
+
+
+def _key(arguments: tuple[Expr, ...]) -> str:
+    """The array of the data's densities, which tells one chain from another."""
+    return next(argument.name for argument in arguments if isinstance(argument, Symbol) and argument.name != "theta")
+
+
+def _is(expr: Expr, symbol: Symbol) -> bool:
+    return isinstance(expr, Symbol) and expr.name == symbol.name
+
+
+def _flat(expr: Expr) -> list[Expr]:
+    match expr:
+        case Binary("*", left, right):
+            return [*_flat(left), *_flat(right)]
+        case Einsum(operands):
+            return [factor for operand in operands for factor in _flat(operand)]
+        case _:
+            return [expr]
+
+
+def _parts(expr: Expr) -> Iterator[Expr]:
+    yield expr
+    if isinstance(expr, Binary):
+        yield from _parts(expr.left)
+        yield from _parts(expr.right)
+
+
+def _left(expr: Expr) -> set[str]:
+    """The plates whose members a statement multiplies."""
+    match expr:
+        case SegmentSum(operand, _, source):
+            return {source.name} | _left(operand)
+        case Reduce(_, operand, over):
+            return {axis.name for axis in over} | _left(operand)
+        case _:
+            return set()
+

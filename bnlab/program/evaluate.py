@@ -19,6 +19,7 @@ from bnlab.program.ops import (
     Constant,
     Einsum,
     Expr,
+    InBlocks,
     Keep,
     Linear,
     Number,
@@ -185,6 +186,8 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
         case Reliable(c, beta):
             info = np.finfo(float)
             return np.asarray(value(c).min() > info.tiny ** (1 / 3) and value(beta).max() < info.max**0.5)
+        case InBlocks(whole):
+            return value(whole)
         case Call(name, arguments):
             return _call(program, name, arguments, environment)
     assert_never(expr)

@@ -274,6 +274,18 @@ class Call:
     axes: Axes
 
 
+@dataclass(frozen=True, slots=True)
+class InBlocks:
+    """A call whose arguments share their first `members` axes, made for some of these members at a time; the same numbers."""
+
+    call: Call
+    members: int
+
+    @property
+    def axes(self) -> Axes:
+        return self.call.axes
+
+
 Expr = (
     Symbol
     | Number
@@ -294,6 +306,7 @@ Expr = (
     | Keep
     | Reliable
     | Call
+    | InBlocks
 )
 
 

@@ -50,12 +50,15 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether every law holds."""
-        return all(check.passed for check in self.checks)
+        """Whether every law holds, and some were checked."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
 
     def __str__(self) -> str:
         width = max((len(check.law) for check in self.checks), default=0)
-        lines = [f"{self.network}: {'every law holds' if self.passed else 'a law is broken'}", ""]
+        verdict = (
+            "every law holds" if self.passed else "a law is broken" if self.checks else "nothing was checked"
+        )
+        lines = [f"{self.network}: {verdict}", ""]
         lines += [f"{'':6}{'law':{width}}  {'off by':>8}  {'rounding':>8}  on"]
         for check in self.checks:
             mark = "ok" if check.passed else "BROKEN"

@@ -7,7 +7,6 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-import jax
 import numpy as np
 
 from bnlab.program import evaluate
@@ -25,10 +24,12 @@ class Evaluated:
         self.Parameters, self.prepare = emitted.Parameters, emitted.prepare
 
     def e_step(self, theta: Any, data: Any) -> Any:
-        chunks = [jax.tree.map(lambda array, n=n: array[n], data) for n in range(len(data[0]))]
+        whole = _arrays(data)
+        count = len(next(iter(whole.values())))
+        chunks = [{name: array[n] for name, array in whole.items()} for n in range(count)]
         parts = [
-            evaluate.expect(self.program, _arrays(theta), _arrays(chunk))
-            for chunk in (chunks if self.program.root else [data])
+            evaluate.expect(self.program, _arrays(theta), chunk)
+            for chunk in (chunks if self.program.root else [whole])
         ]
         return self.emitted.Statistics(**{name: sum(part[name] for part in parts) for name in parts[0]})
 
