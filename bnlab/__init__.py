@@ -18,7 +18,10 @@ from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real,
 
 if TYPE_CHECKING:
     from bnlab.compile import derive, draw, emit
-    from bnlab.runtime import compare, fit, load, sample, verify
+    from bnlab.runtime.fit import fit
+    from bnlab.runtime.result import load
+    from bnlab.runtime.sampling import sample
+    from bnlab.runtime.verify import verify
 
 __all__ = [
     "BnlabError",
@@ -40,7 +43,6 @@ __all__ = [
     "Real",
     "Simplex",
     "chain",
-    "compare",
     "constant",
     "derive",
     "draw",
@@ -62,7 +64,6 @@ __all__ = [
 ]
 
 _LAZY = {
-    "compare": "bnlab.runtime",
     "derive": "bnlab.compile",
     "draw": "bnlab.compile",
     "emit": "bnlab.compile",

@@ -15,7 +15,7 @@ from bnlab.network.declare import Network
 from bnlab.network.formats import to_json
 from bnlab.network.ir import Graph
 from bnlab.network.text import story
-from bnlab.printers import dot, jax_em, numpyro
+from bnlab.printers import dot, jax_em, latex, numpyro
 
 Messages = Literal["scaled", "log"]
 TARGETS = ("em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "json", "text")
@@ -41,6 +41,8 @@ def emit(net: Network | Graph, target: str, *, messages: Messages = "scaled") ->
             return jax_em.posterior(marginals, em.posterior(graph, marginals), story(graph))
         case "numpyro":
             return numpyro.text(graph, _elimination(graph))
+        case "latex":
+            return latex.text(graph, em.em(graph))
         case "dot":
             return dot.PRINTER.text(graph)
         case "tikz":

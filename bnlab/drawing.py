@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from bnlab.atomic import write_bytes
 from bnlab.errors import BnlabError, Fault
 from bnlab.naming import did_you_mean
 from bnlab.network.ir import Graph
@@ -52,11 +52,11 @@ class Drawing:
         target = Path(path)
         match target.suffix.lower():
             case ".dot":
-                _write(target, self.dot.encode())
+                write_bytes(target, self.dot.encode())
             case ".tex":
-                _write(target, self.tex.encode())
+                write_bytes(target, self.tex.encode())
             case ".svg" | ".png" | ".pdf" as suffix:
-                _write(target, self.rendered(suffix[1:]))
+                write_bytes(target, self.rendered(suffix[1:]))
             case suffix:
                 raise BnlabError(
                     Fault(
@@ -114,18 +114,3 @@ def _tellings(picture: Picture) -> Iterator[str]:
     if any(edge.note for edge in picture.edges):
         yield source(picture, room_for_notes=True)
         yield source(turned, room_for_notes=True)
-
-
-def _write(target: Path, content: bytes) -> None:
-    """The file is the old one or the new one, whatever happens meanwhile."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as part:
-            part.write(content)
-            part.flush()
-            os.fsync(part.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

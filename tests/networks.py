@@ -272,6 +272,23 @@ def prior_on_mean() -> bn.Network:
     return net
 
 
+def prior_of_each_state() -> bn.Network:
+    """Hyper-parameters with the axes of the plates: every state has a prior of its own."""
+    with bn.Network("prior_of_each_state") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            scales = [[2.0, 3.0], [4.0, 2.5]]
+            means, covariances = [[0.0, 1.0], [2.0, -1.0]], [[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]]]
+            mu = bn.parameter("mu", bn.Real(2), prior=bn.Normal(means, cov=covariances))
+            v = bn.parameter("v", bn.Positive(2), prior=bn.InverseGamma(scales, scales))
+            B = bn.parameter("B", bn.Simplex(3), prior=bn.Dirichlet([[1.5, 1.0, 2.5], [2.0, 3.0, 1.0]]))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], var=v[z]))
+            bn.observed("w", bn.Categorical(B[z]))
+    return net
+
+
 def chain_gaussian() -> bn.Network:
     with bn.Network("chain_gaussian") as net:
         pi = bn.parameter("pi", bn.Simplex(3))
@@ -444,6 +461,7 @@ EXAMPLES = (
     Example(fixed_parts, {"n": 16}),
     Example(priors, {"n": 9}),
     Example(prior_on_mean, {"n": 12}),
+    Example(prior_of_each_state, {"n": 12}),
     Example(chain_gaussian, LONGER),
     Example(chain_categorical, RAGGED),
     Example(chain_categorical, {"sequence": (5, 2, 4, 5)}, LEFT_TO_RIGHT),

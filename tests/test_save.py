@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import bnlab as bn
-from bnlab.runtime import atomic
+from bnlab import atomic
 from bnlab.runtime.records import FitWarning
 from bnlab.runtime.result import Fit
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import lgamma, log
+
+import numpy as np
+from scipy.special import gammaln
 
 from bnlab.domains import Domain, Positive, Values
+from bnlab.families import hyper
 from bnlab.families.base import AbstractFamily, PriorOn, Slot
-from bnlab.program import build
-from bnlab.program.build import add, constant, divide, multiply, subtract, total
+from bnlab.program.build import add, divide, log, multiply, subtract, total
 from bnlab.program.ops import Axes, Expr, Number, Symbol
 
 
@@ -24,31 +26,21 @@ class InverseGamma(AbstractFamily):
         return Positive(arguments["scale"].event_shape)
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
-        shape, scale = _arrays(constants, event)
-        size = 1
-        for axis in event:
-            size *= axis.size or 1
-        a = constants["concentration"].flat * (1 if constants["concentration"].shape else size)
-        b = constants["scale"].flat * (1 if constants["scale"].shape else size)
-        rows = 1
-        for axis in value.axes:
-            rows *= axis.size or 1
-        normaliser = rows // size * sum(x * log(y) - lgamma(x) for x, y in zip(a, b, strict=True))
-        terms = add(multiply(add(shape, Number(1.0)), build.log(value)), divide(scale, value))
+        a, b = (hyper.spread(constants[name], value.axes) for name in ("concentration", "scale"))
+        normaliser = float(np.sum(a * np.log(b) - gammaln(a)))
+        shape, scale = (hyper.expression(array, value.axes) for array in (a, b))
+        terms = add(multiply(add(shape, Number(1.0)), log(value)), divide(scale, value))
         return subtract(Number(normaliser), total(terms, value.axes))
 
 
-def posterior_scatter(prior: PriorOn, scatter: Expr, count: Expr, event: Axes) -> tuple[Expr, Expr]:
-    """scatter / 2 + scale, and count / 2 + concentration + 1: their ratio is the mode."""
-    shape, scale = _arrays(prior.constants, event)
+def posterior_scatter(
+    prior: PriorOn, scatter: Expr, count: Expr, axes: Axes, event: Axes
+) -> tuple[Expr, Expr]:
+    """scatter / 2 + scale, and count / 2 + concentration + 1: their ratio is the mode. `axes` are the parameter's."""
+    arrays = (hyper.spread(prior.constants[name], axes) for name in ("concentration", "scale"))
+    shape, scale = (hyper.expression(array, axes) for array in arrays)
     half = Number(0.5)
     return add(multiply(half, scatter), scale), add(multiply(half, count), shape, Number(1.0))
-
-
-def _arrays(constants: Mapping[str, Values], event: Axes) -> tuple[Expr, Expr]:
-    found = (constants["concentration"], constants["scale"])
-    shape, scale = (constant(values.flat, values.shape, event[: len(values.shape)]) for values in found)
-    return shape, scale
 
 
 FAMILY = InverseGamma()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import lgamma, log, pi
 
 import numpy as np
+from scipy.special import multigammaln
 
 from bnlab.domains import Covariance, Domain, Positive, Values
+from bnlab.families import hyper
 from bnlab.families.base import AbstractFamily, PriorOn, Slot
-from bnlab.program.build import add, constant, einsum, minus, multiply, total
+from bnlab.program.build import add, einsum, minus, multiply, total
 from bnlab.program.ops import Axes, Expr, Linear, Number, Symbol
 
 
@@ -25,28 +26,26 @@ class InverseWishart(AbstractFamily):
         return Covariance(arguments["scale"].event_shape[0])
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
-        scale, df, dim = constants["scale"], constants["df"].flat[0], constants["scale"].shape[0]
-        plates = minus(value.axes, event)
-        rows = 1
-        for axis in plates:
-            rows *= axis.size or 1
-        log_det_scale = float(np.linalg.slogdet(scale.array)[1])
-        gamma = dim * (dim - 1) / 4 * log(pi) + sum(lgamma((df - i) / 2) for i in range(dim))
-        normaliser = rows * (df / 2 * log_det_scale - df * dim / 2 * log(2) - gamma)
+        plates, dim = minus(value.axes, event), event[0].size or 1
+        df, scale = hyper.spread(constants["df"], plates), hyper.spread(constants["scale"], value.axes)
+        determinants = np.linalg.slogdet(scale)[1]
+        normaliser = float(np.sum(df / 2 * (determinants - dim * np.log(2)) - multigammaln(df / 2, dim)))
         half_log_det = Linear("log_diagonal_sum", Linear("cholesky", value, value.axes), plates)
-        trace = einsum((), constant(scale.flat, scale.shape, event), Linear("inverse", value, value.axes))
-        return add(
-            multiply(Number(-(df + dim + 1)), total(half_log_det, plates)),
-            multiply(Number(-0.5), trace),
-            Number(normaliser),
-        )
+        power = multiply(hyper.expression(-(df + dim + 1), plates), half_log_det)
+        inverse = Linear("inverse", value, value.axes)
+        trace = einsum((), hyper.matrix_expression(scale, value.axes), inverse)
+        return add(total(power, plates), multiply(Number(-0.5), trace), Number(normaliser))
 
 
-def posterior_scatter(prior: PriorOn, scatter: Expr, count: Expr, event: Axes) -> tuple[Expr, Expr]:
+def posterior_scatter(
+    prior: PriorOn, scatter: Expr, count: Expr, axes: Axes, event: Axes
+) -> tuple[Expr, Expr]:
     """The scatter plus the prior's scale, and the count plus df + D + 1: their ratio is the mode."""
-    scale = prior.constants["scale"]
-    pseudo = prior.constants["df"].flat[0] + scale.shape[0] + 1
-    return add(scatter, constant(scale.flat, scale.shape, event)), add(count, Number(pseudo))
+    plates, dim = minus(axes, event), event[0].size or 1
+    df, scale = hyper.spread(prior.constants["df"], plates), hyper.spread(prior.constants["scale"], axes)
+    return add(scatter, hyper.matrix_expression(scale, axes)), add(
+        count, hyper.expression(df + dim + 1, plates)
+    )
 
 
 FAMILY = InverseWishart()

@@ -1,7 +1,8 @@
 """The M-step of a Normal: means, then covariances in their declared structure.
 
 All moments are of r = x - o, where the origin o is the mean of the mean parameter over its plates: it is near
-the data after one iteration, it is known to the E-step and the M-step alike, and statistics taken under the same parameters add.
+the data after one iteration, it is known to the E-step and the M-step alike, and statistics taken under the same
+parameters add.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bnlab.program.build import (
     subtract,
 )
 from bnlab.program.ir import Statement
-from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Where
+from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Where, union
 
 SPREADS = ("cov", "var", "std")
 
@@ -149,17 +150,15 @@ def _weighted(
         )
     body: list[Statement] = []
     if prior is not None:
-        precision, location = normal_prior.precision_and_mean(prior, node.event, full)
+        precision, location = normal_prior.precision_and_mean(prior, old.axes, node.event, full)
         offset = local(f"prior_mean{node.suffix}", subtract(location, about).axes)
         body.append(
             Statement(offset, subtract(location, about), "numerics", "the prior mean, from the origin")
         )
         weights.append(precision)
-        product = (
-            einsum(node.event[:1], precision, turned(offset, node.event))
-            if full
-            else multiply(precision, offset)
-        )
+        twin = turned(offset, node.event) if full else offset
+        kept = minus(union(precision, twin), node.event[1:]) if full else union(precision, twin)
+        product = einsum(kept, precision, twin) if full else multiply(precision, offset)
         moments.append(product)
     weight, moment = add(*weights), local(f"moment{node.suffix}", axes)
     body.append(Statement(moment, add(*moments), "maximise"))
@@ -208,7 +207,7 @@ def _spread(uses: tuple[Use, ...], centres: Mapping[str, Centre], prior: PriorOn
     if prior is not None:
         conjugate = inverse_wishart if prior.family == "InverseWishart" else inverse_gamma
         event = tuple(axis for axis in own.axes if axis in node.event)
-        return divide(*conjugate.posterior_scatter(prior, scatter, count, event))
+        return divide(*conjugate.posterior_scatter(prior, scatter, count, own.axes, event))
     value = keep(scatter, count, square(own) if slot == "std" else own)
     return sqrt(value) if slot == "std" else value
 

@@ -149,7 +149,8 @@ def sum_chain(run: Elimination, step: SumChain) -> None:
     scope = tuple(dict.fromkeys(ref for item in step.every for ref in run.plan.factor(item).scope))
     observed = Factor("", left, scope, scope, step.joint.plates)
     value = build.add(*(run.potentials[name].log for name in step.every))
-    log_b = run.statement("log_b" + chain.suffix, value, "multiply", wording.formula(run.layout, observed))
+    words = (write(run.layout, observed) for write in (wording.formula, wording.formula_tex))
+    log_b = run.statement("log_b" + chain.suffix, value, "multiply", *words)
     scaled = run.scaled and not run.maximise
     total = chain_scaled.forward(chain, log_b) if scaled else chain_log.forward(chain, log_b)
     text, tex = (write(run.layout, step.message) for write in (wording.formula, wording.formula_tex))

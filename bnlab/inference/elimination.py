@@ -2,7 +2,8 @@
 
 Up, every step multiplies factors (adds their logs) and sums a latent out. Down, the posterior of a step's table
 is that of what its message was over, times exp(joint - message): the conditional of the variable that was summed
-out. With `maximise` the sums are maxima and the conditionals ones and zeros: the most probable joint value instead of the distribution.
+out. With `maximise` the sums are maxima and the conditionals ones and zeros: the most probable joint value
+instead of the distribution.
 """
 
 from __future__ import annotations
@@ -381,8 +382,8 @@ def _apart(density: Density, taken: set[str]) -> Density:
         for statement in density.body
     )
     log = rename(density.log, every)
-    return replace(density, body=body, log=log)  # type: ignore[arg-type]
+    return replace(density, body=body, log=log)
 
 
 def _as_locals(statement: Statement, mapping: dict[Symbol, Symbol]) -> Statement:
-    return replace(statement, expression=rename(statement.expression, mapping))  # type: ignore[arg-type]
+    return replace(statement, expression=rename(statement.expression, mapping))

@@ -267,7 +267,7 @@ def _without(joint: Factor, gone: set[VarRef], name: str, plates: tuple[str, ...
 
 
 def _interface(home: list[str], factors: list[Factor]) -> list[str]:
-    """The latents of a chain that cannot be summed out step by step: they, or what they multiply with, reach to another step."""
+    """The latents of a chain not to be summed out step by step: they, or what they multiply with, reach another step."""
     linked = [factor for factor in factors if factor.steps != "all" or any(ref.lag for ref in factor.scope)]
     return [name for name in home if any(ref.name == name for factor in linked for ref in factor.scope)]
 

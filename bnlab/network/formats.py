@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from bnlab.atomic import write_bytes
 from bnlab.domains import Covariance, Domain, Integer, Simplex, Values
 from bnlab.errors import ModelError
 from bnlab.naming import quoted
@@ -79,7 +79,7 @@ def write(network: Network, path: str | os.PathLike[str]) -> None:
     """Write the network to a file, by its suffix: .json. The file is replaced in one step, or stays as it was."""
     file = Path(path)
     _known_suffix(file)
-    _replace(file, to_json(network.graph))
+    write_bytes(file, to_json(network.graph).encode())
 
 
 def _known_suffix(file: Path) -> None:
@@ -87,27 +87,6 @@ def _known_suffix(file: Path) -> None:
         raise ModelError(
             f"{quoted(file.name)} does not end in .json, the format of networks that bnlab reads and writes."
         )
-
-
-def _replace(file: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, _usual_mode())
-        os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _usual_mode() -> int:
-    """The mode that a new file has here: mkstemp's are for the owner alone."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _plate(plate: Plate) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from bnlab.program.ops import (
     Constant,
     Einsum,
     Expr,
+    InBlocks,
     Keep,
     Linear,
     Number,
@@ -143,7 +144,7 @@ class Writer:
                 return rf"\sum_{{{self._limits(source)}}}{self._top(source)} {self.held(operand, BIG)}", BIG
             case Steps(operand, axis, part):
                 return self._at(axis, part).write(operand)
-            case Relabel(operand) | Broadcast(operand):
+            case Relabel(operand) | Broadcast(operand) | InBlocks(operand):
                 return self.write(operand)
             case Prepend(_, rest):
                 return self.write(rest)
@@ -167,7 +168,7 @@ class Writer:
         match expr:
             case Where(_, yes):
                 return self._bare(yes)
-            case Broadcast(operand):
+            case Broadcast(operand) | InBlocks(operand):
                 return self._bare(operand)
             case Symbol(name) if name in self.zero:
                 return Number(0.0)

@@ -20,6 +20,7 @@ from bnlab.program.ops import (
     Call,
     Einsum,
     Expr,
+    InBlocks,
     Reduce,
     Relabel,
     Reliable,
@@ -57,8 +58,8 @@ class EStep:
         """Text and equations, in the order of the emitted statements."""
         for item in self.names.program.expect.body:
             match item:
-                case Statement(_, Call(function, arguments)) if self._recursion(function):
-                    yield from self._backward(item, self._recursion(function), arguments)
+                case Statement(_, Call(function)) if scan := self._recursion(function):
+                    yield from self._backward(item, scan)
                 case Statement():
                     yield from self._statement(item)
                 case Invoke(targets, function, arguments):
@@ -125,6 +126,7 @@ class EStep:
     def _says_nothing(self, target: Symbol, value: Expr) -> bool:
         """Whether the statement gives a second name to what has one."""
         meanings = self.names.meanings
+        value = value.call if isinstance(value, InBlocks) else value
         other = value.function if isinstance(value, Call) else value.name if isinstance(value, Symbol) else ""
         return other in meanings and meanings[other] == meanings.get(target.name)
 
@@ -132,17 +134,27 @@ class EStep:
         given = self._values(item.target.axes)
         match item.because:
             case "multiply":
-                return f"The factors over {given} are multiplied; their logarithms add:" if given else "The factors are multiplied:"
+                return (
+                    f"The factors over {given} are multiplied; their logarithms add:"
+                    if given
+                    else "The factors are multiplied:"
+                )
             case "sum out":
                 gone = self._values(item.expression.over) if isinstance(item.expression, Reduce) else ""
                 return f"Now {gone} is summed out:"
             case "leave plate":
-                plates = " and ".join(sorted(rf"\texttt{{{escaped(name)}}}" for name in _left(item.expression)))
+                plates = " and ".join(
+                    sorted(rf"\texttt{{{escaped(name)}}}" for name in _left(item.expression))
+                )
                 under = f"Given {given}, the" if given else "The"
                 return f"{under} members of the plate {plates} are independent, so their densities multiply:"
             case _:
                 under = f" given {given}" if given else ""
-                return f"The density of the data along the chain{under} is the product of these $c$:" if self.chains else "This gives"
+                return (
+                    f"The density of the data along the chain{under} is the product of these $c$:"
+                    if self.chains
+                    else "This gives"
+                )
 
     def _values(self, axes: Axes) -> str:
         """`$c_{g}$ and $z_{g,n}$`, for axes of states."""
@@ -162,7 +174,13 @@ class EStep:
             array = whole.operand if isinstance(whole, Steps) else whole
             if isinstance(array, Symbol):
                 found[symbol.name] = (array.name, onward if isinstance(whole, Steps) else step)
-        found.update({value.name: (f"={whole.name}", step) for value, whole in scan.outputs if isinstance(value, Symbol)})
+        found.update(
+            {
+                value.name: (f"={whole.name}", step)
+                for value, whole in scan.outputs
+                if isinstance(value, Symbol)
+            }
+        )
         return found
 
     def _forward(self, targets: tuple[Symbol, ...], scan: Scan, arguments: tuple[Expr, ...]) -> Iterator[str]:
@@ -171,13 +189,21 @@ class EStep:
         inside = self._inside(scan, letter, f"{letter}+1")
         inside[carried.name] = (f"={carried.name}", letter)
         before = self._inside(scan, f"{letter}-1", letter)
-        inline = {s.target.name: s.expression for s in scan.body if isinstance(s, Statement) and s.target.name not in inside}
+        inline = {
+            s.target.name: s.expression
+            for s in scan.body
+            if isinstance(s, Statement) and s.target.name not in inside
+        }
         writer = replace(self.writer(carried.axes), inside=inside, inline={**self.inline, **inline})
         start = replace(writer, inside={carried.name: (f"={carried.name}", "1")})
         lines = [
             _line(start, carried, first),
             _line(replace(writer, inside={**inside, **before}), carried, following, keep=inside),
-            *(_line(writer, s.target, s.expression) for s in scan.body if isinstance(s, Statement) and s.target.name in inside),
+            *(
+                _line(writer, s.target, s.expression)
+                for s in scan.body
+                if isinstance(s, Statement) and s.target.name in inside
+            ),
         ]
         lines[1] = replace(lines[1], sides=((*lines[1].sides[0], rf"\qquad ({letter} \ge 2)"),))
         yield self._forward_text(axis, targets)
@@ -198,8 +224,7 @@ class EStep:
             f"${letter}$ given those before, by which the message is rescaled:"
         )
 
-    def _backward(self, item: Statement, scan: Scan | None, arguments: tuple[Expr, ...]) -> Iterator[str]:
-        assert scan is not None
+    def _backward(self, item: Statement, scan: Scan) -> Iterator[str]:
         axis = _step_of(item.target)
         letter, last = self.names.letters[axis], self.names.size(axis.name)
         ((carried, first, following),) = scan.carry
@@ -217,12 +242,17 @@ class EStep:
             f"${letter}$, over that given the data up to ${letter}$:"
         )
         yield display(
-            _line(end, carried, first), line(left.lhs(Symbol(carried.name, states.axes)), (*terms, rf"\qquad ({letter} \ge 2)"))
+            _line(end, carried, first),
+            line(left.lhs(Symbol(carried.name, states.axes)), (*terms, rf"\qquad ({letter} \ge 2)")),
         )
 
     def _pair(self, item: Statement) -> Iterator[str]:
         """The posterior of neighbouring steps: what carries a statistic of both from one to the other."""
-        chain = next(chain for key, chain in self.chains.items() if any(s.name == key for s in symbols_in(item.expression)))
+        chain = next(
+            chain
+            for key, chain in self.chains.items()
+            if any(s.name == key for s in symbols_in(item.expression))
+        )
         axes = tuple(sorted({*chain.before.axes, *item.expression.axes}))
         symbol = Symbol("xi" + item.target.name.removeprefix("onward"), axes)
         product = Einsum((Steps(chain.before, chain.axis, "earlier"), *chain.tables, item.expression), axes)
@@ -241,17 +271,26 @@ class EStep:
         """A statistic of neighbouring steps, with the posterior of the pair by its name."""
         factors = _flat(value)
         for chain, pair in zip(self.chains.values(), self.pairs, strict=False):
-            before = [f for f in factors if isinstance(f, Steps) and f.part == "earlier" and _is(f.operand, chain.alpha)]
+            before = [
+                f
+                for f in factors
+                if isinstance(f, Steps) and f.part == "earlier" and _is(f.operand, chain.alpha)
+            ]
             if not before:
                 continue
             tables = [table.table if isinstance(table, Take) else table for table in chain.tables]
-            gone = [*before, *(f for f in factors if f in tables or isinstance(f, Symbol) and f.name.startswith("onward"))]
+            gone = [
+                *before,
+                *(f for f in factors if f in tables or isinstance(f, Symbol) and f.name.startswith("onward")),
+            ]
             rest = tuple(factor for factor in factors if factor not in gone)
             return Einsum((Steps(pair, chain.axis, "later"), *rest), value.axes)
         return value
 
 
-def _line(writer: Writer, target: Symbol, value: Expr, keep: dict[str, tuple[str, str]] | None = None) -> Line:
+def _line(
+    writer: Writer, target: Symbol, value: Expr, keep: dict[str, tuple[str, str]] | None = None
+) -> Line:
     left = (replace(writer, inside=keep) if keep else writer).lhs(target)
     return line(left, replace(writer, free=target.axes).terms(value)[1])
 
@@ -275,7 +314,9 @@ def _step_of(symbol: Symbol) -> Axis:
 
 def _key(arguments: tuple[Expr, ...]) -> str:
     """The array of the data's densities, which tells one chain from another."""
-    return next(argument.name for argument in arguments if isinstance(argument, Symbol) and argument.name != "theta")
+    return next(
+        argument.name for argument in arguments if isinstance(argument, Symbol) and argument.name != "theta"
+    )
 
 
 def _is(expr: Expr, symbol: Symbol) -> bool:
@@ -308,4 +349,3 @@ def _left(expr: Expr) -> set[str]:
             return {axis.name for axis in over} | _left(operand)
         case _:
             return set()
-

@@ -101,7 +101,7 @@ def where(condition: str, one: Code, other: Code) -> Code:
     if one.text == other.text:
         return other
     rank = max(one.rank, other.rank)
-    text = f"jnp.where({condition}, {lift(one, rank).text}, {lift(other, rank).text})"
+    text = f"jnp.where({condition}, {bare(lift(one, rank))}, {bare(lift(other, rank))})"
     return Code(text, rank, one.batched or other.batched)
 
 

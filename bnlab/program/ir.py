@@ -83,9 +83,9 @@ class Function:
 class Field:
     """A field of Parameters, of a chunk of data or of Statistics: its axes and a word on what it holds.
 
-    `made` tells what `prepare` makes it of; "" for a variable's data: "weight" of the members of the outermost plate, "rows" (1 for
-    those of an inner plate that are no padding), "mask" (the steps before the end of a sequence), or the name of the outer plate
-    whose row each row of an inner one belongs to.
+    `made` tells what `prepare` makes it of; "" for a variable's data: "weight" of the members of the outermost plate,
+    "rows" (1 for those of an inner plate that are no padding), "mask" (the steps before the end of a sequence), or the name of
+    the outer plate whose row each row of an inner one belongs to.
     """
 
     name: str

@@ -16,6 +16,7 @@ from bnlab.program.ops import (
     Constant,
     Einsum,
     Expr,
+    InBlocks,
     Keep,
     Linear,
     Number,
@@ -104,6 +105,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return f"reliable({_text(c, at)[0]}, {_text(beta, at)[0]})", ATOM
         case Call(function, _, axes):
             return function + indices(axes, at), ATOM
+        case InBlocks(call):
+            return _text(call, at)
     assert_never(expr)
 
 

@@ -34,4 +34,4 @@ def transform(tree: Tree, change: Callable[[object], object]) -> Tree:
     if isinstance(tree, Axis) or isinstance(tree, type) or not is_dataclass(tree):
         return tree
     changes = {field.name: transform(getattr(tree, field.name), change) for field in fields(tree)}
-    return change(replace(tree, **changes))  # type: ignore[return-value]
+    return change(replace(tree, **changes))  # type: ignore[return-value, type-var]

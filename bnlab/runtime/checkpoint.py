@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from bnlab.atomic import write
 from bnlab.errors import Fault, FitError
-from bnlab.runtime.atomic import write
 from bnlab.runtime.em import State
 from bnlab.runtime.records import Status
 

@@ -13,11 +13,11 @@ import h5py
 import xarray as xr
 from numpy.typing import NDArray
 
+from bnlab.atomic import write
 from bnlab.errors import BnlabError, Fault, FitError
 from bnlab.network.declare import Network
 from bnlab.network.formats import from_json, to_json
 from bnlab.network.ir import Graph
-from bnlab.runtime.atomic import write
 from bnlab.runtime.parameters import shape
 from bnlab.runtime.records import FitWarning, Status
 from bnlab.runtime.result import Fit

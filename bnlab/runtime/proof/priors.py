@@ -43,10 +43,10 @@ def _gammaln(xp: ModuleType, value: Array) -> Array:
 
 
 def _dirichlet(xp: ModuleType, value: Array, concentration: Array) -> Array:
-    a = concentration + np.zeros(value.shape[-1])
-    norm = _gammaln(xp, a.sum()) - _gammaln(xp, a).sum()
+    a = np.broadcast_to(concentration, value.shape)
+    norm = _gammaln(xp, a.sum(-1)) - _gammaln(xp, a).sum(-1)
     used = a != 1.0  # a zero probability with concentration 1 has density 1, not 0 * inf
-    return norm + ((a - 1.0)[used] * xp.log(value[..., used])).sum(-1)
+    return norm + xp.where(used, (a - 1.0) * xp.log(xp.where(used, value, 1.0)), 0.0).sum(-1)
 
 
 def _normal(
@@ -58,10 +58,10 @@ def _normal(
     std: Array | None = None,
 ) -> Array:
     residual = value - mean
-    if cov is not None and cov.ndim == 2:
-        solved = residual @ xp.linalg.inv(cov)
+    if cov is not None and cov.ndim >= 2:
+        solved = xp.einsum("...d,...de->...e", residual, xp.linalg.inv(cov))
         log_det = np.linalg.slogdet(cov)[1]
-        return -0.5 * (len(cov) * np.log(2 * np.pi) + log_det + (residual * solved).sum(-1))
+        return -0.5 * (cov.shape[-1] * np.log(2 * np.pi) + log_det + (residual * solved).sum(-1))
     spread = var if var is not None else std**2 if std is not None else cov
     return -0.5 * (np.log(2 * np.pi) + xp.log(spread) + residual**2 / spread)
 
@@ -71,7 +71,7 @@ def _inverse_gamma(xp: ModuleType, value: Array, a: Array, b: Array) -> Array:
 
 
 def _inverse_wishart(xp: ModuleType, value: Array, df: float, scale: Array) -> Array:
-    dim = len(scale)
+    dim = scale.shape[-1]
     log_gamma = dim * (dim - 1) / 4 * np.log(np.pi) + sum(_gammaln(xp, (df - j) / 2) for j in range(dim))
     norm = df / 2 * np.linalg.slogdet(scale)[1] - df * dim / 2 * np.log(2) - log_gamma
     trace = (scale * xp.linalg.inv(value)).sum((-2, -1))

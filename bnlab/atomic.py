@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> None:
+def write(path: str | os.PathLike[str], fill: Callable[[Path], object]) -> None:
     """Lets `fill` write a temporary file beside `path`, brings it to the disk, and puts it in the place of `path`."""
     target = Path(path)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
@@ -23,6 +23,11 @@ def write(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _to_disk(target.parent, os.O_RDONLY)  # the new name itself
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Puts a file with this content in the place of `path`."""
+    write(path, lambda temporary: temporary.write_bytes(content))
 
 
 def _to_disk(path: Path, flags: int) -> None:

@@ -1,0 +1,39 @@
+"""Hyper-parameters as arrays over a parameter's axes, and back as the smallest constant that says the same."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnlab.domains import Values
+from bnlab.program.build import constant
+from bnlab.program.ops import Axes, Expr, Number
+
+Array = NDArray[np.float64]
+
+
+def sizes(axes: Axes) -> tuple[int, ...]:
+    return tuple(axis.size or 1 for axis in axes)
+
+
+def spread(values: Values, axes: Axes) -> Array:
+    """The values for every entry of a parameter: they have the axes of its event, or of its plates and its event."""
+    return np.broadcast_to(values.array, sizes(axes))
+
+
+def expression(array: Array, axes: Axes) -> Expr:
+    """The array as a constant, without leading axes along which it does not change; one number if it is one."""
+    while array.ndim and np.all(array == array[:1]):
+        array, axes = array[0], axes[1:]
+    if array.ndim and np.all(array == array.flat[0]):
+        return Number(float(array.flat[0]))
+    values = Values.of(array)
+    return constant(values.flat, values.shape, axes)
+
+
+def matrix_expression(array: Array, axes: Axes) -> Expr:
+    """Matrices as a constant, without leading axes along which they do not change."""
+    while array.ndim > 2 and np.all(array == array[:1]):
+        array, axes = array[0], axes[1:]
+    values = Values.of(array)
+    return constant(values.flat, values.shape, axes)
