@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Literal
 
@@ -16,6 +17,7 @@ from bnlab.network.formats import to_json
 from bnlab.network.ir import Graph
 from bnlab.network.text import story
 from bnlab.printers import dot, jax_em, latex, numpyro
+from bnlab.version import VERSION
 
 Messages = Literal["scaled", "log"]
 TARGETS = ("em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "json", "text")
@@ -33,12 +35,12 @@ def emit(net: Network | Graph, target: str, *, messages: Messages = "scaled") ->
     graph = graph_of(net)
     match target:
         case "em":
-            return jax_em.text(em.em(graph, "em", messages), story(graph), "em")
+            return jax_em.text(em.em(graph, "em", messages), story(graph), "em", header(graph))
         case "viterbi":
-            return jax_em.text(em.em(graph, "viterbi"), story(graph), "viterbi")
+            return jax_em.text(em.em(graph, "viterbi"), story(graph), "viterbi", header(graph))
         case "posterior":
             marginals = em.posterior(graph)
-            return jax_em.posterior(marginals, em.posterior(graph, marginals), story(graph))
+            return jax_em.posterior(marginals, em.posterior(graph, marginals), story(graph), header(graph))
         case "numpyro":
             return numpyro.text(graph, _elimination(graph))
         case "latex":
@@ -54,6 +56,12 @@ def emit(net: Network | Graph, target: str, *, messages: Messages = "scaled") ->
         case _:
             reason = f"There is no target {target!r}. {did_you_mean(target, TARGETS)}".strip()
             raise BnlabError(Fault(reason, f"Targets: {', '.join(TARGETS)}."))
+
+
+def header(graph: Graph) -> str:
+    """Where an emitted file comes from: the version, and what tells its network from all others."""
+    digest = hashlib.sha256(to_json(graph).encode()).hexdigest()[:8]
+    return f"Emitted by bnlab {VERSION} from network {digest}."
 
 
 def graph_of(net: Network | Graph) -> Graph:

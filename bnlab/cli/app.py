@@ -37,7 +37,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON in
 Seed = Annotated[int, Parameter(help="of random starts and draws")]
 
 Target = Literal["em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "text", "json"]
-View = Literal["plates", "unrolled", "moral", "cliques"]
+View = Literal["plates", "unrolled", "moral"]
 Method = Literal["em", "viterbi", "svi", "nuts"]
 
 app = App(
@@ -95,12 +95,13 @@ def emit(
 ) -> int:
     """Write source: an EM fitter, the NumPyro model, the derivation, the picture, the declaration."""
     import bnlab as bn
+    from bnlab.atomic import write_bytes
 
     network = _load(model, settings).network
     text = bn.emit(network, target)
     if out is None:
         return _show({"target": target, "text": text}, text.rstrip("\n"), as_json)
-    out.write_text(text, encoding="utf-8")
+    write_bytes(out, text.encode())
     return _show({"target": target, "file": str(out)}, str(out), as_json)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bnlab as bn
+from bnlab.atomic import write_bytes
 from bnlab.cli.models import UsageError, load_model
 from bnlab.cli.report import fit_record
 from bnlab.cli.tables import load_data
@@ -52,7 +53,7 @@ def write_files(network: bn.Network, out: Path) -> list[Path]:
         bn.draw(network, picture)
     sources = {target: out / pattern.format(name) for target, pattern in SOURCES.items()}
     for target, path in sources.items():
-        path.write_text(bn.emit(network, target), encoding="utf-8")
+        write_bytes(path, bn.emit(network, target).encode())
     return [*pictures, *sources.values()]
 
 

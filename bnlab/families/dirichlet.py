@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import gammaln
 
 from bnlab.domains import Domain, Positive, Simplex, Values
 from bnlab.errors import Fault, IntractableError
@@ -29,7 +28,7 @@ class Dirichlet(AbstractFamily):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         alpha = hyper.spread(constants["concentration"], value.axes)
-        normaliser = float(np.sum(gammaln(alpha.sum(-1)) - gammaln(alpha).sum(-1)))
+        normaliser = float(np.sum(hyper.log_gamma(alpha.sum(-1)) - hyper.log_gamma(alpha).sum(-1)))
         if np.all(alpha == 1):
             return Number(normaliser)
         weights = hyper.expression(alpha - 1, value.axes)

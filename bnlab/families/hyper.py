@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import lgamma, log, pi
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,17 @@ from bnlab.program.build import constant
 from bnlab.program.ops import Axes, Expr, Number
 
 Array = NDArray[np.float64]
+
+
+def log_gamma(array: Array) -> Array:
+    """ln Gamma of every entry."""
+    return np.array([lgamma(value) for value in array.flat]).reshape(array.shape)
+
+
+def log_multigamma(array: Array, dim: int) -> Array:
+    """The logarithm of the multivariate gamma function of every entry."""
+    each = sum((log_gamma(array - j / 2) for j in range(dim)), np.zeros(array.shape))
+    return each + dim * (dim - 1) / 4 * log(pi)
 
 
 def sizes(axes: Axes) -> tuple[int, ...]:

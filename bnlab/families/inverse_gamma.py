@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import gammaln
 
 from bnlab.domains import Domain, Positive, Values
 from bnlab.families import hyper
@@ -27,7 +26,7 @@ class InverseGamma(AbstractFamily):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         a, b = (hyper.spread(constants[name], value.axes) for name in ("concentration", "scale"))
-        normaliser = float(np.sum(a * np.log(b) - gammaln(a)))
+        normaliser = float(np.sum(a * np.log(b) - hyper.log_gamma(a)))
         shape, scale = (hyper.expression(array, value.axes) for array in (a, b))
         terms = add(multiply(add(shape, Number(1.0)), log(value)), divide(scale, value))
         return subtract(Number(normaliser), total(terms, value.axes))

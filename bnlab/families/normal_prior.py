@@ -28,6 +28,10 @@ def _moments(constants: Mapping[str, Values], axes: Axes, event: Axes) -> tuple[
     return mean, np.broadcast_to(spread, mean.shape)
 
 
+def _inverse(matrices: Array) -> Array:
+    return np.asarray(np.linalg.inv(matrices), np.float64)
+
+
 def precision_and_mean(prior: PriorOn, axes: Axes, event: Axes, full: bool) -> tuple[Expr, Expr]:
     """The precision (a matrix if `full`) and the location of a parameter with these axes."""
     mean, spread = _moments(prior.constants, axes, event)
@@ -35,7 +39,7 @@ def precision_and_mean(prior: PriorOn, axes: Axes, event: Axes, full: bool) -> t
     if not full:
         return hyper.expression(1 / spread, axes), location
     diagonal = spread.ndim == mean.ndim
-    matrix = np.eye(mean.shape[-1]) / spread[..., None] if diagonal else np.linalg.inv(spread)
+    matrix = np.eye(mean.shape[-1]) / spread[..., None] if diagonal else _inverse(spread)
     return hyper.matrix_expression(matrix, (*minus(axes, event), *event)), location
 
 
@@ -55,5 +59,5 @@ def log_normal_prior(value: Symbol, constants: Mapping[str, Values], event: Axes
     normaliser = Number(float(-0.5 * (mean.size * np.log(2 * np.pi) + log_det)))
     columns = tuple(column if axis == row else axis for axis in value.axes)
     twin = subtract(Symbol(value.name, columns, value.space), hyper.expression(mean, columns))
-    precision = hyper.matrix_expression(np.linalg.inv(spread), (*minus(value.axes, event), *event))
+    precision = hyper.matrix_expression(_inverse(spread), (*minus(value.axes, event), *event))
     return add(multiply(Number(-0.5), einsum((), residual, precision, twin)), normaliser)

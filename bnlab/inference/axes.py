@@ -84,7 +84,8 @@ def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarR
         assert isinstance(variable.domain, Integer)
         plate = indexed.get(variable.name)
         wanted = letters[plate] if plate and letters[plate] not in taken else ""
-        letter = wanted or _free(variable.name + STATE_LETTERS + SPARE, taken | reserved)
+        first = variable.name if variable.role == "latent" else "vw"
+        letter = wanted or _free(first + STATE_LETTERS + SPARE, taken | reserved)
         taken.add(letter)
         size = variable.domain.size
         states[VarRef(variable.name)] = Axis(

@@ -72,16 +72,23 @@ def _forward(chain: Chain, b: Symbol) -> Function:
     alpha, c = Symbol("alpha", shape.all), Symbol("c", (shape.step, *shape.outer))
     carry = (predicted, chain.initial(b, log=False), following)
     scan = Scan((carry,), tuple(inputs), body, ((alpha_t, alpha), (c_t, c)), (None,))
-    end = "; where the mask is False the chain has ended" if chain.mask else ""
-    doc = f"alpha as {extents(alpha.axes)} and c as {extents(c.axes)}{end}."
+    states, past = _states(chain), f"data[1..{letter}]"
+    doc = (
+        f"alpha[{letter}] = P({states} | {past}) as {extents(alpha.axes)},\n"
+        f"and c[{letter}] = p(data[{letter}] | data[1..{letter}-1]) as {extents(c.axes)}"
+    ) + ("; where the mask is False the chain has ended.\n" if chain.mask else ".\n")
     arguments = tuple(local(symbol) for symbol in chain.arguments(b))
     return Function(chain.fresh("forward"), arguments, ("theta",), (scan,), (alpha, c), doc)
 
 
 def _joint_formula(chain: Chain) -> str:
     letter = chain.shape.step.letter
-    states = ", ".join(f"{axis.name}[{letter}]={axis.letter}" for axis in chain.shape.now)
-    return f"P({states}, data at {letter} | data before)"
+    return f"P({_states(chain)}, data[{letter}] | data[1..{letter}-1])"
+
+
+def _states(chain: Chain) -> str:
+    letter = chain.shape.step.letter
+    return ", ".join(f"{axis.name}[{letter}]={axis.letter}" for axis in chain.shape.now)
 
 
 def posterior(chain: Chain) -> Expr:
@@ -122,7 +129,11 @@ def _backward(chain: Chain, b: Symbol, c: Symbol) -> Function:
     last = Broadcast(Number(1.0), Steps(local(c), shape.step, "last"), shape.message)
     carry = (beta_t, last, Where(on, before, Number(1.0)) if on else before)
     scan = Scan((carry,), tuple(inputs), body, ((beta_t, beta),), (None,), reverse=True)
-    doc = f"beta as {extents(beta.axes)}; 1 at the end of each sequence."
+    future = f"data[{letter}+1..]"
+    doc = (
+        f"beta[{letter}] = p({future} | {_states(chain)}) / p({future} | data[1..{letter}]) as {extents(beta.axes)};\n"
+        "1 at the end of each sequence.\n"
+    )
     arguments = tuple(local(symbol) for symbol in chain.arguments(b, c))
     return Function(chain.fresh("backward"), arguments, ("theta",), (scan,), (beta,), doc)
 

@@ -82,7 +82,7 @@ def posterior(graph: Graph, before: Program | None = None) -> Program:
 
 def _run(graph: Graph, maximise: bool, scaled: bool, weighted: bool) -> Elimination:
     run = Elimination(layout(graph), plan(graph), maximise, scaled, weighted)
-    run.names |= {variable.name for variable in graph.variables} | {"theta", "chunk", "weight", "s"}
+    run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
     return run
 
 
@@ -243,9 +243,14 @@ def _statistic_title(run: Elimination, factor: Factor, kind: str, axes: Axes) ->
 
 def _statistic_formula(run: Elimination, factor: Factor, kind: str, axes: Axes) -> str:
     layout = run.layout
-    plates = [layout.plates[p].letter for p in factor.plates if layout.graph.plate(p).size is None]
-    sums = " ".join(f"sum_{letter}" for letter in plates)
+    rows = [layout.graph.plate(plate) for plate in factor.plates if layout.graph.plate(plate).size is None]
+    starts = [plate.chain and factor.steps == "first" for plate in rows]
+    letters = [layout.plates[plate.name].letter for plate in rows]
+    sums = " ".join(f"sum_{letter}" for letter, start in zip(letters, starts, strict=True) if not start)
+    plates = ["1" if start else letter for letter, start in zip(letters, starts, strict=True)]
     states = [ref for ref in factor.scope if layout.states[ref] in axes]
+    observed = layout.states.get(VarRef(factor.variable))
+    seen = observed in axes and VarRef(factor.variable) not in states
     index = ",".join(wording.indices(layout, factor.plates, factor.variable))
     value = {"N": "", "S": f" r[{index}]", "SS": f" r[{index}] r[{index}]'"}[kind]
     if (
@@ -257,6 +262,11 @@ def _statistic_formula(run: Elimination, factor: Factor, kind: str, axes: Axes) 
         value = f" r[{index}]^2"
     if not states:
         return f"{sums}{value or ' 1'}".strip()
+    if seen:
+        value = f" ({factor.variable}[{index}]={observed.letter if observed else ''})"
+    if any(ref.lag for ref in states):
+        pair = Factor("", (), (), tuple(states), factor.plates)
+        return f"{sums} {wording.posterior_formula(layout, pair)}{value}".strip()
     title = wording.posterior_title(tuple(states))
     letters = ",".join([*plates, *(layout.states[ref].letter for ref in states)])
     return f"{sums} {title}[{letters}]{value}".strip()

@@ -14,7 +14,7 @@ from bnlab.program.ops import ROW, STEP
 
 PUT = '''
 def put(values, index, fill=None):
-    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
     fill = values[0] if fill is None else fill
     out = np.full([int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype)
     out[index] = values

@@ -51,7 +51,7 @@ def inverse_lower(L):
 
 IN_BLOCKS = '''
 def in_blocks(f, *arrays, axes, rows=1024):
-    """f of arrays with the same first axes, some rows at a time: what it makes on the way stays in a core's cache."""
+    """f of arrays with the same first axes, some rows at a time: what it makes stays in a core's cache."""
     first = arrays[0].shape[:axes]
     count = int(np.prod(first))
     if count <= rows:
@@ -79,7 +79,7 @@ def second_moments(q, r):
 
 RELIABLE = '''
 def reliable(c, beta):
-    """Whether the scaled messages lost nothing: what underflowed weighs less than the smallest float times beta / c."""
+    """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
     limits = jnp.finfo(c.dtype)
     return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
 '''

@@ -7,7 +7,7 @@ from bnlab.program.ops import EVENT, ROW, SIZED, STEP, Axes
 
 KMEANS = '''
 def cluster(x, K, rng, method):
-    """Centres (K, ...) and what is left of each row of x (N, ...): by k-means from k-means++ seeds, or K rows at random."""
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
 
     def squares(a, b):
         return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)

@@ -183,7 +183,8 @@ def _m_step(named: Names, posteriors: Posteriors, walk: EStep) -> Iterator[str]:
     remarks = []
     if walk.moments:
         remarks.append(
-            "Moments are taken about an origin near the data, so that data far from 0 lose no digits; the origin cancels in the updates."
+            "Moments are taken about an origin near the data, made of the old means, so that data far from 0 lose no digits; it cancels "
+            "in the updates."
         )
     remarks.append("Where a count is 0, the old value is kept.")
     yield " ".join(remarks)

@@ -114,7 +114,15 @@ def names(graph: Graph, program: Program) -> Names:
     eta = _free(r"\eta", taken)
     everything = (_free("X", taken), _free("Z", taken))
     return Names(
-        graph, program, letters, _bases(program, taken), _meanings(program, letters), silent, eta, everything
+        graph,
+        program,
+        letters,
+        _bases(program, taken),
+        _meanings(program, letters),
+        silent,
+        eta,
+        everything,
+        _constants(graph, taken),
     )
 
 

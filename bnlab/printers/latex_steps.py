@@ -77,10 +77,27 @@ class EStep:
         """What the M-step is told: one line a statistic."""
         program = self.names.program
         for moment in self.moments:
-            yield self.line(moment.target, moment.expression)
+            value, origins = self._about_origin(moment.expression)
+            for origin in origins:
+                yield self.line(origin.target, origin.expression)
+            yield self.line(moment.target, value)
         for statistic, value in zip(program.statistics[1:], program.expect.results[1:], strict=True):
             symbol = Symbol(statistic.name, value.axes, "statistics")
             yield self.line(symbol, self._paired(value))
+
+    def _about_origin(self, value: Expr) -> tuple[Expr, list[Statement]]:
+        """A residual with its origin by the name that the M-step gives it, and the statements that it is."""
+        found = [
+            item
+            for item in self.names.program.m_step.body
+            if isinstance(item, Statement) and self.names.bases.get(item.target.name, "").startswith("o")
+        ]
+        known = {item.expression: item for item in found}
+        match value:
+            case Binary("-", left, right) if right in known:
+                return Binary("-", left, known[right].target), [known[right]]
+            case _:
+                return value, []
 
     def writer(self, free: Axes = ()) -> Writer:
         return Writer(self.names, self.inline, zero=frozenset(self.zero), free=free)

@@ -79,7 +79,7 @@ def paragraphs(names: Names, posteriors: Posteriors, uses: tuple[Use, ...], writ
         places = [(use, name) for use in uses for name, _ in use.cpd.arguments if use.parameter(name) == parameter.name]
         if parameter.value is not None or not places:
             continue
-        needed = _needed(values[parameter.name], body)
+        needed = _needed(values[parameter.name], body) - {s.target.name for s in body if s.because == "numerics"}
         statements = tuple(s for s in body if s.target.name in needed - shown and s.target.name not in hidden)
         shown |= {s.target.name for s in statements}
         slot = places[0][1]

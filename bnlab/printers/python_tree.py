@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import isfinite
 
 LINE = 110
+ROOM = LINE - 8 - 3
+"""What a line of a function inside a function holds, with its comment behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,10 @@ def lines(statement: Statement) -> list[str]:
     """The source lines of one statement, not yet formatted."""
     match statement:
         case Assign(target, value, comment):
-            behind = f"  # {comment}" if comment else ""
-            return [f"{_bare(target)} = {_bare(value)}{behind}"]
+            line = f"{_bare(target)} = {_bare(value)}"
+            if not comment:
+                return [line]
+            return [f"{line}  # {comment}"] if len(line) + len(comment) < ROOM else [f"# {comment}", line]
         case Return(value):
             return [f"return {_bare(value)}"]
         case Verbatim(text):

@@ -1,0 +1,3 @@
+"""The version of bnlab, also written into every emitted file."""
+
+VERSION = "0.1.0"
