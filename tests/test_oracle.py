@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bnlab.runtime import proof
 from bnlab.runtime.proof import priors
 from bnlab.runtime.proof.draws import random_data, random_parameters
 from bnlab.runtime.proof.oracle import Oracle
@@ -17,6 +21,16 @@ from tests import networks
 from tests.networks import EXAMPLES, LATER, Example
 
 ROUNDING = 1e-12  # sums of some hundred numbers of size 1 to 100 in float64, relative
+
+
+def test_the_proof_shares_nothing_with_what_it_judges() -> None:
+    """The oracle reads the declaration alone; only `evaluated.py`, which is judged itself, runs the Program."""
+    allowed = re.compile(r"bnlab\.(errors|domains|network\.ir|runtime\.proof)")
+    for path in Path(proof.__file__).parent.glob("*.py"):
+        tree = ast.parse(path.read_text())
+        found = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        foreign = {name for name in found if name.startswith("bnlab") and not allowed.match(name)}
+        assert not foreign or path.name == "evaluated.py", f"{path.name} imports {foreign}"
 
 
 def posed(example: Example, seed: int = 0):

@@ -16,7 +16,7 @@ from bnlab.inference.chain_scaled import guarded
 from bnlab.inference.elimination import Elimination
 from bnlab.inference.nodes import data
 from bnlab.inference.plan import Factor, Plan, SumChain, plan
-from bnlab.network.ir import Graph, Variable, VarRef
+from bnlab.network.ir import Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Field, Function, Program, Start, Statement
 from bnlab.program.ops import Axes, Expr, Symbol
@@ -96,9 +96,7 @@ def _program(
     axes, graph = run.layout, run.layout.graph
     return Program(
         name=graph.name,
-        parameters=tuple(
-            Field(p.name, axes.parameter(p), _domain_comment(p.domain)) for p in graph.parameters
-        ),
+        parameters=tuple(_parameter_field(axes, parameter) for parameter in graph.parameters),
         chunk=chunk_fields(axes, run.plan, run),
         statistics=statistics,
         functions=tuple(run.functions),
@@ -131,13 +129,14 @@ def _expect_doc(kind: Kind) -> str:
     return f"Statistics of one chunk, {under}."
 
 
-def _domain_comment(domain: object) -> str:
-    return {
-        "Simplex": "sums to 1",
+def _parameter_field(axes: Layout, parameter: Parameter) -> Field:
+    words = {
+        "Simplex": "rows sum to 1" if parameter.plates else "sums to 1",
         "Covariance": "positive definite",
         "Positive": "positive",
         "Probability": "between 0 and 1",
-    }.get(type(domain).__name__, "")
+    }
+    return Field(parameter.name, axes.parameter(parameter), words.get(type(parameter.domain).__name__, ""))
 
 
 # -- data

@@ -12,7 +12,8 @@ from typing import Literal
 from bnlab.printers import jax_data, jax_start
 from bnlab.printers.jax_expression import expression, function
 from bnlab.printers.python_tree import Assign, Define, Record, Statement, Verbatim, lines, name, render
-from bnlab.program.ir import Field, Function, Program
+from bnlab.program.ir import Field, Function, Invoke, Program
+from bnlab.program.ir import Statement as Line
 from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Symbol
 from bnlab.program.walk import transform
 
@@ -349,25 +350,21 @@ def _doc(program: Program, story: str, kind: str, header: str) -> str:
 
 
 def _e_step_lines(program: Program, kind: str) -> list[str]:
-    """One line for each message and posterior that has a formula."""
-    from bnlab.program.ir import Statement as Line
-
-    found = [
-        item
-        for item in program.expect.body
-        if isinstance(item, Line) and item.because == "posterior" and item.formula
-    ]
+    """One line for each message of a chain and each posterior."""
     heads = [
-        f"{item.target.name}{_letters(item.target.axes)} = {item.formula}"
-        for item in found
-        if "=" in item.formula
+        item.doc.split(" as (")[0] for item in program.functions if item.doc.startswith(("alpha[", "beta["))
     ]
-    if kind == "viterbi":
-        heads = [
-            f"{item.target.name}{_letters(item.target.axes)} = 1 at the most probable value, else 0"
-            for item in found
-        ]
+    for item in program.expect.body:
+        if isinstance(item, Invoke) and item.formula:
+            heads.append(_posterior_line(item.targets[0], item.formula, kind))
+        elif isinstance(item, Line) and item.because == "posterior" and item.formula.startswith("P("):
+            heads.append(_posterior_line(item.target, item.formula, kind))
     return [("E-step   " if place == 0 else "         ") + head for place, head in enumerate(heads)]
+
+
+def _posterior_line(target: Symbol, formula: str, kind: str) -> str:
+    meaning = formula if kind == "em" else "1 at the most probable value, else 0"
+    return f"{target.name}{_letters(target.axes)} = {meaning}"
 
 
 def _letters(axes: Axes) -> str:

@@ -16,6 +16,7 @@ from bnlab.printers.latex_names import Names, escaped, names
 from bnlab.printers.latex_network import (
     Use,
     constants_text,
+    declared_constants,
     joint,
     own_name,
     plate_ranges,
@@ -47,11 +48,8 @@ def text(graph: Graph, program: Program) -> str:
     title = rf"EM for the network \texttt{{{escaped(graph.name)}}}"
     body = [
         PREAMBLE,
-        rf"\title{{{title}}}",
-        r"\author{}",
-        r"\date{}",
         r"\begin{document}",
-        r"\maketitle",
+        rf"\begin{{center}}{{\LARGE {title}}}\end{{center}}",
         *_network(named),
         *_e_step(named, e_step),
         *_auxiliary(named, posteriors),
@@ -78,7 +76,7 @@ def _network(named: Names) -> Iterator[str]:
     yield f"Here {ranges}." if ranges else ""
     listed = "; ".join(_parameter(named, parameter) for parameter in graph.parameters)
     yield f"The parameters, together ${named.eta}$, are {listed}." if listed else ""
-    found = "; ".join(constants_text(named))
+    found = "; ".join(constants_text(named, declared_constants(graph)))
     yield f"Constants: {found}." if found else ""
     latents = ", ".join(f"${named.variable(_ref(v.name))}$" for v in graph.in_role("latent"))
     observed = ", ".join(f"${named.variable(_ref(v.name))}$" for v in graph.in_role("observed"))
@@ -113,7 +111,7 @@ def _domain(domain: Domain) -> str:
             named = f" ({escaped(', '.join(labels))})" if labels else ""
             return f"the probabilities of {size} categories{named}"
         case Covariance(dim):
-            return rf"a covariance matrix of ${dim} \times {dim}$"
+            return rf"a ${dim} \times {dim}$ covariance matrix"
         case Positive(shape):
             return f"{shape[0]} positive numbers" if shape else "a positive number"
         case Probability():
@@ -121,7 +119,9 @@ def _domain(domain: Domain) -> str:
         case Real(shape) if len(shape) < 2:
             return f"a vector of {shape[0]} numbers" if shape else "a number"
         case _:
-            return rf"a matrix of ${' times '.join(map(str, domain.event_shape))}$".replace("times", r"\times")
+            return rf"a matrix of ${' times '.join(map(str, domain.event_shape))}$".replace(
+                "times", r"\times"
+            )
 
 
 # -- the E-step -------------------------------------------------------------------------------------------------------
@@ -156,7 +156,11 @@ def _density(use: Use) -> Line:
 def _auxiliary(named: Names, posteriors: Posteriors) -> Iterator[str]:
     everything, hidden = named.everything
     yield r"\section{The auxiliary function}"
-    under = "" if named.graph.in_role("latent") else " (nothing is latent, so the expectation is the value itself)"
+    under = (
+        ""
+        if named.graph.in_role("latent")
+        else " (nothing is latent, so the expectation is the value itself)"
+    )
     yield (
         f"The logarithm of the joint density is a sum over its factors, so its expectation{under} needs only the posterior "
         "probabilities of each factor's own variables:"
@@ -188,9 +192,16 @@ def _m_step(named: Names, posteriors: Posteriors, walk: EStep) -> Iterator[str]:
         )
     remarks.append("Where a count is 0, the old value is kept.")
     yield " ".join(remarks)
+    known = set(declared_constants(named.graph))
     for parameter, found in paragraphs(named, posteriors, uses(named), walk.writer()):
-        yield rf"\subsection*{{The update of ${own_name(named, parameter)}$}}"
+        yield rf"\subsection*{{The update of ${parameter}$}}"
         yield found
+        made = [
+            key for key, name in named.constants.items() if key not in known and f"{name} " in f"{found} "
+        ]
+        known |= set(made)
+        if made:
+            yield f"Here {'; '.join(constants_text(named, made))}."
 
 
 # -- why it works -----------------------------------------------------------------------------------------------------

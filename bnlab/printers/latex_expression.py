@@ -8,8 +8,8 @@ where all of an equation can be.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import assert_never
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import TypeVar, assert_never
 
 from bnlab.notation import tex
 from bnlab.printers.latex_names import Names
@@ -46,6 +46,7 @@ SUM, BIG, PRODUCT, ATOM = range(4)
 """How tightly a formula holds together: a sum; something that reaches as far right as it can; a product; a symbol."""
 
 Text = tuple[str, int]
+Tree = TypeVar("Tree")
 
 
 class NotMatricesError(Exception):
@@ -174,8 +175,8 @@ class Writer:
                 return Number(0.0)
             case Symbol(name, _, "chunk") if self._is_weight(name):
                 return Number(1.0)
-            case Symbol(name, _, "local") if name in self.inline:
-                return self._bare(self.inline[name])
+            case Symbol(name, axes, "local") if name in self.inline:
+                return self._bare(_read_along(self.inline[name], axes))
             case Einsum(operands) if any(_is_zero(self._bare(operand)) for operand in operands):
                 return Number(0.0)
             case Einsum((operand,), axes) if set(operand.axes) == set(axes):
@@ -340,9 +341,9 @@ class Writer:
                 first, second = (
                     (ordered[0][1], ordered[1][1]) if row == wanted[0] else (ordered[1][1], ordered[0][1])
                 )
-                return [self.held(first, PRODUCT), self.held(second, ATOM) + r"^{\top}"]
+                return [self.held(first, PRODUCT), transposed(self.held(second, ATOM))]
             case [(row,), (column,)] if row == column and not wanted:
-                return [self.held(ordered[0][1], ATOM) + r"^{\top}", self.held(ordered[1][1], PRODUCT)]
+                return [transposed(self.held(ordered[0][1], ATOM)), self.held(ordered[1][1], PRODUCT)]
         raise NotMatricesError
 
     def _einsum(self, expr: Einsum) -> Text:
@@ -476,6 +477,30 @@ def power(text: str, exponent: int) -> str:
         if "^" in text and not text.startswith(r"\left(")
         else f"{text}^{{{exponent}}}"
     )
+
+
+def transposed(text: str) -> str:
+    """The transpose of what may have a superscript already."""
+    return rf"{text if '^' not in text or text.startswith('(') else rf'({text})'}^{{\top}}"
+
+
+def _read_along(expr: Expr, axes: Axes) -> Expr:
+    """The expression with its axes called as its reader calls them: the other way round, where that one has turned a matrix."""
+    renamed = {a: b for a, b in zip(expr.axes, axes, strict=False) if a != b and a.kind == EVENT}
+    if not renamed or set(axes) == set(expr.axes):
+        return expr
+    return reindexed(expr, {**{b: a for a, b in renamed.items()}, **renamed})
+
+
+def reindexed(tree: Tree, mapping: Mapping[Axis, Axis]) -> Tree:
+    """The same expression with other axes."""
+    if isinstance(tree, Axis):
+        return mapping.get(tree, tree)  # type: ignore[return-value]
+    if isinstance(tree, tuple):
+        return tuple(reindexed(part, mapping) for part in tree)  # type: ignore[return-value]
+    if isinstance(tree, type) or not is_dataclass(tree):
+        return tree
+    return replace(tree, **{slot.name: reindexed(getattr(tree, slot.name), mapping) for slot in fields(tree)})
 
 
 def number(value: float) -> str:

@@ -9,6 +9,7 @@ from bnlab.domains import Values
 from bnlab.errors import InternalError
 from bnlab.network.ir import Parameter
 from bnlab.printers.latex_expression import array, number, power
+from bnlab.printers.latex_names import Names
 from bnlab.printers.latex_network import Use
 from bnlab.printers.latex_posteriors import entry_letter
 
@@ -120,11 +121,11 @@ FAMILIES = {
 # -- priors -----------------------------------------------------------------------------------------------------------
 
 
-def prior_tex(parameter: Parameter) -> str:
+def prior_tex(names: Names, parameter: Parameter) -> str:
     """The prior of a parameter as a distribution, with its numbers."""
     prior = parameter.prior
     assert prior is not None
-    spelled = [constant(value, diagonal=name == "var") for name, value in prior.arguments]
+    spelled = [constant(names, value, diagonal=name == "var") for name, value in prior.arguments]
     if prior.family == "Normal":
         if prior.argument("std") is not None:
             spelled[-1] = power(spelled[-1], 2)
@@ -138,8 +139,10 @@ def _words(name: str) -> str:
     )
 
 
-def constant(values: Values, diagonal: bool = False) -> str:
-    """The numbers of a prior."""
+def constant(names: Names, values: Values, diagonal: bool = False) -> str:
+    """The numbers of a prior, or the name of a larger array of them."""
+    if (values.shape, values.flat) in names.constants:
+        return names.constants[values.shape, values.flat]
     if not values.shape:
         return number(values.flat[0])
     text = array(values.flat, values.shape)

@@ -17,7 +17,7 @@ from bnlab.network.ir import Graph, VarRef
 from bnlab.network.text import index_letters
 from bnlab.notation import tex
 from bnlab.program.ir import Function, Program, Statement
-from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Symbol
+from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Constant, Symbol
 
 LETTERS = {
     "alpha": r"\alpha",
@@ -122,7 +122,7 @@ def names(graph: Graph, program: Program) -> Names:
         silent,
         eta,
         everything,
-        _constants(graph, taken),
+        _constants(graph, program, taken),
     )
 
 
@@ -209,7 +209,9 @@ def relettered(text: str, letters: Mapping[Axis, str]) -> str:
     return re.sub(r"=([A-Za-z])(?=[,) ])", lambda found: "=" + changed.get(found[1], found[1]), text)
 
 
-def _constants(graph: Graph, taken: set[str]) -> dict[tuple[tuple[int, ...], tuple[float, ...]], str]:
+def _constants(
+    graph: Graph, program: Program, taken: set[str]
+) -> dict[tuple[tuple[int, ...], tuple[float, ...]], str]:
     """A name for each constant that is too large to be written where it stands."""
     found = dict.fromkeys(
         (ref.target.shape, ref.target.flat)
@@ -219,6 +221,13 @@ def _constants(graph: Graph, taken: set[str]) -> dict[tuple[tuple[int, ...], tup
         if isinstance(ref.target, Values) and (len(ref.target.shape) > 1 or len(ref.target.flat) > 6)
     )
     letter = _free("C", taken)
+    for parameter in graph.parameters:
+        values = [] if parameter.prior is None else [value for _, value in parameter.prior.arguments]
+        found.update(dict.fromkeys((value.shape, value.flat) for value in values if len(value.shape) > 1))
+    matrices = (
+        part for part in constants_of(program.m_step) if len(part.shape) > 1 and not _is_identity(part)
+    )
+    found.update(dict.fromkeys((part.shape, part.flat) for part in matrices))
     return {key: letter if len(found) == 1 else f"{letter}^{{({i + 1})}}" for i, key in enumerate(found)}
 
 
@@ -257,6 +266,27 @@ def symbols_in(item: object) -> Iterator[Symbol]:
     elif is_dataclass(item) and not isinstance(item, Axis | type):
         for slot in fields(item):
             yield from symbols_in(getattr(item, slot.name))
+
+
+def constants_of(item: object) -> Iterator[Constant]:
+    """The constants in an expression, statement or function."""
+    if isinstance(item, Constant):
+        yield item
+    elif isinstance(item, tuple):
+        for piece in item:
+            yield from constants_of(piece)
+    elif is_dataclass(item) and not isinstance(item, Axis | type):
+        for slot in fields(item):
+            yield from constants_of(getattr(item, slot.name))
+
+
+def _is_identity(part: Constant) -> bool:
+    rows, columns = (*part.shape, 0)[:2]
+    return (
+        len(part.shape) == 2
+        and all(value == float(place // columns == place % columns) for place, value in enumerate(part.flat))
+        and rows == columns
+    )
 
 
 def axes_of(item: object) -> Iterator[Axis]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bnlab.domains import Integer, Values
-from bnlab.network.graph import alignment, reads
+from bnlab.domains import Values
+from bnlab.network.graph import alignment, coefficients, cpds, reads
 from bnlab.network.ir import CPD, Affine, Argument, Graph, Parameter, Ref, Variable, VarRef
 from bnlab.notation import tex
+from bnlab.printers.latex_expression import array, number
 from bnlab.printers.latex_names import Names
 
 Mode = Literal["story", "state", "own"]
@@ -151,8 +152,6 @@ def _subscript(use: Use, subscript: VarRef | int, mode: Mode) -> str:
 
 def constant_tex(names: Names, values: Values) -> str:
     """A constant: zero, an identity matrix, a short vector, or the name that it was given."""
-    from bnlab.printers.latex_expression import array, number
-
     if not values.shape:
         return number(values.flat[0])
     if not any(values.flat):
@@ -172,7 +171,7 @@ def story_rows(names: Names) -> Iterator[str]:
     graph = names.graph
     for parameter in graph.parameters:
         if parameter.prior is not None:
-            yield rf"{own_name(names, parameter)} &\sim {prior_tex(parameter)} && \text{{prior}}"
+            yield rf"{own_name(names, parameter)} &\sim {prior_tex(names, parameter)} && \text{{prior}}"
     for use in uses(names):
         text = family(use.cpd.family).distribution(use)
         given = (
@@ -244,11 +243,21 @@ def _prod(names: Names, plate: str, start: str) -> str:
     return rf"\prod_{{{names.members((plate,))[0]}={start}}}^{{{names.size(plate)}}}"
 
 
-def constants_text(names: Names) -> Iterator[str]:
-    """What the named constants are."""
-    from bnlab.printers.latex_expression import array
+Key = tuple[tuple[int, ...], tuple[float, ...]]
+"""The shape and the numbers of a constant array."""
 
-    for (shape, flat), name in names.constants.items():
+
+def declared_constants(graph: Graph) -> list[Key]:
+    """The constants that stand in the declaration, those of priors among them."""
+    values = [ref.target for v in graph.variables for cpd in cpds(v) for ref in coefficients(cpd)]
+    values += [value for p in graph.parameters if p.prior is not None for _, value in p.prior.arguments]
+    return [(value.shape, value.flat) for value in values if isinstance(value, Values)]
+
+
+def constants_text(names: Names, keys: list[Key]) -> Iterator[str]:
+    """What named constants are."""
+    for shape, flat in dict.fromkeys(key for key in keys if key in names.constants):
+        name = names.constants[shape, flat]
         if len(shape) <= 2 and max(shape) <= 6:
             yield rf"${name} = {array(flat, shape)}$"
         else:
@@ -257,9 +266,3 @@ def constants_text(names: Names) -> Iterator[str]:
 
 def _sizes(shape: tuple[int, ...]) -> str:
     return r" \times ".join(map(str, shape))
-
-
-def discrete_size(graph: Graph, name: str) -> int:
-    domain = graph.variable(name).domain
-    assert isinstance(domain, Integer)
-    return domain.size

@@ -53,6 +53,7 @@ class EStep:
     pairs: list[Symbol] = field(default_factory=list)
     chains: dict[str, Chain] = field(default_factory=dict)
     moments: list[Statement] = field(default_factory=list)
+    scales: list[str] = field(default_factory=list)
 
     def paragraphs(self) -> Iterator[str]:
         """Text and equations, in the order of the emitted statements."""
@@ -120,7 +121,7 @@ class EStep:
             case "numerics" if self.names.bases.get(target.name, "").startswith("r"):
                 self.moments.append(item)
             case "numerics" if target.name in self.names.bases:
-                yield "Let"
+                yield "For short,"
                 yield display(self.line(target, value))
             case "posterior" if target.name in self.names.bases:
                 yield f"The posterior probability of {self._values(target.axes)}, given all data:"
@@ -223,6 +224,7 @@ class EStep:
             ),
         ]
         lines[1] = replace(lines[1], sides=((*lines[1].sides[0], rf"\qquad ({letter} \ge 2)"),))
+        self.scales.append(f"${self.writer().lhs(targets[1])}$")
         yield self._forward_text(axis, targets)
         yield display(lines[0], lines[1], *lines[2:])
         earlier, *tables = following.operands if isinstance(following, Einsum) else (following,)
@@ -238,7 +240,8 @@ class EStep:
         return (
             rf"The chain \texttt{{{escaped(axis.name)}}} is summed out from its first step to its last. The forward message {alpha} is the "
             f"probability of {now} given the data up to step ${letter}$; {c} is the density of the data of step "
-            f"${letter}$ given those before, by which the message is rescaled:"
+            f"${letter}$ given those before, by which the message is rescaled (times all {c} up to ${letter}$, the message would be the "
+            f"joint density of {now} and the data up to ${letter}$):"
         )
 
     def _backward(self, item: Statement, scan: Scan) -> Iterator[str]:

@@ -59,7 +59,9 @@ class Update:
     def emitted(self) -> Iterator[Line]:
         """The statements of the emitted M-step that make the new value."""
         for statement in self.statements:
-            left, terms = replace(self.writer, free=statement.target.axes).equation(statement.target, statement.expression)
+            left, terms = replace(self.writer, free=statement.target.axes).equation(
+                statement.target, statement.expression
+            )
             yield line(left, terms)
         axes = self.value.axes
         symbol = Symbol(self.parameter.name, axes, "theta")
@@ -67,7 +69,9 @@ class Update:
         yield line(left, terms, relation=r"\leftarrow")
 
 
-def paragraphs(names: Names, posteriors: Posteriors, uses: tuple[Use, ...], writer: Writer) -> Iterator[tuple[Parameter, str]]:
+def paragraphs(
+    names: Names, posteriors: Posteriors, uses: tuple[Use, ...], writer: Writer
+) -> Iterator[tuple[str, str]]:
     """For every free parameter its text."""
     program = names.program
     values = {f.name: v for f, v in zip(program.parameters, program.m_step.results, strict=True)}
@@ -76,10 +80,17 @@ def paragraphs(names: Names, posteriors: Posteriors, uses: tuple[Use, ...], writ
     writer = replace(writer, inline={**writer.inline, **hidden})
     shown: set[str] = set()
     for parameter in names.graph.parameters:
-        places = [(use, name) for use in uses for name, _ in use.cpd.arguments if use.parameter(name) == parameter.name]
+        places = [
+            (use, name)
+            for use in uses
+            for name, _ in use.cpd.arguments
+            if use.parameter(name) == parameter.name
+        ]
         if parameter.value is not None or not places:
             continue
-        needed = _needed(values[parameter.name], body) - {s.target.name for s in body if s.because == "numerics"}
+        needed = _needed(values[parameter.name], body) - {
+            s.target.name for s in body if s.because == "numerics"
+        }
         statements = tuple(s for s in body if s.target.name in needed - shown and s.target.name not in hidden)
         shown |= {s.target.name for s in statements}
         slot = places[0][1]
@@ -88,7 +99,7 @@ def paragraphs(names: Names, posteriors: Posteriors, uses: tuple[Use, ...], writ
             raise InternalError(f"{key} has no row in UPDATES of printers/latex_update.py.")
         found = tuple(use for use, _ in places)
         update = Update(names, parameter, slot, found, posteriors, values[parameter.name], writer, statements)
-        yield parameter, "\n".join(UPDATES[key](update))
+        yield update.own(), "\n".join(UPDATES[key](update))
 
 
 def _fixed(statement: Statement) -> bool:
@@ -118,9 +129,8 @@ def _table(update: Update) -> Iterator[str]:
     counts, terms = update.writer.terms(ratio.total)
     held = counts if len(terms) == 1 else rf"\left({counts}\right)"
     over = ",".join([*rows, letter])
-    yield f"Each row of ${update.own()}$ sums to 1, which a Lagrange multiplier ${multiplier}$ sees to." if rows else (
-        f"The entries of ${update.own()}$ sum to 1, which a Lagrange multiplier ${multiplier}$ sees to."
-    )
+    every = f", for every ${','.join(rows)}$" if rows else ""
+    yield f"The entries of ${update.own()}$ sum to 1{every}, which a Lagrange multiplier ${multiplier}$ sees to."
     prior = r"$Q + \ln p(" + names.eta + ")$" if update.prior is not None else "$Q$"
     yield f"The part of {prior} that contains them is $\\sum_{{{over}}} {held} \\ln {entry}$, so"
     constraint = rf"{multiplier} \Bigl(\sum_{{{letter}}} {entry} - 1\Bigr)"
@@ -161,7 +171,9 @@ def _mean(update: Update) -> Iterator[str]:
         data = update.sum(lambda use: use.value("story", entry))
         yield display(line(own, rf"\frac{{{' '.join(data)}}}{{{' '.join(update.count)}}}"))
     else:
-        yield f"Solved for ${own}$, where the {'covariances' if matrix else 'variances'} are " + _which(update)
+        yield f"Solved for ${own}$, where the {'covariances' if matrix else 'variances'} are " + _which(
+            update
+        )
         yield display(line(own, _weighted(update, matrix, entry)))
     yield "In terms of the statistics:"
     yield display(*update.emitted())
@@ -187,7 +199,7 @@ def _pull(use: Use, own: str) -> str:
 def _pull_of_prior(update: Update, own: str, entry: str) -> tuple[str, ...]:
     if update.prior is None:
         return ()
-    location, spread, full = _prior_moments(update.prior, entry)
+    location, spread, full = _prior_moments(update.names, update.prior, entry)
     residual = f"{own} - {location}" if not location.startswith("-") else rf"{own} + {location[1:]}"
     if location == "0":
         residual = own
@@ -196,15 +208,15 @@ def _pull_of_prior(update: Update, own: str, entry: str) -> tuple[str, ...]:
     return (rf"-\frac{{{residual}}}{{{spread}}}",)
 
 
-def _prior_moments(prior: Prior, entry: str) -> tuple[str, str, bool]:
+def _prior_moments(names: Names, prior: Prior, entry: str) -> tuple[str, str, bool]:
     """The prior's mean and variance, and whether that is a matrix."""
     mean = prior.argument("mean")
     slot = next(name for name in ("cov", "var", "std") if prior.argument(name) is not None)
     spread = prior.argument(slot)
     assert mean is not None and spread is not None
     full = len(spread.shape) == 2
-    location = constant(mean) + ("" if not mean.shape else r"^{\top}" if full else f"_{{{entry}}}")
-    text = constant(spread) + (f"_{{{entry}}}" if len(spread.shape) == 1 else "")
+    location = constant(names, mean) + ("" if not mean.shape else r"^{\top}" if full else f"_{{{entry}}}")
+    text = constant(names, spread) + (f"_{{{entry}}}" if len(spread.shape) == 1 else "")
     if mean.shape and not any(mean.flat):
         location = "0"
     return location, power(text, 2) if slot == "std" else text, full
@@ -224,9 +236,11 @@ def _weighted(update: Update, matrix: bool, entry: str) -> tuple[str, ...]:
         moments = [*update.sum(lambda use: f"{inverse(use.argument('cov', 'own'))} {use.value('story')}")]
     else:
         weights = [*update.sum(lambda use: rf"\frac{{1}}{{{variance(use, 'own')}}}")]
-        moments = [*update.sum(lambda use: rf"\frac{{{use.value('story', entry)}}}{{{variance(use, 'own')}}}")]
+        moments = [
+            *update.sum(lambda use: rf"\frac{{{use.value('story', entry)}}}{{{variance(use, 'own')}}}")
+        ]
     if update.prior is not None:
-        location, spread, full = _prior_moments(update.prior, entry)
+        location, spread, full = _prior_moments(update.names, update.prior, entry)
         weights.append(rf"+{spread}^{{-1}}" if full else rf"+\frac{{1}}{{{spread}}}")
         if location != "0":
             moments.append(rf"+{spread}^{{-1}} {location}" if full else rf"+\frac{{{location}}}{{{spread}}}")
@@ -254,10 +268,10 @@ def _covariance(update: Update) -> Iterator[str]:
         df, scale = update.prior.argument("df"), update.prior.argument("scale")
         assert df is not None and scale is not None
         pseudo = f"{df.flat[0] + scale.shape[0] + 1:g}"
-        terms += [f"+{pseudo} \\, {own}", f"-{constant(scale)}"]
-        scatter.append(f"+{constant(scale)}")
+        terms += [f"+{pseudo} \\, {own}", f"-{constant(update.names, scale)}"]
+        scatter.append(f"+{constant(update.names, scale)}")
         count.append(f"+{pseudo}")
-    yield f"By the inverse of ${own}${_new_mean(update)}, the derivative of {_objective(update)} is"
+    yield f"The derivative of {_objective(update)} by ${inverse(own)}${_new_mean(update)}:"
     first, *rest = [term for term in terms]
     terms = [rf"\tfrac{{1}}{{2}} \Bigl[ {first}", *rest]
     terms[-1] += r" \Bigr]"
@@ -290,13 +304,20 @@ def _variance(update: Update) -> Iterator[str]:
         squares = f"{over}{_square(each)}"
         return rf"\left(-\frac{{{numerator}}}{{{half}{own}}} + \frac{{{squares}}}{{{half}{cube}}}\right)"
 
-    zero, scatter, count = [*update.sum(term)], [*update.sum(lambda each: over + _square(each))], [*update.count]
+    zero, scatter, count = (
+        [*update.sum(term)],
+        [*update.sum(lambda each: over + _square(each))],
+        [*update.count],
+    )
     if update.prior is not None:
-        shape, scale = (_number(update.prior, name, letter if entries else "") for name in ("concentration", "scale"))
+        shape, scale = (
+            _number(update.names, update.prior, name, letter if entries else "")
+            for name in ("concentration", "scale")
+        )
         zero += [rf"-\frac{{{shape}+1}}{{{own}}}", rf"+\frac{{{scale}}}{{{power(own, 2)}}}"]
         scatter.append(rf"+2 \cdot {scale}")
         count.append(rf"+2 \left({shape}+1\right)")
-    yield f"The derivative of {_objective(update)} by ${own}$, {_new_mean(update).removeprefix(', ') or 'the mean being known'}:"
+    yield f"The derivative of {_objective(update)} by ${own}${_new_mean(update)}:"
     yield display(line(rf"\frac{{\partial}}{{\partial {own}}} {_bracket(update)}", tuple(zero), "0"))
     yield "and so"
     bottom = " ".join(count)
@@ -312,10 +333,10 @@ def _square(use: Use) -> str:
     return rf"\left({use.value('story', letter)} - {use.argument('mean', 'own', letter)}\right)^{{2}}"
 
 
-def _number(prior: Prior, name: str, letter: str) -> str:
+def _number(names: Names, prior: Prior, name: str, letter: str) -> str:
     values = prior.argument(name)
     assert values is not None
-    return constant(values) + (f"_{{{letter}}}" if values.shape and letter else "")
+    return constant(names, values) + (f"_{{{letter}}}" if values.shape and letter else "")
 
 
 def _new_mean(update: Update) -> str:

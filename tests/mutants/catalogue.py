@@ -133,7 +133,7 @@ ROWS = (
     Mutant(
         "prior counts off by one",
         networks.priors,
-        r"pi=ratio\(s\.N_z \+ jnp\.array\(\(1, 2\)\), \(s\.N_z \+ jnp\.array\(\(1, 2\)\)\)",
+        r"pi=ratio\(s\.N_z \+ jnp\.array\(\(1, 2\)[^)]*\), \(s\.N_z \+ jnp\.array\(\(1, 2\)[^)]*\)\)",
         "pi=ratio(s.N_z + jnp.array((2, 3)), (s.N_z + jnp.array((2, 3)))",
     ),
     Mutant("prior of a covariance without D + 1", networks.priors, r"\(s\.N_z \+ 8\)", "(s.N_z + 5)"),
