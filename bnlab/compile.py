@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Literal
+from collections.abc import Collection
+from typing import Literal, assert_never
 
-from bnlab.drawing import Drawing
+from bnlab.drawing import Drawing, places
 from bnlab.drawing import draw as draw_graph
 from bnlab.errors import BnlabError, Fault, IntractableError
 from bnlab.inference import derivation, em
@@ -15,47 +16,57 @@ from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.network.formats import to_json
 from bnlab.network.ir import Graph
-from bnlab.network.text import story
-from bnlab.printers import dot, jax_em, latex, numpyro
+from bnlab.printers import jax_em
+from bnlab.printers.base import Need, registry
 from bnlab.version import VERSION
 
 Messages = Literal["scaled", "log"]
-TARGETS = ("em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "json", "text")
 
 
-def emit(net: Network | Graph, target: str, *, messages: Messages = "scaled") -> str:
+def emit(
+    net: Network | Graph, target: str, *, messages: Messages = "scaled", missing: Collection[str] = ()
+) -> str:
     """The network written out as source text.
 
     Targets: "em" (a fitter in JAX), "viterbi" (the same with hard assignments), "posterior" (posteriors and
-    predictions in JAX), "numpyro", "latex" (the derivation), "dot" and "tikz" (the picture), "json", "text" (the generative
-    story).
-    `messages` is how a chain passes them in "em": "scaled" is fast, and gives NaN where it underflows; "log"
-    never underflows. Raises IntractableError where a target needs exact inference and there is none.
+    predictions in JAX), "numpyro", "latex" (the derivation), "dot" and "tikz" (the picture), "json", "text" (the
+    generative story), and whatever other printer is installed.
+
+    `messages` is how a chain passes them in "em": "scaled" is fast, and gives NaN where it underflows; "log" never
+    underflows. `missing` names the observed variables that may be missing. Raises IntractableError where a target
+    needs exact inference and there is none, BnlabError for a target that there is not.
     """
     graph = graph_of(net)
-    match target:
+    printers = registry()
+    if target not in printers:
+        reason = f'There is no target "{target}".{did_you_mean(target, printers)}'
+        raise BnlabError(Fault(reason, f"Targets: {', '.join(sorted(printers))}."))
+    given = (_handed(need, graph, messages, frozenset(missing)) for need in printers[target].needs)
+    return printers[target].text(*given)
+
+
+def _handed(need: Need, graph: Graph, messages: Messages, missing: frozenset[str]) -> object:
+    """What a printer needs."""
+    match need:
+        case "network":
+            return graph
         case "em":
-            return jax_em.text(em.em(graph, "em", messages), story(graph), "em", header(graph))
+            return em.em(graph, "em", messages, missing)
         case "viterbi":
-            return jax_em.text(em.em(graph, "viterbi"), story(graph), "viterbi", header(graph))
-        case "posterior":
-            marginals = em.posterior(graph)
-            return jax_em.posterior(marginals, em.posterior(graph, marginals), story(graph), header(graph))
-        case "numpyro":
-            return numpyro.text(graph, _elimination(graph))
-        case "latex":
-            return latex.text(graph, em.em(graph))
-        case "dot":
-            return dot.PRINTER.text(graph)
-        case "tikz":
-            return draw_graph(graph).tex
-        case "json":
-            return to_json(graph)
-        case "text":
-            return story(graph)
-        case _:
-            reason = f"There is no target {target!r}. {did_you_mean(target, TARGETS)}".strip()
-            raise BnlabError(Fault(reason, f"Targets: {', '.join(TARGETS)}."))
+            return em.em(graph, "viterbi", messages, missing)
+        case "marginals":
+            return em.posterior(graph)
+        case "best":
+            return em.posterior(graph, em.posterior(graph))
+        case "elimination":
+            return _elimination(graph)
+        case "header":
+            return header(graph)
+        case "picture":
+            return draw_graph(graph).picture
+        case "places":
+            return places(draw_graph(graph).picture)
+    assert_never(need)
 
 
 def header(graph: Graph) -> str:

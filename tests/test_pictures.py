@@ -313,7 +313,7 @@ class TestDot:
 
     def test_printer_is_registered(self) -> None:
         printer = registry()["dot"]
-        assert (printer.suffix, printer.reads) == (".dot", "network")
+        assert (printer.suffix, printer.needs) == (".dot", ("network",))
         assert printer.text(crossed().graph) == text(crossed().graph)
 
     def test_observed_is_shaded_and_latent_is_not(self) -> None:

@@ -25,7 +25,9 @@ Kind = Literal["em", "viterbi"]
 Messages = Literal["scaled", "log"]
 
 
-def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled") -> Program:
+def em(
+    graph: Graph, kind: Kind = "em", messages: Messages = "scaled", missing: frozenset[str] = frozenset()
+) -> Program:
     """The Program of EM, or of hard EM ("viterbi"), where the latents take their most probable joint value.
 
     Raises IntractableError, by name and with the reason, where exact EM does not exist or is not derived.
@@ -35,7 +37,7 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled") -> Progra
             "Hard EM assigns discrete latent variables, and this network has none.", 'Use method="em".'
         )
         raise IntractableError(fault)
-    run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True)
+    run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True, missing=missing)
     members = run.upward()
     uses = _statistics(run)
     fields = [Field("log_p", (), "ln p(x)" if kind == "em" else "ln p(x, z*) at the most probable z*")]
@@ -80,8 +82,10 @@ def posterior(graph: Graph, before: Program | None = None) -> Program:
     return _program(run, expect, tuple(fields))
 
 
-def _run(graph: Graph, maximise: bool, scaled: bool, weighted: bool) -> Elimination:
-    run = Elimination(layout(graph), plan(graph), maximise, scaled, weighted)
+def _run(
+    graph: Graph, maximise: bool, scaled: bool, weighted: bool, missing: frozenset[str] = frozenset()
+) -> Elimination:
+    run = Elimination(layout(graph), plan(graph, missing), maximise, scaled, weighted)
     run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
     return run
 
@@ -244,9 +248,9 @@ def _statistic_formula(run: Elimination, factor: Factor, kind: str, axes: Axes) 
     layout = run.layout
     rows = [layout.graph.plate(plate) for plate in factor.plates if layout.graph.plate(plate).size is None]
     starts = [plate.chain and factor.steps == "first" for plate in rows]
-    letters = [layout.plates[plate.name].letter for plate in rows]
-    sums = " ".join(f"sum_{letter}" for letter, start in zip(letters, starts, strict=True) if not start)
-    plates = ["1" if start else letter for letter, start in zip(letters, starts, strict=True)]
+    own = [layout.plates[plate.name].letter for plate in rows]
+    sums = " ".join(f"sum_{letter}" for letter, start in zip(own, starts, strict=True) if not start)
+    plates = ["1" if start else letter for letter, start in zip(own, starts, strict=True)]
     states = [ref for ref in factor.scope if layout.states[ref] in axes]
     observed = layout.states.get(VarRef(factor.variable))
     seen = observed in axes and VarRef(factor.variable) not in states

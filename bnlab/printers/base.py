@@ -1,7 +1,7 @@
-"""What every printer says about itself: from an intermediate form to the text of one kind of file.
+"""What every printer says about itself: what it needs, and the text it makes of that.
 
-A printer is one module of this package with a module-level `PRINTER`. `registry()` finds them all, so that a new printer
-is a new file and nothing else.
+A printer is a module of this package with a module-level `PRINTERS`, a tuple of them. `registry()` finds them all, so that a
+new printer is a new file and nothing else.
 """
 
 from __future__ import annotations
@@ -13,28 +13,33 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+Need = Literal["network", "em", "viterbi", "marginals", "best", "elimination", "header", "picture", "places"]
+"""What the driver can hand over: the Graph; the Programs of EM, of hard EM, of posterior marginals and of the most probable
+values; the source that eliminates the latents (None where that cannot be derived); a line on where the text comes from; the picture in
+plates, and the places of all that is in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Printer:
     """One kind of text that bnlab writes.
 
-    `name` is what the user asks for, `suffix` ends the file's name (`_em.py`, `.dot`). `reads` tells what `text` takes: the
-    Graph ("network") or the Program ("program"); its options are keywords. The same input gives the same text.
+    `name` is what the user asks for, `suffix` ends the file's name (`_em.py`, `.dot`). `text` takes what `needs` lists, in that
+    order. The same input gives the same text.
     """
 
     name: str
     suffix: str
-    reads: Literal["network", "program"]
+    needs: tuple[Need, ...]
     text: Callable[..., str]
 
 
 @cache
 def registry() -> dict[str, Printer]:
-    """All printers by name, from every module of this package that defines `PRINTER`."""
+    """All printers by name."""
     package = importlib.import_module("bnlab.printers")
     modules = (
         importlib.import_module(f"bnlab.printers.{info.name}")
         for info in pkgutil.iter_modules(package.__path__)
     )
-    printers = (module.PRINTER for module in modules if "PRINTER" in vars(module))
-    return {printer.name: printer for printer in printers}
+    found = [printer for module in modules for printer in vars(module).get("PRINTERS", ())]
+    return {printer.name: printer for printer in found}

@@ -229,4 +229,4 @@ def _italic(words: str) -> str:
     return "".join(f"<I>{escape(sign)}</I>" if sign.isalpha() else escape(sign) for sign in words)
 
 
-PRINTER = Printer(name="dot", suffix=".dot", reads="network", text=text)
+PRINTERS = (Printer("dot", ".dot", ("network",), text),)

@@ -9,7 +9,10 @@ import re
 from dataclasses import replace
 from typing import Literal
 
+from bnlab.network.ir import Graph
+from bnlab.network.text import story
 from bnlab.printers import jax_data, jax_start
+from bnlab.printers.base import Printer
 from bnlab.printers.jax_expression import expression, function
 from bnlab.printers.python_tree import Assign, Define, Record, Statement, Verbatim, lines, name, render
 from bnlab.program.ir import Field, Function, Invoke, Program
@@ -146,8 +149,8 @@ if __name__ == "__main__":
 """
 
 
-def text(program: Program, story: str, kind: Literal["em", "viterbi"] = "em", header: str = "") -> str:
-    """The file for EM, or for hard EM. `story` is the generative story, `header` a line on where the file comes from."""
+def text(program: Program, generative: str, kind: Literal["em", "viterbi"] = "em", header: str = "") -> str:
+    """The file for EM, or for hard EM. `generative` is the story, `header` a line on where the file comes from."""
     program, constants = hoisted(program)
     prior = program.log_prior is not None
     functions = [function(item) for item in program.functions]
@@ -178,7 +181,7 @@ def text(program: Program, story: str, kind: Literal["em", "viterbi"] = "em", he
         Verbatim(FIT.format(what="EM" if kind == "em" else "Hard EM", objective=objective, prior=plus)),
         Verbatim(MAIN.format(objective=objective)),
     ]
-    return render(_doc(program, story, kind, header), imports(body), body)
+    return render(_doc(program, generative, kind, header), imports(body), body)
 
 
 def elimination(program: Program) -> str:
@@ -199,7 +202,7 @@ def elimination(program: Program) -> str:
     return render(f"ln p(x) of the network `{program.name}`.", imports(body), body)
 
 
-def posterior(marginals: Program, best: Program, story: str, header: str = "") -> str:
+def posterior(marginals: Program, best: Program, generative: str, header: str = "") -> str:
     """The file for the posterior of the latents, and for their most probable joint value."""
     marginals, constants = hoisted(marginals)
     best = hoisted(best)[0]
@@ -235,7 +238,9 @@ def posterior(marginals: Program, best: Program, story: str, header: str = "") -
         *([Verbatim(COLLECT)] if marginals.root else []),
         *(Verbatim(part) for part in _queries(marginals)),
     ]
-    doc = "\n".join([f"Posteriors for the network `{marginals.name}`; needs only JAX and NumPy.", "", story])
+    doc = "\n".join(
+        [f"Posteriors for the network `{marginals.name}`; needs only JAX and NumPy.", "", generative]
+    )
     return render(doc + (f"\n\n{header}" if header else ""), imports(body), body)
 
 
@@ -333,7 +338,7 @@ def _objective(kind: str, prior: bool) -> str:
     return f"{joint}, theta)" if prior else f"{joint} | theta)"
 
 
-def _doc(program: Program, story: str, kind: str, header: str) -> str:
+def _doc(program: Program, generative: str, kind: str, header: str) -> str:
     name = "EM" if kind == "em" else "Hard EM"
     names = ", ".join(start.parameter for start in program.starts if start.kind != "fixed")
     under = "Q = E[ln p(x, z)] under q" if kind == "em" else "ln p(x, z*)"
@@ -341,7 +346,7 @@ def _doc(program: Program, story: str, kind: str, header: str) -> str:
     lines = [
         f"{name} for the network `{program.name}`, derived from its declaration; needs only JAX and NumPy.",
         "",
-        story,
+        generative,
         "",
     ]
     lines += _e_step_lines(program, kind)
@@ -434,3 +439,22 @@ def imports(body: list[Statement]) -> str:
     if special:
         found.append(f"from jax.scipy.special import {', '.join(special)}")
     return "\n".join(found)
+
+
+def _em(graph: Graph, program: Program, header: str) -> str:
+    return text(program, story(graph), "em", header)
+
+
+def _viterbi(graph: Graph, program: Program, header: str) -> str:
+    return text(program, story(graph), "viterbi", header)
+
+
+def _posterior(graph: Graph, marginals: Program, best: Program, header: str) -> str:
+    return posterior(marginals, best, story(graph), header)
+
+
+PRINTERS = (
+    Printer("em", "_em.py", ("network", "em", "header"), _em),
+    Printer("viterbi", "_viterbi.py", ("network", "viterbi", "header"), _viterbi),
+    Printer("posterior", "_posterior.py", ("network", "marginals", "best", "header"), _posterior),
+)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from bnlab.domains import Covariance, Domain, Positive, Probability, Real, Simplex
 from bnlab.network.ir import Graph, Parameter
+from bnlab.printers.base import Printer
 from bnlab.printers.latex_families import family
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_names import Names, escaped, names
@@ -250,3 +251,6 @@ def _targets(item: object):  # type: ignore[no-untyped-def]
     from bnlab.program.ir import Invoke
 
     return item.targets if isinstance(item, Invoke) else ()
+
+
+PRINTERS = (Printer("latex", ".tex", ("network", "em"), text),)

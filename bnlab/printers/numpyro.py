@@ -161,4 +161,4 @@ def _marginal_model(layout: Layout) -> Statement:
     return Define("marginal_model", ("data",), (Verbatim(line),), doc)
 
 
-PRINTER = Printer("numpyro", "_numpyro.py", "network", text)
+PRINTERS = (Printer("numpyro", "_numpyro.py", ("network", "elimination"), text),)

@@ -9,6 +9,7 @@ import re
 from typing import assert_never
 
 from bnlab.notation import tex
+from bnlab.printers.base import Printer
 from bnlab.printers.geometry import Point
 from bnlab.printers.layout import Layout
 from bnlab.printers.picture import Box, Edge, Node, Picture, Symbol
@@ -135,3 +136,6 @@ def _point(point: Point) -> str:
 
 def _length(points: float) -> str:
     return f"{points * SCALE:.2f}"
+
+
+PRINTERS = (Printer("tikz", ".tex", ("picture", "places"), tikz),)
