@@ -50,3 +50,14 @@ def matrix_expression(array: Array, axes: Axes) -> Expr:
         array, axes = array[0], axes[1:]
     values = Values.of(array)
     return constant(values.flat, values.shape, axes)
+
+
+def gammaln(values: Array) -> Array:
+    """ln Gamma, entry by entry. SciPy has it too, but takes longer to import than the rest of the compiler."""
+    return np.vectorize(lgamma, otypes=[float])(values)  # type: ignore[no-any-return]
+
+
+def multigammaln(values: Array, dim: int) -> Array:
+    """The log of the multivariate gamma function."""
+    total = sum((gammaln(values - place / 2) for place in range(dim)), np.zeros_like(values))
+    return total + dim * (dim - 1) / 4 * log(pi)

@@ -28,7 +28,9 @@ class InverseWishart(AbstractFamily):
         plates, dim = minus(value.axes, event), event[0].size or 1
         df, scale = hyper.spread(constants["df"], plates), hyper.spread(constants["scale"], value.axes)
         determinants = np.linalg.slogdet(scale)[1]
-        normaliser = float(np.sum(df / 2 * (determinants - dim * np.log(2)) - hyper.log_multigamma(df / 2, dim)))
+        normaliser = float(
+            np.sum(df / 2 * (determinants - dim * np.log(2)) - hyper.log_multigamma(df / 2, dim))
+        )
         half_log_det = Linear("log_diagonal_sum", Linear("cholesky", value, value.axes), plates)
         power = multiply(hyper.expression(-(df + dim + 1), plates), half_log_det)
         inverse = Linear("inverse", value, value.axes)

@@ -95,9 +95,9 @@ def diagonal(node: Node) -> Density:
     """-(sum ln 2 pi var + sum (x - mean)^2 / var) / 2, over the entries of the vector."""
     entries = node.event[:1]
     var, mean = variance(node.arguments), node.arguments["mean"]
-    dim = 1 if set(entries) <= set(var.axes) else entries[0].size or 1
     log_var = log(multiply(TWO_PI, var))
-    log_det = total(log_var, entries) if dim == 1 else multiply(Number(float(dim)), log_var)
+    own = set(entries) <= set(var.axes)  # a variance for each entry, else one for all
+    log_det = total(log_var, entries) if own else multiply(Number(float(entries[0].size or 1)), log_var)
     spread = next(node.arguments[name] for name in ("var", "std") if name in node.arguments)
     cells = 1
     for axis in mean.axes:

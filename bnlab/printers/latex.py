@@ -56,9 +56,8 @@ def text(graph: Graph, program: Program) -> str:
         *_auxiliary(named, posteriors),
         *_m_step(named, posteriors, walk),
         *_bound(named),
-        *_dictionary(named, walk),
-        r"\end{document}",
     ]
+    body += [*_dictionary(named, walk, "\n".join(body)), r"\end{document}"]
     return "\n".join(body) + "\n"
 
 
@@ -223,8 +222,8 @@ def _bound(named: Names) -> Iterator[str]:
     )
 
 
-def _dictionary(named: Names, walk: EStep) -> Iterator[str]:
-    """Which symbol is called how in the emitted file."""
+def _dictionary(named: Names, walk: EStep, above: str) -> Iterator[str]:
+    """Which symbol of the text above is called how in the emitted file."""
     program = named.program
     rows: dict[str, str] = {}
     arrays = [item.target for item in _assigned(program) if item.target.name in named.bases]
@@ -236,7 +235,9 @@ def _dictionary(named: Names, walk: EStep) -> Iterator[str]:
 
         rows[walk.writer().lhs(Symbol(statistic.name, value.axes, "statistics"))] = statistic.name
     if rows:
-        spelled = ", ".join(rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items())
+        spelled = ", ".join(
+            rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items() if symbol in above
+        )
         yield r"\section{Names in the emitted file}"
         yield f"In the emitted EM, {spelled}. Parameters and variables have their own names."
 

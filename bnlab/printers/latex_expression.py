@@ -46,6 +46,8 @@ SUM, BIG, PRODUCT, ATOM = range(4)
 """How tightly a formula holds together: a sum; something that reaches as far right as it can; a product; a symbol."""
 
 Text = tuple[str, int]
+Inside = tuple[str, str, bool]
+"""The array that a recursion reads one step of, the step, and whether it is a variable of the network."""
 Tree = TypeVar("Tree")
 
 
@@ -64,7 +66,7 @@ class Writer:
 
     names: Names
     inline: Mapping[str, Expr] = field(default_factory=dict)
-    inside: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    inside: Mapping[str, Inside] = field(default_factory=dict)
     zero: frozenset[str] = frozenset()
     at: Mapping[Axis, str] = field(default_factory=dict)
     free: Axes = ()
@@ -209,11 +211,12 @@ class Writer:
             return r"\pi", ATOM
         if symbol.name in self.names.meanings and symbol.space == "local":
             return self.names.meanings[symbol.name], BIG
-        whole, step = self.inside.get(symbol.name, (f"={symbol.name}", ""))
+        if symbol.space in ("theta", "chunk"):
+            return tex(symbol.name, self.indices(symbol.axes)), ATOM
+        whole, step, data = self.inside.get(symbol.name, (symbol.name, "", False))
         index = self.indices(symbol.axes, step)
-        if symbol.space in ("theta", "chunk") or whole in self._variables():
-            return tex(whole.lstrip("="), index), ATOM
-        whole = whole.lstrip("=")
+        if data:
+            return tex(whole, index), ATOM
         base = self.names.bases.get(whole, rf"\mathrm{{{whole}}}".replace("_", r"\_"))
         return base + (f"_{{{','.join(index)}}}" if index else ""), ATOM
 
@@ -293,6 +296,8 @@ class Writer:
         rest = [item for item in above if not isinstance(item, Number)]
         half = r"\tfrac{1}{2} " * len(halves)
         texts = [number(item.value) for item in plain] + self._multiplied(rest, axes)
+        if not below and len(rest) == 1 and not (numbers or self._shape(rest[0]) and self.matrices):
+            return self.write(rest[0])
         if not below:
             text = " ".join(texts) or "1"
             level = self.write(rest[0])[1] if len(rest) == 1 and not plain and not halves else PRODUCT
@@ -430,7 +435,7 @@ class Writer:
             case "sum":
                 return f"{sign} {inner.held(expr.operand, BIG)}", BIG
             case "mean":
-                sizes = r" ".join(
+                sizes = r" \cdot ".join(
                     self.names.size(axis.name) if axis.kind in (ROW, STEP) else str(axis.size)
                     for axis in expr.over
                 )

@@ -97,19 +97,31 @@ def _spelled_normal(use: Use) -> tuple[str, ...]:
     letter = entry_letter(use)
     half = r"-\tfrac{1}{2}"
     if is_matrix(use):
-        residual = rf"\left({use.value()} - {use.argument('mean')}\right)"
+        residual = difference(use.value(), use.argument("mean"))
         covariance = use.argument("cov")
         size = use.variable.domain.event_shape[0]
         constant = f"{half} \\ln \\left|2 \\pi {covariance}\\right|"
         assert size > 0
         return (constant, rf"{half} {residual}^{{\top}} {inverse(covariance)} {residual}")
-    square = rf"\left({use.value('state', letter)} - {use.argument('mean', 'state', letter)}\right)^{{2}}"
+    square = power(difference(use.value("state", letter), use.argument("mean", "state", letter)), 2)
     sign = rf"\sum_{{{letter}}} " if letter else ""
-    inside = rf"\left(\ln 2 \pi {variance(use)} + \frac{{{square}}}{{{variance(use)}}}\right)"
+    times = r"\cdot " if variance(use)[0].isdigit() else ""
+    logarithm = rf"\ln \left(2 \pi {times}{variance(use)}\right)"
+    inside = rf"\left({logarithm} + \frac{{{square}}}{{{variance(use)}}}\right)"
     return (f"{half} {sign}{inside}",)
 
 
+def difference(value: str, mean: str) -> str:
+    """What is left of a value, in parentheses if it is a difference."""
+    if mean == "0":
+        return value
+    return (
+        rf"\left({value} + {mean[1:]}\right)" if mean.startswith("-") else rf"\left({value} - {mean}\right)"
+    )
+
+
 def inverse(matrix: str) -> str:
+    """The inverse of what may have a superscript already."""
     return rf"\left({matrix}\right)^{{-1}}" if "^" in matrix else f"{matrix}^{{-1}}"
 
 

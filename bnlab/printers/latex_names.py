@@ -41,7 +41,8 @@ SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasc
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """`letters` holds the index of every axis; `bases` the TeX of each array; `meanings` those that are logs of probabilities.
+    """`letters` holds the index of every axis; `bases` the TeX of each array, `heads` the word of LETTERS that it has it by;
+    `meanings` the arrays that are logs of probabilities.
 
     `silent` are the axes of vectors and matrices that are written without indices.
     """
@@ -50,6 +51,7 @@ class Names:
     program: Program
     letters: Mapping[Axis, str]
     bases: Mapping[str, str]
+    heads: Mapping[str, str]
     meanings: Mapping[str, str]
     silent: frozenset[Axis]
     eta: str
@@ -117,7 +119,7 @@ def names(graph: Graph, program: Program) -> Names:
         graph,
         program,
         letters,
-        _bases(program, taken),
+        *_bases(program, taken),
         _meanings(program, letters),
         silent,
         eta,
@@ -161,8 +163,10 @@ def _letters(graph: Graph, axes: Axes) -> dict[Axis, str]:
     return letters
 
 
-def _bases(program: Program, taken: set[str]) -> dict[str, str]:
+def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What each array is called, and the word of LETTERS that it is called so for."""
     found: dict[str, str] = {}
+    heads: dict[str, str] = {}
     arrays = {symbol.name for symbol in symbols_of(program) if symbol.space in ("local", "statistics")}
     arrays |= {field.name for field in program.statistics}
     arrays |= {"xi" + name.removeprefix("onward") for name in arrays if name.startswith("onward")}
@@ -179,8 +183,9 @@ def _bases(program: Program, taken: set[str]) -> dict[str, str]:
         rest = re.sub(r"(^|_)[0-9]+$|^t$|(^|_)prev(?=_|$)", "", rest)
         alone = (head == "N" and len(counts) == 1) or (head == "q" and len(posteriors) == 1)
         base = _free(LETTERS[head], taken)
+        heads[name] = head
         found[name] = base if alone or not rest else f"{base}^{{({_above(head, rest)})}}"
-    return found
+    return found, heads
 
 
 def _above(head: str, rest: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bnlab.network.ir import VarRef
 from bnlab.notation import tex
-from bnlab.printers.latex_expression import Writer
+from bnlab.printers.latex_expression import Inside, Writer
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_names import Names, escaped, relettered, symbols_in
 from bnlab.program.ir import Invoke, Scan, Statement
@@ -22,13 +22,11 @@ from bnlab.program.ops import (
     Expr,
     InBlocks,
     Reduce,
-    Relabel,
     Reliable,
     SegmentSum,
     Steps,
     Symbol,
     Take,
-    Where,
 )
 
 
@@ -40,7 +38,7 @@ class Chain:
     alpha: Symbol
     before: Symbol
     tables: tuple[Expr, ...]
-    inside: dict[str, tuple[str, str]]
+    inside: dict[str, Inside]
 
 
 @dataclass(slots=True)
@@ -91,7 +89,7 @@ class EStep:
         found = [
             item
             for item in self.names.program.m_step.body
-            if isinstance(item, Statement) and self.names.bases.get(item.target.name, "").startswith("o")
+            if isinstance(item, Statement) and self.names.heads.get(item.target.name) == "origin"
         ]
         known = {item.expression: item for item in found}
         match value:
@@ -118,7 +116,7 @@ class EStep:
                 self.zero.add(target.name)
             case "numerics" if isinstance(value, Reliable):
                 pass
-            case "numerics" if self.names.bases.get(target.name, "").startswith("r"):
+            case "numerics" if self.names.heads.get(target.name) == "r":
                 self.moments.append(item)
             case "numerics" if target.name in self.names.bases:
                 yield "For short,"
@@ -169,8 +167,8 @@ class EStep:
             case _:
                 under = f" given {given}" if given else ""
                 return (
-                    f"The density of the data along the chain{under} is the product of these $c$:"
-                    if self.chains
+                    f"The density of the data along the chain{under} is the product of these {self.scales[-1]}:"
+                    if self.scales
                     else "This gives"
                 )
 
@@ -185,16 +183,17 @@ class EStep:
         found = next((f for f in self.names.program.functions if f.name == function), None)
         return next((item for item in found.body if isinstance(item, Scan)), None) if found else None
 
-    def _inside(self, scan: Scan, step: str, onward: str) -> dict[str, tuple[str, str]]:
+    def _inside(self, scan: Scan, step: str, onward: str) -> dict[str, Inside]:
         """For each array that the recursion reads at one step: whose step it is; `onward` is the step after."""
-        found: dict[str, tuple[str, str]] = {}
+        found: dict[str, Inside] = {}
         for symbol, whole in scan.inputs:
             array = whole.operand if isinstance(whole, Steps) else whole
             if isinstance(array, Symbol):
-                found[symbol.name] = (array.name, onward if isinstance(whole, Steps) else step)
+                data = array.name in self._data()
+                found[symbol.name] = (array.name, onward if isinstance(whole, Steps) else step, data)
         found.update(
             {
-                value.name: (f"={whole.name}", step)
+                value.name: (whole.name, step, False)
                 for value, whole in scan.outputs
                 if isinstance(value, Symbol)
             }
@@ -205,7 +204,7 @@ class EStep:
         axis, letter = _step_of(targets[0]), self.names.letters[_step_of(targets[0])]
         ((carried, first, following),) = scan.carry
         inside = self._inside(scan, letter, f"{letter}+1")
-        inside[carried.name] = (f"={carried.name}", letter)
+        inside[carried.name] = (carried.name, letter, False)
         before = self._inside(scan, f"{letter}-1", letter)
         inline = {
             s.target.name: s.expression
@@ -213,7 +212,7 @@ class EStep:
             if isinstance(s, Statement) and s.target.name not in inside
         }
         writer = replace(self.writer(carried.axes), inside=inside, inline={**self.inline, **inline})
-        start = replace(writer, inside={carried.name: (f"={carried.name}", "1")})
+        start = replace(writer, inside={carried.name: (carried.name, "1", False)})
         lines = [
             _line(start, carried, first),
             _line(replace(writer, inside={**inside, **before}), carried, following, keep=inside),
@@ -251,11 +250,10 @@ class EStep:
         inside = self._inside(scan, letter, f"{letter}+1")
         inline = {s.target.name: s.expression for s in scan.body if isinstance(s, Statement)}
         writer = replace(self.writer(), inside=inside, inline={**self.inline, **inline})
-        end = replace(writer, inside={carried.name: inside[carried.name][:1] + (last,)})
-        earlier = replace(writer, inside={**inside})
-        states = _unlabelled(writer, following)
-        left = replace(writer, inside={carried.name: (inside[carried.name][0], f"{letter}-1")})
-        terms = earlier.terms(states)[1]
+        end = replace(writer, inside={carried.name: (inside[carried.name][0], last, False)})
+        left = replace(writer, inside={carried.name: (inside[carried.name][0], f"{letter}-1", False)})
+        terms = writer.terms(following)[1]
+        before = Symbol(carried.name, tuple(self._before(axis) for axis in carried.axes))
         beta = f"${self.writer().lhs(item.target)}$"
         yield (
             f"The backward message {beta} is the density of the data after step ${letter}$ given the states at "
@@ -263,8 +261,18 @@ class EStep:
         )
         yield display(
             _line(end, carried, first),
-            line(left.lhs(Symbol(carried.name, states.axes)), (*terms, rf"\qquad ({letter} \ge 2)")),
+            line(left.lhs(before), (*terms, rf"\qquad ({letter} \ge 2)")),
         )
+
+    def _data(self) -> set[str]:
+        return {variable.name for variable in self.names.graph.in_role("observed", "given")}
+
+    def _before(self, axis: Axis) -> Axis:
+        """The states of a chain one step before."""
+        found = (
+            other for other in self.names.letters if other.kind == STATE and other.name == f"{axis.name}'"
+        )
+        return next(found, axis) if axis.kind == STATE else axis
 
     def _pair(self, item: Statement) -> Iterator[str]:
         """The posterior of neighbouring steps: what carries a statistic of both from one to the other."""
@@ -308,24 +316,9 @@ class EStep:
         return value
 
 
-def _line(
-    writer: Writer, target: Symbol, value: Expr, keep: dict[str, tuple[str, str]] | None = None
-) -> Line:
+def _line(writer: Writer, target: Symbol, value: Expr, keep: dict[str, Inside] | None = None) -> Line:
     left = (replace(writer, inside=keep) if keep else writer).lhs(target)
     return line(left, replace(writer, free=target.axes).terms(value)[1])
-
-
-def _unlabelled(writer: Writer, expr: Expr) -> Expr:
-    """What is carried to the step before, with the axes of that step."""
-    match expr:
-        case Where(_, yes):
-            return _unlabelled(writer, yes)
-        case Symbol(name) if name in writer.inline:
-            return _unlabelled(writer, writer.inline[name])
-        case Relabel(operand):
-            return operand
-        case _:
-            return expr
 
 
 def _step_of(symbol: Symbol) -> Axis:

@@ -10,8 +10,16 @@ from dataclasses import dataclass, replace
 
 from bnlab.errors import InternalError
 from bnlab.network.ir import Parameter, Prior
-from bnlab.printers.latex_expression import Writer, power
-from bnlab.printers.latex_families import constant, has_entries, inverse, is_matrix, spread_slot, variance
+from bnlab.printers.latex_expression import Writer, power, transposed
+from bnlab.printers.latex_families import (
+    constant,
+    difference,
+    has_entries,
+    inverse,
+    is_matrix,
+    spread_slot,
+    variance,
+)
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_names import Names, symbols_in
 from bnlab.printers.latex_network import Use, own_name
@@ -132,6 +140,8 @@ def _table(update: Update) -> Iterator[str]:
     every = f", for every ${','.join(rows)}$" if rows else ""
     yield f"The entries of ${update.own()}$ sum to 1{every}, which a Lagrange multiplier ${multiplier}$ sees to."
     prior = r"$Q + \ln p(" + names.eta + ")$" if update.prior is not None else "$Q$"
+    if update.prior is not None:
+        yield "The Dirichlet prior adds its concentrations less 1 to the counts."
     yield f"The part of {prior} that contains them is $\\sum_{{{over}}} {held} \\ln {entry}$, so"
     constraint = rf"{multiplier} \Bigl(\sum_{{{letter}}} {entry} - 1\Bigr)"
     yield display(
@@ -164,7 +174,7 @@ def _mean(update: Update) -> Iterator[str]:
     entry = "" if matrix else entry_letter(update.uses[0])
     own = update.own(entry)
     zero = [*update.sum(lambda use: _pull(use, own)), *_pull_of_prior(update, own, entry)]
-    yield f"The derivative of {_objective(update)} by ${own}$:"
+    yield f"The derivative of {_objective(update)} by ${own}$, set to 0:"
     yield display(line(rf"\frac{{\partial}}{{\partial {own}}} {_bracket(update)}", tuple(zero), "0"))
     if _common(update):
         yield f"The {'covariance' if matrix else 'variance'} is a common factor, so it cancels:"
@@ -183,7 +193,7 @@ def _which(update: Update) -> str:
     if any(use.parameter(spread_slot(use)) in update.free for use in update.uses):
         return (
             "the old ones: the mean is maximised given these, and these are then maximised given the new mean "
-            "(expectation conditional maximisation, ECM), so $Q$ still rises:"
+            f"(expectation conditional maximisation, ECM), so {_objective(update)} still rises:"
         )
     return "fixed:"
 
@@ -200,12 +210,10 @@ def _pull_of_prior(update: Update, own: str, entry: str) -> tuple[str, ...]:
     if update.prior is None:
         return ()
     location, spread, full = _prior_moments(update.names, update.prior, entry)
-    residual = f"{own} - {location}" if not location.startswith("-") else rf"{own} + {location[1:]}"
-    if location == "0":
-        residual = own
+    residual = difference(own, location)
     if full:
-        return (rf"-{spread}^{{-1}} \left({residual}\right)",)
-    return (rf"-\frac{{{residual}}}{{{spread}}}",)
+        return (f"-{inverse(spread)} {residual}",)
+    return (rf"-\frac{{{residual.removeprefix(PARENTHESES[0]).removesuffix(PARENTHESES[1])}}}{{{spread}}}",)
 
 
 def _prior_moments(names: Names, prior: Prior, entry: str) -> tuple[str, str, bool]:
@@ -241,9 +249,9 @@ def _weighted(update: Update, matrix: bool, entry: str) -> tuple[str, ...]:
         ]
     if update.prior is not None:
         location, spread, full = _prior_moments(update.names, update.prior, entry)
-        weights.append(rf"+{spread}^{{-1}}" if full else rf"+\frac{{1}}{{{spread}}}")
+        weights.append(f"+{inverse(spread)}" if full else rf"+\frac{{1}}{{{spread}}}")
         if location != "0":
-            moments.append(rf"+{spread}^{{-1}} {location}" if full else rf"+\frac{{{location}}}{{{spread}}}")
+            moments.append(f"+{inverse(spread)} {location}" if full else rf"+\frac{{{location}}}{{{spread}}}")
     if matrix:
         return (rf"\Bigl({_joined(weights)}\Bigr)^{{-1}}", rf"\Bigl({_joined(moments)}\Bigr)")
     return (rf"\Bigl({_joined(moments)}\Bigr)", rf"\Big/ \Bigl({_joined(weights)}\Bigr)")
@@ -271,7 +279,7 @@ def _covariance(update: Update) -> Iterator[str]:
         terms += [f"+{pseudo} \\, {own}", f"-{constant(update.names, scale)}"]
         scatter.append(f"+{constant(update.names, scale)}")
         count.append(f"+{pseudo}")
-    yield f"The derivative of {_objective(update)} by ${inverse(own)}${_new_mean(update)}:"
+    yield f"The derivative of {_objective(update)} by ${inverse(own)}${_new_mean(update)}, set to 0:"
     first, *rest = [term for term in terms]
     terms = [rf"\tfrac{{1}}{{2}} \Bigl[ {first}", *rest]
     terms[-1] += r" \Bigr]"
@@ -284,8 +292,8 @@ def _covariance(update: Update) -> Iterator[str]:
 
 
 def _outer(use: Use) -> str:
-    residual = rf"\left({use.value('story')} - {use.argument('mean', 'own')}\right)"
-    return rf"{residual} {residual}^{{\top}}"
+    residual = difference(use.value("story"), use.argument("mean", "own"))
+    return f"{residual} {transposed(residual)}"
 
 
 def _variance(update: Update) -> Iterator[str]:
@@ -314,10 +322,10 @@ def _variance(update: Update) -> Iterator[str]:
             _number(update.names, update.prior, name, letter if entries else "")
             for name in ("concentration", "scale")
         )
-        zero += [rf"-\frac{{{shape}+1}}{{{own}}}", rf"+\frac{{{scale}}}{{{power(own, 2)}}}"]
-        scatter.append(rf"+2 \cdot {scale}")
-        count.append(rf"+2 \left({shape}+1\right)")
-    yield f"The derivative of {_objective(update)} by ${own}${_new_mean(update)}:"
+        zero += [rf"-\frac{{{_scaled(shape, 1, 1)}}}{{{own}}}", rf"+\frac{{{scale}}}{{{power(own, 2)}}}"]
+        scatter.append(f"+{_scaled(scale, 2, 0)}")
+        count.append(f"+{_scaled(shape, 2, 2)}")
+    yield f"The derivative of {_objective(update)} by ${own}${_new_mean(update)}, set to 0:"
     yield display(line(rf"\frac{{\partial}}{{\partial {own}}} {_bracket(update)}", tuple(zero), "0"))
     yield "and so"
     bottom = " ".join(count)
@@ -330,13 +338,22 @@ def _variance(update: Update) -> Iterator[str]:
 
 def _square(use: Use) -> str:
     letter = entry_letter(use)
-    return rf"\left({use.value('story', letter)} - {use.argument('mean', 'own', letter)}\right)^{{2}}"
+    return power(difference(use.value("story", letter), use.argument("mean", "own", letter)), 2)
 
 
 def _number(names: Names, prior: Prior, name: str, letter: str) -> str:
     values = prior.argument(name)
     assert values is not None
     return constant(names, values) + (f"_{{{letter}}}" if values.shape and letter else "")
+
+
+def _scaled(text: str, factor: int, added: int) -> str:
+    """factor * number + added: worked out for one number, written for an array of them."""
+    try:
+        return f"{factor * float(text) + added:g}"
+    except ValueError:
+        product = text if factor == 1 else rf"{factor} \cdot {text}"
+        return rf"\left({product} + {added}\right)" if added else product
 
 
 def _new_mean(update: Update) -> str:
@@ -352,6 +369,8 @@ def _objective(update: Update) -> str:
 def _bracket(update: Update) -> str:
     return rf"\bigl[ Q + \ln p({update.names.eta}) \bigr]" if update.prior is not None else "Q"
 
+
+PARENTHESES = (r"\left(", r"\right)")
 
 UPDATES: dict[tuple[str, str], Callable[[Update], Iterator[str]]] = {
     ("Categorical", "probs"): _table,
