@@ -96,6 +96,45 @@ def mixture_std() -> bn.Network:
     return net
 
 
+def mixture_wide() -> bn.Network:
+    """Vectors so long that products with the rows last are written."""
+    with bn.Network("mixture_wide") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(8))
+            Sigma = bn.parameter("Sigma", bn.Covariance(8))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], cov=Sigma[z]))
+    return net
+
+
+def mixture_wide_diagonal() -> bn.Network:
+    """So many means that their distances are written as one product."""
+    with bn.Network("mixture_wide_diagonal") as net:
+        pi = bn.parameter("pi", bn.Simplex(8))
+        with bn.plate("k", 8):
+            mu = bn.parameter("mu", bn.Real(8))
+            v = bn.parameter("v", bn.Positive(8))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], var=v[z]))
+    return net
+
+
+def mixture_of_one_number() -> bn.Network:
+    """Vectors of one entry, with a spherical spread."""
+    with bn.Network("mixture_of_one_number") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(1))
+            s = bn.parameter("s", bn.Positive())
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], std=s[z]))
+    return net
+
+
 def naive_bayes() -> bn.Network:
     """Two observed families below one latent, and a plate with a size that variables are in."""
     with bn.Network("naive_bayes") as net:
@@ -278,7 +317,10 @@ def prior_of_each_state() -> bn.Network:
         pi = bn.parameter("pi", bn.Simplex(2))
         with bn.plate("k", 2):
             scales = [[2.0, 3.0], [4.0, 2.5]]
-            means, covariances = [[0.0, 1.0], [2.0, -1.0]], [[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]]]
+            means, covariances = (
+                [[0.0, 1.0], [2.0, -1.0]],
+                [[[2.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 3.0]]],
+            )
             mu = bn.parameter("mu", bn.Real(2), prior=bn.Normal(means, cov=covariances))
             v = bn.parameter("v", bn.Positive(2), prior=bn.InverseGamma(scales, scales))
             B = bn.parameter("B", bn.Simplex(3), prior=bn.Dirichlet([[1.5, 1.0, 2.5], [2.0, 3.0, 1.0]]))
@@ -296,6 +338,20 @@ def chain_gaussian() -> bn.Network:
             A = bn.parameter("A", bn.Simplex(3))
             mu = bn.parameter("mu", bn.Real(2))
             Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], cov=Sigma[z]))
+    return net
+
+
+def chain_wide() -> bn.Network:
+    """A chain of long vectors: densities are written in blocks of steps."""
+    with bn.Network("chain_wide") as net:
+        pi = bn.parameter("pi", bn.Simplex(4))
+        with bn.plate("k", 4):
+            A = bn.parameter("A", bn.Simplex(4))
+            mu = bn.parameter("mu", bn.Real(8))
+            Sigma = bn.parameter("Sigma", bn.Covariance(8))
         with bn.plate("sequence"), bn.chain("t"):
             z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
             bn.observed("x", bn.Normal(mu[z], cov=Sigma[z]))
@@ -450,6 +506,9 @@ EXAMPLES = (
     Example(mixture_spherical, {"n": 13}),
     Example(mixture_tied, {"n": 13}),
     Example(mixture_std, {"n": 13}),
+    Example(mixture_wide, {"n": 60}),
+    Example(mixture_wide_diagonal, {"n": 60}),
+    Example(mixture_of_one_number, {"n": 12}),
     Example(naive_bayes, {"n": 15}),
     Example(two_causes, {"n": 30}),
     Example(shared_table, {"n": 16}),
@@ -463,6 +522,7 @@ EXAMPLES = (
     Example(prior_on_mean, {"n": 12}),
     Example(prior_of_each_state, {"n": 12}),
     Example(chain_gaussian, LONGER),
+    Example(chain_wide, {"sequence": (5, 1, 4, 5, 3, 5, 4, 5) * 4}),
     Example(chain_categorical, RAGGED),
     Example(chain_categorical, {"sequence": (5, 2, 4, 5)}, LEFT_TO_RIGHT),
     Example(chain_alone, {"t": 10}),

@@ -67,7 +67,7 @@ def test_value_is_brute_force_and_gradient_is_finite(example: Example) -> None:
     graph, rng = example.build().graph, np.random.default_rng(1)
     data = random_data(graph, rng, example.layout)
     theta = random_parameters(graph, rng, example.zeros)
-    density = jax.value_and_grad(enumerated(graph, data))
+    density = jax.jit(jax.value_and_grad(enumerated(graph, data)))
     value, gradient = density({name: jnp.asarray(array) for name, array in free(graph, theta).items()})
     np.testing.assert_allclose(value, brute_force(graph, data, theta), rtol=AGREE)
     if not example.zeros:  # funsor has no gradient where a path is impossible; samplers never stand there

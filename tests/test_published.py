@@ -61,17 +61,27 @@ def test_old_faithful_two_components(
 
 
 def test_old_faithful_three_tied_components(faithful: np.ndarray) -> None:
-    """mclust stops at -1126.326; the best of many random starts elsewhere is -1126.3159."""
-    network = model("gmm_tied", components=3).network
-    fit = bn.fit(network, {"x": faithful}, init="random", n_init=30, **TIGHT)
-    assert fit.log_likelihood[-1] == pytest.approx(-1126.3159, abs=5e-5)
+    """The best of 80 starts elsewhere; mclust stops on the way there, when an iteration gains a relative 1e-5."""
+    fit = bn.fit(model("gmm_tied", components=3).network, {"x": faithful}, n_init=3, **TIGHT)
+    reached = fit.log_likelihood[-1]
+    assert reached == pytest.approx(-1126.3159, abs=5e-5)
+    assert 0 < reached - -1126.326 <= 1e-5 * (1 + 1126.326)
+    free = 2 + 3 * 2 + 3  # weights, means, one covariance
+    # BIC in mclust's sign, as printed by mclust, which is its tolerance short of the top (and rounded)
+    assert 2 * reached - free * np.log(len(faithful)) == pytest.approx(-2314.316, abs=2 * 0.0113 + 5e-4)
 
 
 def test_old_faithful_three_components(faithful: np.ndarray) -> None:
-    """-1119.21 is what most random starts reach; mclust stops below its own tied model."""
+    """-1119.21 is where 208 of 300 random starts end; -1114.44 is the best without a collapsed covariance."""
     network = model("gmm", components=3).network
-    fit = bn.fit(network, {"x": faithful}, init="random", n_init=10, **TIGHT)
-    assert fit.log_likelihood[-1] >= -1119.21 - 5e-3
+    fits = [bn.fit(network, {"x": faithful}, init="random", **TIGHT | {"seed": seed}) for seed in range(20)]
+    ends = np.array([fit.log_likelihood[-1] for fit in fits])
+    # of 20 starts that each get there with chance 208/300, fewer than 8 do with chance 0.002
+    assert (abs(ends - -1119.21) <= 5e-3).sum() >= 8
+    # the eruptions are given to 0.001 min: a component within that is a collapsed one
+    whole = [np.linalg.eigvalsh(fit.parameters["Sigma"]).min() > 1e-6 for fit in fits]
+    assert ends[whole].max() == pytest.approx(-1114.44, abs=5e-3)
+    assert np.median(ends) > -1126.3159  # the tied model is nested in this one; mclust stops below it, at -1127.1988
 
 
 def test_waiting_times_of_equal_variance(faithful: np.ndarray) -> None:

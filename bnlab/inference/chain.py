@@ -7,15 +7,18 @@ of a chain, its tables as a recursion reads them, and the choice between the two
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from bnlab.errors import Fault, IntractableError
 from bnlab.inference import wording
-from bnlab.inference.elimination import Elimination, Potential, marginal
 from bnlab.inference.plan import Factor, SumChain
+from bnlab.inference.potentials import marginal
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ops import STEP, Axes, Axis, Broadcast, Einsum, Expr, OneHot, Relabel, Steps, Symbol, Take
 from bnlab.program.walk import symbols
+
+if TYPE_CHECKING:
+    from bnlab.inference.elimination import Elimination
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,54 +142,6 @@ def chain_of(run: Elimination, step: SumChain) -> Chain:
     return Chain(run, step, shape, bare.mask, suffix, tuple(dict.fromkeys(found)))
 
 
-def sum_chain(run: Elimination, step: SumChain) -> None:
-    """Writes the forward pass, and the message ln p(data of the chain | what it depends on outside)."""
-    from bnlab.inference import chain_log, chain_scaled
-
-    _check(run, step)
-    chain = chain_of(run, step)
-    left = tuple(dict.fromkeys(name for item in step.every for name in run.plan.factor(item).left))
-    scope = tuple(dict.fromkeys(ref for item in step.every for ref in run.plan.factor(item).scope))
-    observed = Factor("", left, scope, scope, step.joint.plates)
-    value = build.add(*(run.potentials[name].log for name in step.every))
-    words = (write(run.layout, observed) for write in (wording.formula, wording.formula_tex))
-    log_b = run.statement("log_b" + chain.suffix, value, "multiply", *words)
-    scaled = run.scaled and not run.maximise
-    total = chain_scaled.forward(chain, log_b) if scaled else chain_log.forward(chain, log_b)
-    text, tex = (write(run.layout, step.message) for write in (wording.formula, wording.formula_tex))
-    message = run.statement(wording.title(step.message) + "_in_chain", total, "recursion", text, tex)
-    run.joints[step.message.name] = log_b
-    run.messages[step.message.name] = message
-    run.potentials[step.message.name] = Potential(message)
-
-
-def chain_posterior(run: Elimination, step: SumChain) -> Expr:
-    """The posterior of the states at every step."""
-    from bnlab.inference import chain_log, chain_scaled
-
-    chain = chain_of(run, step)
-    scaled = run.scaled and not run.maximise
-    return chain_scaled.posterior(chain) if scaled else chain_log.posterior(chain)
-
-
-def chain_expected(
-    run: Elimination, step: SumChain, factor: Factor, operands: tuple[Expr, ...], axes: Axes
-) -> Expr:
-    """Expected statistics of the first step, or of all pairs of neighbouring steps."""
-    from bnlab.inference import chain_scaled
-
-    chain = chain_of(run, step)
-    posterior = run.posterior(factor.name)
-    assert posterior is not None
-    if factor.steps == "first":
-        heads = (cut(operand, chain.shape.step, "first") for operand in operands)
-        return build.einsum(axes, Steps(posterior, chain.shape.step, "first"), *heads)
-    if run.scaled and not run.maximise:
-        later = tuple(cut(operand, chain.shape.step, "later") for operand in operands)
-        return chain_scaled.pairs(chain, later, axes)
-    return chain.array(f"pairs {factor.name}")
-
-
 def weight_of(chain: Chain) -> Expr | None:
     """The weighted posterior of all that the chain's message ranges over."""
     run, step = chain.run, chain.step
@@ -223,15 +178,3 @@ def _first(expr: Expr, axis: Axis) -> Expr:
     if not isinstance(expr, Take):
         return expr
     return Take(expr.table, tuple((where, cut(index, axis, "first")) for where, index in expr.indices))
-
-
-def _check(run: Elimination, step: SumChain) -> None:
-    for name in (*step.first, *step.later):
-        if run.potentials[name].linear is None:
-            variable = run.plan.factor(name).variable
-            reason = f"The density of `{variable}` depends on the states of two steps: not derived yet."
-            raise IntractableError(Fault(reason, "Let it depend on the states of its own step."))
-    if not step.every:
-        names = ", ".join(f"`{name}`" for name in step.variables)
-        reason = f"Nothing observed depends on the chain of {names}, so its parameters cannot be learnt."
-        raise IntractableError(Fault(reason, "Give it an observed child."))

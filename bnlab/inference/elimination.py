@@ -14,8 +14,10 @@ from math import prod
 from bnlab.families.base import Density, Node, registry
 from bnlab.inference import wording
 from bnlab.inference.axes import Layout
+from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.plan import Factor, LeavePlates, Plan, Step, SumChain, SumOut
+from bnlab.inference.potentials import Potential, marginal
 from bnlab.naming import fresh
 from bnlab.network.ir import CPD
 from bnlab.program import build
@@ -26,8 +28,8 @@ from bnlab.program.ops import (
     Axes,
     Axis,
     Binary,
+    Broadcast,
     Call,
-    Einsum,
     Expr,
     InBlocks,
     Number,
@@ -36,19 +38,12 @@ from bnlab.program.ops import (
     Symbol,
     Take,
     Unary,
+    Where,
 )
 from bnlab.program.walk import rename, symbols
 
 LARGE = 32
 """Numbers a row of data, from which on a density makes arrays worth keeping in cache."""
-
-
-@dataclass(frozen=True, slots=True)
-class Potential:
-    """The log of a factor; `linear` is the factor itself, where it is a table; `table` that before data have been taken."""
-
-    log: Expr
-    linear: Expr | None = None
 
 
 @dataclass(slots=True)
@@ -83,8 +78,6 @@ class Elimination:
 
     def upward(self) -> Expr:
         """Writes all messages; returns ln p(x) of each member of the outermost plate."""
-        from bnlab.inference.chain import sum_chain
-
         for factor in self.plan.factors:
             self._declare(factor)
         for step in self.plan.steps:
@@ -195,6 +188,10 @@ class Elimination:
             return build.total(value, (source_rows,))
         assert source_rows is not None
         weight = self.weight(target_rows)
+        if (
+            source_rows not in value.axes
+        ):  # the same for every row: nothing observed depends on what was summed out
+            value = Broadcast(value, self.weight(source_rows), (source_rows, *value.axes))
         return SegmentSum(value, self.index(source_rows, target_rows), source_rows, target_rows, weight)
 
     def sum_steps(self, value: Expr, chain: str) -> Expr:
@@ -202,8 +199,6 @@ class Elimination:
         axis = self.layout.plates[chain]
         mask = self.mask(chain)
         if mask is not None:
-            from bnlab.program.ops import Where
-
             value = Where(mask, value, Number(0.0))
         return build.total(value, (axis,))
 
@@ -264,8 +259,6 @@ class Elimination:
 
     def posterior(self, name: str) -> Expr | None:
         """The posterior over the table that a factor or message is multiplied in, weighted; None where it is just weight 1."""
-        from bnlab.inference.chain import chain_posterior
-
         step = self.consumer(name)
         if step is None:
             return self.unit((self.plan.root,)) if self.weighted and self.plan.root else None
@@ -325,8 +318,6 @@ class Elimination:
 
     def expected(self, factor: Factor, operands: tuple[Expr, ...], axes: Axes) -> Expr:
         """E_q[sum over members of the product of the operands], with the axes given."""
-        from bnlab.inference.chain import chain_expected
-
         step = self.consumer(factor.name)
         chosen = indicators(self.layout, self.layout.graph.variable(factor.variable), self.cpd(factor))
         states = set(self.layout.scope(factor.scope))
@@ -339,11 +330,6 @@ class Elimination:
             return Number(float(1))
         weights = (posterior,) if posterior is not None else ()
         return build.einsum(axes, *weights, *picks, *operands)
-
-
-def marginal(posterior: Expr, axes: Axes) -> Expr:
-    """The posterior summed to some of its axes."""
-    return posterior if posterior.axes == axes else Einsum((posterior,), axes)
 
 
 def _call(function: Function, arguments: tuple[Symbol, ...], axes: Axes) -> Expr:

@@ -15,8 +15,8 @@ from typing import Literal
 
 Need = Literal["network", "em", "viterbi", "marginals", "best", "elimination", "header", "picture", "places"]
 """What the driver can hand over: the Graph; the Programs of EM, of hard EM, of posterior marginals and of the most probable
-values; the source that eliminates the latents (None where that cannot be derived); a line on where the text comes from; the picture in
-plates, and the places of all that is in it."""
+values; the source that eliminates the latents (None where that cannot be derived); a line on where the text comes from; the
+picture in plates, and the places of all that is in it."""
 
 
 @dataclass(frozen=True, slots=True)

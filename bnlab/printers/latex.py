@@ -7,6 +7,7 @@ one for one, under the same names.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bnlab.domains import Covariance, Domain, Positive, Probability, Real, Simplex
 from bnlab.network.ir import Graph, Parameter
@@ -42,7 +43,7 @@ PREAMBLE = r"""\documentclass[11pt]{article}
 
 def text(graph: Graph, program: Program) -> str:
     """The article for a network and the Program of its EM."""
-    named = names(graph, program)
+    named = _densities(names(graph, program))
     walk = EStep(named)
     e_step = [*walk.paragraphs()]
     posteriors = Posteriors(named, tuple(walk.pairs))
@@ -59,6 +60,17 @@ def text(graph: Graph, program: Program) -> str:
     ]
     body += [*_dictionary(named, walk, "\n".join(body)), r"\end{document}"]
     return "\n".join(body) + "\n"
+
+
+def _densities(named: Names) -> Names:
+    """The names, with the density of each variable given all that it reads, observed variables too."""
+    wanted = {use.variable.name + (".first" if use.steps == "first" else ""): use for use in uses(named)}
+    found = {
+        function.name: rf"\ln p({wanted[factor].event('state')})"
+        for factor, function in named.program.densities.items()
+        if factor in wanted
+    }
+    return replace(named, meanings={**named.meanings, **found})
 
 
 # -- the network ------------------------------------------------------------------------------------------------------
@@ -80,6 +92,8 @@ def _network(named: Names) -> Iterator[str]:
     yield f"Constants: {found}." if found else ""
     latents = ", ".join(f"${named.variable(_ref(v.name))}$" for v in graph.in_role("latent"))
     observed = ", ".join(f"${named.variable(_ref(v.name))}$" for v in graph.in_role("observed"))
+    inputs = ", ".join(f"${named.variable(_ref(v.name))}$" for v in graph.in_role("given"))
+    yield f"All is conditioned on what is given ({inputs}), which is not written." if inputs else ""
     yield ""
     yield (
         rf"All observed variables ({observed}) together are ${everything}$"

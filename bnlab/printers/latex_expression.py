@@ -7,7 +7,7 @@ where all of an equation can be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TypeVar, assert_never
 
@@ -49,6 +49,14 @@ Text = tuple[str, int]
 Inside = tuple[str, str, bool]
 """The array that a recursion reads one step of, the step, and whether it is a variable of the network."""
 Tree = TypeVar("Tree")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What has been written already."""
+
+    tex: str
+    axes: Axes
 
 
 class NotMatricesError(Exception):
@@ -104,7 +112,7 @@ class Writer:
             case other:
                 return (self.write(other)[0],)
 
-    def held(self, expr: Expr, least: int) -> str:
+    def held(self, expr: Expr | Ready, least: int) -> str:
         """The expression, in parentheses where it holds together less than it must."""
         text, level = self.write(expr)
         return text if level >= least else rf"\left({text}\right)"
@@ -115,7 +123,9 @@ class Writer:
 
     # -- the cases ----------------------------------------------------------------------------------------------------
 
-    def write(self, expr: Expr) -> Text:
+    def write(self, expr: Expr | Ready) -> Text:
+        if isinstance(expr, Ready):
+            return expr.tex, ATOM
         expr = self._bare(expr)
         match expr:
             case Symbol():
@@ -249,8 +259,8 @@ class Writer:
         events = tuple(axis for axis in expr.axes if axis.kind == EVENT)
         if not expr.shape or len(set(expr.flat)) == 1 and len(expr.shape) == 1:
             return number(expr.flat[0]), ATOM if expr.flat[0] >= 0 else SUM
-        if len(expr.shape) == 2 and len(events) == 2 and self.matrices and is_identity(expr):
-            return "I", ATOM
+        if len(expr.shape) == 2 and len(events) == 2 and is_identity(expr):
+            return "I" if self.matrices else rf"[{'='.join(self.indices(expr.axes))}]", ATOM
         named = self.names.constants.get((expr.shape, expr.flat))
         text = named or array(expr.flat, expr.shape, transposed=bool(events) and self.matrices)
         index = self.indices(expr.axes)
@@ -266,7 +276,7 @@ class Writer:
             for place, term in enumerate(self.summands(expr))
         ), SUM
 
-    def _shape(self, expr: Expr) -> Axes:
+    def _shape(self, expr: Expr | Ready) -> Axes:
         return tuple(axis for axis in expr.axes if axis in self.names.silent)
 
     def factors(self, expr: Expr) -> tuple[list[Expr], list[Expr]]:
@@ -293,8 +303,9 @@ class Writer:
         sign = "-" if sum(item.value < 0 for item in numbers) % 2 else ""
         halves = [item for item in numbers if abs(item.value) == 0.5]
         plain = [Number(abs(item.value)) for item in numbers if abs(item.value) not in (0.5, 1.0)]
-        rest = [item for item in above if not isinstance(item, Number)]
+        others = [item for item in above if not isinstance(item, Number)]
         half = r"\tfrac{1}{2} " * len(halves)
+        rest, below = self._diagonal(others, below)
         texts = [number(item.value) for item in plain] + self._multiplied(rest, axes)
         if not below and len(rest) == 1 and not (numbers or self._shape(rest[0]) and self.matrices):
             return self.write(rest[0])
@@ -309,7 +320,22 @@ class Writer:
         top = " ".join(texts) if len(texts) != 1 or plain else self.text_of(rest[0])
         return rf"{sign}{half}\frac{{{top or '1'}}}{{{denominator}}}", SUM if sign else PRODUCT
 
-    def _multiplied(self, factors: list[Expr], axes: Axes) -> list[str]:
+    def _diagonal(self, above: list[Expr], below: list[Expr]) -> tuple[list[Expr | Ready], list[Expr]]:
+        """Division by a vector, and multiplication by one, next to an identity matrix: a diagonal matrix."""
+        if not self.matrices or not any(self._shape(item) for item in below):
+            return [*above], below
+        unit = next(
+            (item for item in above if isinstance(item, Constant) and len(self._shape(item)) == 2), None
+        )
+        vectors = [item for item in below if self._shape(item)]
+        if unit is None or not is_identity(unit) or len(vectors) > 1 or len(self._shape(vectors[0])) != 1:
+            raise NotMatricesError
+        diagonal = Ready(rf"\operatorname{{diag}}({self.text_of(vectors[0])})^{{-1}}", unit.axes)
+        return [diagonal if item is unit else item for item in above], [
+            i for i in below if i is not vectors[0]
+        ]
+
+    def _multiplied(self, factors: Sequence[Expr | Ready], axes: Axes) -> list[str]:
         """The factors in order: scalars, then what has entries, then what reaches to the right."""
         scalars = [factor for factor in factors if not (self.matrices and self._shape(factor))]
         entries = [factor for factor in factors if self.matrices and self._shape(factor)]
@@ -330,7 +356,7 @@ class Writer:
             place += count
         return merged + self._matrix_product(entries, axes)
 
-    def _matrix_product(self, entries: list[Expr], axes: Axes) -> list[str]:
+    def _matrix_product(self, entries: list[Expr | Ready], axes: Axes) -> list[str]:
         """A product of vectors and matrices whose indices need not be written."""
         if not entries:
             return []
@@ -454,8 +480,11 @@ class Writer:
             rows = [axis for axis in expr.axes if axis in self.names.silent]
             if not rows:
                 raise NotMatricesError
-            inside = f"{replace(self, matrices=True).held(expr.operand, ATOM)}^{{-1}}"
-            return rf"\left({inside}\right)_{{{','.join(self._letter(axis) for axis in rows)}}}", ATOM
+            try:
+                inside = replace(self, matrices=True).held(expr.operand, ATOM)
+            except NotMatricesError:
+                inside = self.held(expr.operand, ATOM)
+            return rf"\left({inside}^{{-1}}\right)_{{{','.join(self._letter(axis) for axis in rows)}}}", ATOM
         return self.write(expr.operand)
 
 

@@ -10,7 +10,7 @@ from bnlab.errors import InternalError
 from bnlab.network.ir import Parameter
 from bnlab.printers.latex_expression import array, number, power
 from bnlab.printers.latex_names import Names
-from bnlab.printers.latex_network import Use
+from bnlab.printers.latex_network import Mode, Use
 from bnlab.printers.latex_posteriors import entry_letter
 
 
@@ -34,7 +34,7 @@ def family(name: str) -> Family:
 
 
 def _table(use: Use) -> str:
-    return rf"\operatorname{{Categorical}}({use.argument('probs', 'story')})"
+    return rf"\operatorname{{Categorical}}{_listed([use.argument('probs', 'story')])}"
 
 
 def _entry(use: Use) -> str:
@@ -81,8 +81,8 @@ def _normal(use: Use) -> str:
     return rf"\mathcal{{N}}({use.argument('mean', 'story')}, {_covariance(use, 'story')})"
 
 
-def _covariance(use: Use, mode: str) -> str:
-    text = use.argument(spread_slot(use), "story" if mode == "story" else "state")
+def _covariance(use: Use, mode: Mode) -> str:
+    text = use.argument(spread_slot(use), mode)
     squared = power(text, 2) if spread_slot(use) == "std" else text
     if not entry_letter(use) or is_matrix(use):
         return squared
@@ -120,9 +120,15 @@ def difference(value: str, mean: str) -> str:
     )
 
 
+def covariance(use: Use, mode: Mode = "state") -> str:
+    """The covariance of a vector, or the variance of a scalar."""
+    return _covariance(use, mode)
+
+
 def inverse(matrix: str) -> str:
     """The inverse of what may have a superscript already."""
-    return rf"\left({matrix}\right)^{{-1}}" if "^" in matrix else f"{matrix}^{{-1}}"
+    simple = "^" not in matrix and not matrix.endswith(" I")
+    return f"{matrix}^{{-1}}" if simple else rf"\left({matrix}\right)^{{-1}}"
 
 
 FAMILIES = {
@@ -137,25 +143,36 @@ def prior_tex(names: Names, parameter: Parameter) -> str:
     """The prior of a parameter as a distribution, with its numbers."""
     prior = parameter.prior
     assert prior is not None
-    spelled = [constant(names, value, diagonal=name == "var") for name, value in prior.arguments]
+    letters = tuple(names.members(parameter.plates))
+    rank = len(parameter.domain.event_shape)
+    spelled = []
+    for name, value in prior.arguments:
+        text = hyper(names, value, rank + (name == "cov"), letters)
+        text = power(text, 2) if name == "std" else text
+        spelled.append(rf"\operatorname{{diag}}{text}" if name in ("var", "std") and value.shape else text)
     if prior.family == "Normal":
-        if prior.argument("std") is not None:
-            spelled[-1] = power(spelled[-1], 2)
         return rf"\mathcal{{N}}({', '.join(spelled)})"
-    return rf"\operatorname{{{_words(prior.family)}}}({', '.join(spelled)})"
+    return rf"\operatorname{{{prior.family}}}{_listed(spelled)}"
 
 
-def _words(name: str) -> str:
-    return "".join(
-        f"\\ {letter}" if letter.isupper() and place else letter for place, letter in enumerate(name)
-    )
+def _listed(arguments: list[str]) -> str:
+    """The arguments in parentheses; a lone vector has them already."""
+    alone = len(arguments) == 1 and arguments[0].startswith("(") and arguments[0].endswith(")")
+    return arguments[0] if alone else f"({', '.join(arguments)})"
 
 
-def constant(names: Names, values: Values, diagonal: bool = False) -> str:
+def hyper(names: Names, values: Values, rank: int, letters: tuple[str, ...], entry: str = "") -> str:
+    """A hyper-parameter whose own draw has `rank` axes: with the letters of the plates that it varies with, and an entry."""
+    extra = max(0, len(values.shape) - rank)
+    index = [*letters[len(letters) - extra :], *([entry] if entry and values.shape else [])]
+    text = constant(names, values)
+    return f"{text}_{{{','.join(index)}}}" if index else text
+
+
+def constant(names: Names, values: Values) -> str:
     """The numbers of a prior, or the name of a larger array of them."""
     if (values.shape, values.flat) in names.constants:
         return names.constants[values.shape, values.flat]
     if not values.shape:
         return number(values.flat[0])
-    text = array(values.flat, values.shape)
-    return rf"\operatorname{{diag}}{text}" if diagonal and len(values.shape) == 1 else text
+    return array(values.flat, values.shape)

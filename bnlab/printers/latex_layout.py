@@ -23,7 +23,11 @@ def line(left: str, *sides: str | tuple[str, ...], relation: str = "=") -> Line:
 
 
 def display(*lines: Line) -> str:
-    """The equations one below the other, aligned at their relations."""
+    """The equations one below the other, aligned at their relations unless that makes them too wide."""
+    lefts = [width(each.left) for each in lines]
+    rights = [width(row.split("&", 1)[1]) for each in lines for row in _rows(each)]
+    if len(lines) > 1 and max(lefts) + max(rights) > LIMIT + 6:
+        return "\n".join(display(each) for each in lines)
     rows = [row for each in lines for row in _rows(each)]
     return "\\begin{align*}\n" + " \\\\\n".join(rows) + "\n\\end{align*}"
 

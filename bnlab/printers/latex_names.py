@@ -111,7 +111,8 @@ def names(graph: Graph, program: Program) -> Names:
     taken = {tex(item.name) for item in (*graph.parameters, *graph.variables)}
     axes = tuple(dict.fromkeys(axes_of(program)))
     letters = _letters(graph, axes)
-    matrices = (a for a in (_events(symbol.axes) for symbol in symbols_of(program)) if len(a) == 2)
+    arrays = (*symbols_of(program), *constants_of(program.m_step))
+    matrices = (found for found in (_events(array.axes) for array in arrays) if len(found) == 2)
     silent = frozenset(axis for pair in matrices for axis in pair)
     eta = _free(r"\eta", taken)
     everything = (_free("X", taken), _free("Z", taken))

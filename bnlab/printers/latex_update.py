@@ -12,9 +12,10 @@ from bnlab.errors import InternalError
 from bnlab.network.ir import Parameter, Prior
 from bnlab.printers.latex_expression import Writer, power, transposed
 from bnlab.printers.latex_families import (
-    constant,
+    covariance,
     difference,
     has_entries,
+    hyper,
     inverse,
     is_matrix,
     spread_slot,
@@ -22,10 +23,10 @@ from bnlab.printers.latex_families import (
 )
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_names import Names, symbols_in
-from bnlab.printers.latex_network import Use, own_name
+from bnlab.printers.latex_network import Use
 from bnlab.printers.latex_posteriors import Posteriors, entry_letter, own_letters
 from bnlab.program.ir import Statement
-from bnlab.program.ops import Binary, Constant, Expr, Keep, Reduce, Symbol
+from bnlab.program.ops import Constant, Einsum, Expr, Keep, Symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def paragraphs(
     hidden = {s.target.name: s.expression for s in body if s.target.name not in names.bases or _fixed(s)}
     writer = replace(writer, inline={**writer.inline, **hidden})
     shown: set[str] = set()
-    for parameter in names.graph.parameters:
+    for parameter in sorted(names.graph.parameters, key=lambda parameter: _is_spread(parameter, uses)):
         places = [
             (use, name)
             for use in uses
@@ -108,6 +109,12 @@ def paragraphs(
         found = tuple(use for use, _ in places)
         update = Update(names, parameter, slot, found, posteriors, values[parameter.name], writer, statements)
         yield update.own(), "\n".join(UPDATES[key](update))
+
+
+def _is_spread(parameter: Parameter, uses: tuple[Use, ...]) -> bool:
+    """Whether a parameter is a covariance or the like, which is maximised after the means."""
+    slots = {name for use in uses for name, _ in use.cpd.arguments if use.parameter(name) == parameter.name}
+    return bool(slots & {"cov", "var", "std"})
 
 
 def _fixed(statement: Statement) -> bool:
@@ -139,17 +146,21 @@ def _table(update: Update) -> Iterator[str]:
     over = ",".join([*rows, letter])
     every = f", for every ${','.join(rows)}$" if rows else ""
     yield f"The entries of ${update.own()}$ sum to 1{every}, which a Lagrange multiplier ${multiplier}$ sees to."
-    prior = r"$Q + \ln p(" + names.eta + ")$" if update.prior is not None else "$Q$"
+    prior = rf"Q + \ln p({names.eta})" if update.prior is not None else "Q"
     if update.prior is not None:
         yield "The Dirichlet prior adds its concentrations less 1 to the counts."
-    yield f"The part of {prior} that contains them is $\\sum_{{{over}}} {held} \\ln {entry}$, so"
+    yield "As a function of these"
+    rest = rf"+\text{{terms without ${update.own()}$}}"
+    part = line(prior, (rf"\sum_{{{over}}} {held} \ln {entry}", rest))
     constraint = rf"{multiplier} \Bigl(\sum_{{{letter}}} {entry} - 1\Bigr)"
+    yield display(part)
+    yield "and the derivative is 0 where"
     yield display(
         line(
             rf"\frac{{\partial}}{{\partial {entry}}} \Bigl[ \sum_{{{letter}}} {held} \ln {entry} - {constraint} \Bigr]",
             (rf"\frac{{{counts}}}{{{entry}}}", f"-{multiplier}"),
             "0",
-        )
+        ),
     )
     yield f"Hence ${entry}$ is proportional to ${counts}$, and ${multiplier}$ is the sum of these:"
     yield display(*update.emitted())
@@ -160,9 +171,10 @@ def _keep(value: Expr) -> Keep:
     match value:
         case Keep():
             return value
+        case Einsum((operand,)):
+            return _keep(operand)
         case _:
-            inner = [part for part in (getattr(value, "operands", ()) or ())]
-            return _keep(inner[0])
+            raise InternalError("A new table is a ratio of counts.")
 
 
 # -- means ------------------------------------------------------------------------------------------------------------
@@ -170,10 +182,10 @@ def _keep(value: Expr) -> Keep:
 
 def _mean(update: Update) -> Iterator[str]:
     """Weighted means; with a prior, or under unequal variances, weighted by precisions, given the old variances."""
-    matrix = is_matrix(update.uses[0])
+    matrix = is_matrix(update.uses[0]) or _full_prior(update)
     entry = "" if matrix else entry_letter(update.uses[0])
     own = update.own(entry)
-    zero = [*update.sum(lambda use: _pull(use, own)), *_pull_of_prior(update, own, entry)]
+    zero = [*update.sum(lambda use: _pull(use, own, matrix)), *_pull_of_prior(update, own, entry)]
     yield f"The derivative of {_objective(update)} by ${own}$, set to 0:"
     yield display(line(rf"\frac{{\partial}}{{\partial {own}}} {_bracket(update)}", tuple(zero), "0"))
     if _common(update):
@@ -198,33 +210,43 @@ def _which(update: Update) -> str:
     return "fixed:"
 
 
-def _pull(use: Use, own: str) -> str:
-    entry = "" if is_matrix(use) else entry_letter(use)
+def _full_prior(update: Update) -> bool:
+    """Whether the prior of a mean couples its entries."""
+    found = update.prior.argument("cov") if update.prior is not None else None
+    return found is not None and bool(entry_letter(update.uses[0]))
+
+
+def _pull(use: Use, own: str, matrix: bool) -> str:
+    entry = "" if matrix else entry_letter(use)
     residual = f"{use.value('story', entry)} - {own}"
-    if is_matrix(use):
-        return rf"{inverse(use.argument('cov', 'own'))} \left({residual}\right)"
+    if matrix:
+        return rf"{inverse(covariance(use, 'own'))} \left({residual}\right)"
     return rf"\frac{{{residual}}}{{{variance(use, 'own')}}}"
 
 
 def _pull_of_prior(update: Update, own: str, entry: str) -> tuple[str, ...]:
     if update.prior is None:
         return ()
-    location, spread, full = _prior_moments(update.names, update.prior, entry)
+    location, spread, full = _prior_moments(update, entry)
     residual = difference(own, location)
     if full:
         return (f"-{inverse(spread)} {residual}",)
     return (rf"-\frac{{{residual.removeprefix(PARENTHESES[0]).removesuffix(PARENTHESES[1])}}}{{{spread}}}",)
 
 
-def _prior_moments(names: Names, prior: Prior, entry: str) -> tuple[str, str, bool]:
+def _prior_moments(update: Update, entry: str) -> tuple[str, str, bool]:
     """The prior's mean and variance, and whether that is a matrix."""
+    names, prior, letters = update.names, update.prior, own_letters(update.uses[0], update.slot)
+    assert prior is not None
+    rank = len(update.parameter.domain.event_shape)
     mean = prior.argument("mean")
     slot = next(name for name in ("cov", "var", "std") if prior.argument(name) is not None)
     spread = prior.argument(slot)
     assert mean is not None and spread is not None
-    full = len(spread.shape) == 2
-    location = constant(names, mean) + ("" if not mean.shape else r"^{\top}" if full else f"_{{{entry}}}")
-    text = constant(names, spread) + (f"_{{{entry}}}" if len(spread.shape) == 1 else "")
+    full = slot == "cov" and rank == 1
+    location = hyper(names, mean, rank, letters, entry)
+    location = transposed(location) if full and location.startswith("(") else location
+    text = hyper(names, spread, rank + (slot == "cov"), letters, entry)
     if mean.shape and not any(mean.flat):
         location = "0"
     return location, power(text, 2) if slot == "std" else text, full
@@ -240,15 +262,15 @@ def _common(update: Update) -> bool:
 
 def _weighted(update: Update, matrix: bool, entry: str) -> tuple[str, ...]:
     if matrix:
-        weights = [*update.sum(lambda use: inverse(use.argument("cov", "own")))]
-        moments = [*update.sum(lambda use: f"{inverse(use.argument('cov', 'own'))} {use.value('story')}")]
+        weights = [*update.sum(lambda use: inverse(covariance(use, "own")))]
+        moments = [*update.sum(lambda use: f"{inverse(covariance(use, 'own'))} {use.value('story')}")]
     else:
         weights = [*update.sum(lambda use: rf"\frac{{1}}{{{variance(use, 'own')}}}")]
         moments = [
             *update.sum(lambda use: rf"\frac{{{use.value('story', entry)}}}{{{variance(use, 'own')}}}")
         ]
     if update.prior is not None:
-        location, spread, full = _prior_moments(update.names, update.prior, entry)
+        location, spread, full = _prior_moments(update, entry)
         weights.append(f"+{inverse(spread)}" if full else rf"+\frac{{1}}{{{spread}}}")
         if location != "0":
             moments.append(f"+{inverse(spread)} {location}" if full else rf"+\frac{{{location}}}{{{spread}}}")
@@ -273,11 +295,11 @@ def _covariance(update: Update) -> Iterator[str]:
     terms = [*update.sum(lambda use: rf"\left({own} - {_outer(use)}\right)")]
     scatter, count = [*update.sum(_outer)], [*update.count]
     if update.prior is not None:
-        df, scale = update.prior.argument("df"), update.prior.argument("scale")
-        assert df is not None and scale is not None
-        pseudo = f"{df.flat[0] + scale.shape[0] + 1:g}"
-        terms += [f"+{pseudo} \\, {own}", f"-{constant(update.names, scale)}"]
-        scatter.append(f"+{constant(update.names, scale)}")
+        df, scale = (_number(update, name, 2 * (name == "scale"), "") for name in ("df", "scale"))
+        pseudo = _scaled(df, 1, update.parameter.domain.event_shape[0] + 1)
+        held = rf"\left({pseudo}\right)" if "+" in pseudo else pseudo
+        terms += [rf"+{held} \, {own}", f"-{scale}"]
+        scatter.append(f"+{scale}")
         count.append(f"+{pseudo}")
     yield f"The derivative of {_objective(update)} by ${inverse(own)}${_new_mean(update)}, set to 0:"
     first, *rest = [term for term in terms]
@@ -304,13 +326,13 @@ def _variance(update: Update) -> Iterator[str]:
     variance_ = power(own, 2) if std else own
     over = rf"\sum_{{{letter}}} " if letter and not entries else ""
     size = use.variable.domain.event_shape[0] if over else 1
-    numerator = "1" if size == 1 else str(size)
+    numerator, own_half = (size // 2, "") if not std and size % 2 == 0 else (size, "" if std else "2 ")
     half = "" if std else "2 "
     cube = power(own, 3 if std else 2)
 
     def term(each: Use) -> str:
         squares = f"{over}{_square(each)}"
-        return rf"\left(-\frac{{{numerator}}}{{{half}{own}}} + \frac{{{squares}}}{{{half}{cube}}}\right)"
+        return rf"\left(-\frac{{{numerator}}}{{{own_half}{own}}} + \frac{{{squares}}}{{{half}{cube}}}\right)"
 
     zero, scatter, count = (
         [*update.sum(term)],
@@ -319,7 +341,7 @@ def _variance(update: Update) -> Iterator[str]:
     )
     if update.prior is not None:
         shape, scale = (
-            _number(update.names, update.prior, name, letter if entries else "")
+            _number(update, name, int(entries), letter if entries else "")
             for name in ("concentration", "scale")
         )
         zero += [rf"-\frac{{{_scaled(shape, 1, 1)}}}{{{own}}}", rf"+\frac{{{scale}}}{{{power(own, 2)}}}"]
@@ -341,10 +363,12 @@ def _square(use: Use) -> str:
     return power(difference(use.value("story", letter), use.argument("mean", "own", letter)), 2)
 
 
-def _number(names: Names, prior: Prior, name: str, letter: str) -> str:
-    values = prior.argument(name)
+def _number(update: Update, name: str, rank: int, letter: str) -> str:
+    """A hyper-parameter of a spread."""
+    assert update.prior is not None
+    values = update.prior.argument(name)
     assert values is not None
-    return constant(names, values) + (f"_{{{letter}}}" if values.shape and letter else "")
+    return hyper(update.names, values, rank, own_letters(update.uses[0], update.slot), letter)
 
 
 def _scaled(text: str, factor: int, added: int) -> str:
@@ -352,8 +376,8 @@ def _scaled(text: str, factor: int, added: int) -> str:
     try:
         return f"{factor * float(text) + added:g}"
     except ValueError:
-        product = text if factor == 1 else rf"{factor} \cdot {text}"
-        return rf"\left({product} + {added}\right)" if added else product
+        product = text if factor == 1 else f"{factor} {text}"
+        return f"{product} + {added}" if added else product
 
 
 def _new_mean(update: Update) -> str:
@@ -379,5 +403,3 @@ UPDATES: dict[tuple[str, str], Callable[[Update], Iterator[str]]] = {
     ("Normal", "var"): _variance,
     ("Normal", "std"): _variance,
 }
-
-__all__ = ["Binary", "Reduce", "own_name", "paragraphs"]

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import jax
 
+from bnlab.atomic import write_bytes
 from bnlab.errors import InternalError
 
 
@@ -60,7 +61,4 @@ def _write(path: Path, text: str) -> None:
     """The whole text or nothing, also when several processes write the same file at once."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(draft, path)
+    write_bytes(path, text.encode())

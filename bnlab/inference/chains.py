@@ -1,0 +1,70 @@
+"""Chains in an elimination: the forward pass, the posterior and the statistics, in the formulation that was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bnlab.errors import Fault, IntractableError
+from bnlab.inference import chain_log, chain_scaled, wording
+from bnlab.inference.chain import chain_of, cut
+from bnlab.inference.plan import Factor, SumChain
+from bnlab.inference.potentials import Potential
+from bnlab.program import build
+from bnlab.program.ops import Axes, Expr, Steps
+
+if TYPE_CHECKING:
+    from bnlab.inference.elimination import Elimination
+
+
+def sum_chain(run: Elimination, step: SumChain) -> None:
+    """Writes the forward pass, and the message ln p(data of the chain | what it depends on outside)."""
+    _check(run, step)
+    chain = chain_of(run, step)
+    left = tuple(dict.fromkeys(name for item in step.every for name in run.plan.factor(item).left))
+    scope = tuple(dict.fromkeys(ref for item in step.every for ref in run.plan.factor(item).scope))
+    observed = Factor("", left, scope, scope, step.joint.plates)
+    value = build.add(*(run.potentials[name].log for name in step.every))
+    words = (write(run.layout, observed) for write in (wording.formula, wording.formula_tex))
+    log_b = run.statement("log_b" + chain.suffix, value, "multiply", *words)
+    scaled = run.scaled and not run.maximise
+    total = chain_scaled.forward(chain, log_b) if scaled else chain_log.forward(chain, log_b)
+    text, tex = (write(run.layout, step.message) for write in (wording.formula, wording.formula_tex))
+    message = run.statement(wording.title(step.message) + "_in_chain", total, "recursion", text, tex)
+    run.joints[step.message.name] = log_b
+    run.messages[step.message.name] = message
+    run.potentials[step.message.name] = Potential(message)
+
+
+def chain_posterior(run: Elimination, step: SumChain) -> Expr:
+    """The posterior of the states at every step."""
+    chain = chain_of(run, step)
+    scaled = run.scaled and not run.maximise
+    return chain_scaled.posterior(chain) if scaled else chain_log.posterior(chain)
+
+
+def chain_expected(
+    run: Elimination, step: SumChain, factor: Factor, operands: tuple[Expr, ...], axes: Axes
+) -> Expr:
+    """Expected statistics of the first step, or of all pairs of neighbouring steps."""
+    chain = chain_of(run, step)
+    posterior = run.posterior(factor.name)
+    assert posterior is not None
+    if factor.steps == "first":
+        heads = (cut(operand, chain.shape.step, "first") for operand in operands)
+        return build.einsum(axes, Steps(posterior, chain.shape.step, "first"), *heads)
+    if run.scaled and not run.maximise:
+        later = tuple(cut(operand, chain.shape.step, "later") for operand in operands)
+        return chain_scaled.pairs(chain, later, axes)
+    return chain.array(f"pairs {factor.name}")
+
+
+def _check(run: Elimination, step: SumChain) -> None:
+    for name in (*step.first, *step.later):
+        if run.potentials[name].linear is None:
+            variable = run.plan.factor(name).variable
+            reason = f"The density of `{variable}` depends on the states of two steps: not derived yet."
+            raise IntractableError(Fault(reason, "Let it depend on the states of its own step."))
+    if not step.every:
+        names = ", ".join(f"`{name}`" for name in step.variables)
+        reason = f"Nothing observed depends on the chain of {names}, so its parameters cannot be learnt."
+        raise IntractableError(Fault(reason, "Give it an observed child."))
