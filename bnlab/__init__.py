@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 
 from bnlab.errors import BnlabError, DataError, FitError, InternalError, IntractableError, ModelError
 from bnlab.network.declare import Network, chain, given, latent, observed, parameter, plate
-from bnlab.network.distributions import Categorical, Dirichlet, InverseGamma, InverseWishart, Normal
+from bnlab.network.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    Dirichlet,
+    Exponential,
+    Gamma,
+    InverseGamma,
+    InverseWishart,
+    Normal,
+    Poisson,
+)
 from bnlab.network.expression import constant, eye, previous, zeros
 from bnlab.network.formats import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
@@ -24,12 +35,16 @@ if TYPE_CHECKING:
     from bnlab.runtime.verify import verify
 
 __all__ = [
+    "Bernoulli",
+    "Beta",
     "BnlabError",
     "Categorical",
     "Covariance",
     "DataError",
     "Dirichlet",
+    "Exponential",
     "FitError",
+    "Gamma",
     "Integer",
     "InternalError",
     "IntractableError",
@@ -38,6 +53,7 @@ __all__ = [
     "ModelError",
     "Network",
     "Normal",
+    "Poisson",
     "Positive",
     "Probability",
     "Real",

@@ -59,6 +59,17 @@ class Positive(Domain):
 
 
 @dataclass(frozen=True, slots=True)
+class Count(Domain):
+    """Arrays of whole numbers from 0, without a largest one; a scalar without a shape. Only variables are counts."""
+
+    shape: tuple[int, ...] = ()
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True)
 class Covariance(Domain):
     """Symmetric positive definite matrices of `dim` rows."""
 

@@ -477,6 +477,23 @@ def driven_chain() -> bn.Network:
     return net
 
 
+def fresh_causes() -> bn.Network:
+    """A state that starts afresh at every step and that the next step reads."""
+    with bn.Network("fresh_causes") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        start = bn.parameter("start", bn.Simplex(3))
+        with bn.plate("k", 3):
+            with bn.plate("i", 2):
+                A, B = bn.parameter("A", bn.Simplex(3)), bn.parameter("B", bn.Simplex(2))
+        with bn.plate("sequence"), bn.chain("t"):
+            c = bn.latent("c", bn.Categorical(p))
+            z = bn.latent(
+                "z", bn.Categorical(A[bn.previous("z"), bn.previous("c")]), first=bn.Categorical(start)
+            )
+            bn.observed("x", bn.Categorical(B[z, c]))
+    return net
+
+
 def autoregressive() -> bn.Network:
     """What is observed depends on the state and on what was observed before."""
     with bn.Network("autoregressive") as net:
@@ -489,6 +506,113 @@ def autoregressive() -> bn.Network:
         with bn.plate("sequence"), bn.chain("t"):
             z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
             bn.observed("x", bn.Categorical(B[z, bn.previous("x")]), first=bn.Categorical(B1[z]))
+    return net
+
+
+def mixture_counts() -> bn.Network:
+    """Counts, one of them a vector; every rate has a letter of its own."""
+    with bn.Network("mixture_counts") as net:
+        pi = bn.parameter("pi", bn.Simplex(3))
+        with bn.plate("k", 3):
+            rate = bn.parameter("rate", bn.Positive())
+            rates = bn.parameter("rates", bn.Positive(2))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Poisson(rate[z]))
+            bn.observed("y", bn.Poisson(rates[z]))
+    return net
+
+
+def mixture_times() -> bn.Network:
+    """Waiting times, alone and as vectors."""
+    with bn.Network("mixture_times") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            rate = bn.parameter("rate", bn.Positive())
+            rates = bn.parameter("rates", bn.Positive(3))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Exponential(rate[z]))
+            bn.observed("y", bn.Exponential(rates[z]))
+    return net
+
+
+def mixture_answers() -> bn.Network:
+    """Yes or no to each of several items, and a count of something that all share."""
+    with bn.Network("mixture_answers") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        common = bn.parameter("common", bn.Positive())
+        with bn.plate("k", 2), bn.plate("item", 4):
+            theta = bn.parameter("theta", bn.Probability())
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("c", bn.Poisson(common))
+            with bn.plate("item", 4):
+                bn.observed("x", bn.Bernoulli(theta[z]))
+    return net
+
+
+def hidden_yes() -> bn.Network:
+    """Latent variables that are Bernoulli, one below the other, and a probability with two uses."""
+    with bn.Network("hidden_yes") as net:
+        p = bn.parameter("p", bn.Probability())
+        with bn.plate("i", 2):
+            q = bn.parameter("q", bn.Probability())
+            mu = bn.parameter("mu", bn.Real())
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            a = bn.latent("a", bn.Bernoulli(p))
+            b = bn.latent("b", bn.Bernoulli(q[a]))
+            bn.observed("y", bn.Bernoulli(q[b]))
+            bn.observed("x", bn.Normal(mu[b], var=v))
+    return net
+
+
+def rates_and_chances() -> bn.Network:
+    """Conjugate priors of rates and probabilities, flat ones and those of each state among them."""
+    with bn.Network("rates_and_chances") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            rate = bn.parameter("rate", bn.Positive(2), prior=bn.Gamma([[2.0, 1.5], [3.0, 2.0]], 0.5))
+            speed = bn.parameter("speed", bn.Positive(), prior=bn.Gamma(1.0, 2.0))
+            p = bn.parameter("p", bn.Probability(), prior=bn.Beta(2.0, 1.0))
+            q = bn.parameter("q", bn.Probability(), prior=bn.Beta([1.0, 3.0], [2.5, 2.0]))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Poisson(rate[z]))
+            bn.observed("w", bn.Exponential(speed[z]))
+            bn.observed("y", bn.Bernoulli(p[z]))
+            bn.observed("u", bn.Bernoulli(q[z]))
+    return net
+
+
+def chain_counts() -> bn.Network:
+    """Counts, waiting times and answers along a chain; one rate is fixed."""
+    with bn.Network("chain_counts") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            rate = bn.parameter("rate", bn.Positive())
+            p = bn.parameter("p", bn.Probability())
+            speed = bn.parameter("speed", bn.Positive(), value=[0.5, 3.0])
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Poisson(rate[z]))
+            bn.observed("w", bn.Exponential(speed[z]))
+            bn.observed("y", bn.Bernoulli(p[z]))
+    return net
+
+
+def chain_of_answers() -> bn.Network:
+    """A chain whose states are themselves yes or no."""
+    with bn.Network("chain_of_answers") as net:
+        start = bn.parameter("start", bn.Probability())
+        with bn.plate("k", 2):
+            stay = bn.parameter("stay", bn.Probability())
+            rate = bn.parameter("rate", bn.Positive())
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Bernoulli(stay[bn.previous("z")]), first=bn.Bernoulli(start))
+            bn.observed("x", bn.Exponential(rate[z]))
     return net
 
 
@@ -521,6 +645,13 @@ EXAMPLES = (
     Example(priors, {"n": 9}),
     Example(prior_on_mean, {"n": 12}),
     Example(prior_of_each_state, {"n": 12}),
+    Example(mixture_counts, {"n": 17}),
+    Example(mixture_times, {"n": 17}),
+    Example(mixture_answers, {"n": 13}),
+    Example(hidden_yes, {"n": 14}),
+    Example(rates_and_chances, {"n": 11}),
+    Example(chain_counts, RAGGED),
+    Example(chain_of_answers, RAGGED),
     Example(chain_gaussian, LONGER),
     Example(chain_wide, {"sequence": (5, 1, 4, 5, 3, 5, 4, 5) * 4}),
     Example(chain_categorical, RAGGED),
@@ -529,6 +660,7 @@ EXAMPLES = (
     Example(two_chains, RAGGED),
     Example(chain_of_mixtures, RAGGED),
     Example(mixture_of_chains, RAGGED),
+    Example(fresh_causes, RAGGED),
     Example(driven_chain, LONGER),
 )
 """What exact EM is derived for."""

@@ -81,7 +81,8 @@ def test_old_faithful_three_components(faithful: np.ndarray) -> None:
     # the eruptions are given to 0.001 min: a component within that is a collapsed one
     whole = [np.linalg.eigvalsh(fit.parameters["Sigma"]).min() > 1e-6 for fit in fits]
     assert ends[whole].max() == pytest.approx(-1114.44, abs=5e-3)
-    assert np.median(ends) > -1126.3159  # the tied model is nested in this one; mclust stops below it, at -1127.1988
+    # the tied model is nested in this one; mclust stops below it, at -1127.1988
+    assert np.median(ends) > -1126.3159
 
 
 def test_waiting_times_of_equal_variance(faithful: np.ndarray) -> None:
@@ -111,3 +112,23 @@ def test_federal_funds_own_variances(fedfunds: np.ndarray) -> None:
     order = np.argsort(fit.parameters["mu"])
     np.testing.assert_allclose(fit.parameters["mu"][order], [3.634975, 9.345835], atol=2e-6)
     np.testing.assert_allclose(fit.parameters["sigma2"][order], [2.91857, 8.00448], atol=5e-6)
+
+
+@pytest.mark.parametrize(("states", "log_likelihood"), [(1, -391.9189), (2, -341.8787), (3, -328.5275)])
+def test_earthquakes_along_a_chain(states: int, log_likelihood: float) -> None:
+    """Zucchini & MacDonald (2009), Poisson hidden Markov models; here the first state is free."""
+    loaded = model("hmm_poisson", states=states)
+    assert loaded.example is not None
+    fit = bn.fit(loaded.network, loaded.example(), n_init=3, **TIGHT)
+    assert fit.log_likelihood[-1] == pytest.approx(log_likelihood, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("components", "log_likelihood"), [(1, -391.9189), (2, -360.3690), (3, -356.8489), (4, -356.7337)]
+)
+def test_earthquakes_as_if_years_were_independent(components: int, log_likelihood: float) -> None:
+    """Zucchini & MacDonald (2009), mixtures of Poisson distributions."""
+    loaded = model("mixture_poisson", components=components)
+    assert loaded.example is not None
+    fit = bn.fit(loaded.network, loaded.example(), n_init=3, **TIGHT)
+    assert fit.log_likelihood[-1] == pytest.approx(log_likelihood, abs=5e-5)

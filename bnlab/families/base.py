@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bnlab.domains import Domain, Values
 from bnlab.errors import InternalError
 from bnlab.program.ir import Start, Statement
@@ -27,14 +30,18 @@ class Slot:
     `mean` slots take an affine expression in the network's variables; every other slot takes one parameter,
     constant or
     `given`. `domains` are those that a parameter standing there may be declared with. Of the slots that share
-    a non-empty `group` exactly one must be given; every other slot is required.
+    a non-empty `group` exactly one must be given; every other slot is required. `conjugate` names the priors
+    with which the M-step of a parameter standing there has a closed form.
     """
 
     name: str
     domains: tuple[type[Domain], ...]
     mean: bool = False
     group: str = ""
+    conjugate: tuple[str, ...] = ()
 
+
+Numbers = NDArray[np.float64]
 
 Expected = Callable[[tuple[Expr, ...], Axes], Expr]
 """E_q of the product of some expressions, summed over members, as an array with the given axes."""
@@ -113,6 +120,18 @@ class Maximum:
     values: Mapping[str, Expr]
 
 
+@dataclass(frozen=True, slots=True)
+class Tex:
+    """A family in TeX, as templates in `$x`, what is drawn, and its slots by name: `$rate`.
+
+    `log` is the log density, for one entry of a vector; `derivative` what it is by each slot, or, for a prior,
+    by "x".
+    """
+
+    log: str
+    derivative: Mapping[str, str]
+
+
 class AbstractFamily(ABC):
     """The contract. Families are stateless: one instance each, found by `registry()`."""
 
@@ -121,6 +140,8 @@ class AbstractFamily(ABC):
     is_cpd: ClassVar[bool] = True
     is_prior: ClassVar[bool] = False
     spelling: ClassVar[Mapping[str, str]] = {}
+    """By target: "numpyro" is a template in the slots, `dist.Poisson({rate})`, for scalars."""
+    tex: ClassVar[Tex | None] = None
 
     @abstractmethod
     def domain(self, arguments: Mapping[str, Domain]) -> Domain:
@@ -150,9 +171,20 @@ class AbstractFamily(ABC):
         """The stationary point of Q (plus the log priors) in the `free` parameters of nodes that share them."""
         raise InternalError(f"{self.name} is not the distribution of a variable.")
 
+    def draw(
+        self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]
+    ) -> Numbers:
+        """One draw for each cell, (cells, *event), given its arguments, (cells, *event of the argument)."""
+        raise InternalError(f"{self.name} is not the distribution of a variable.")
+
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         """The log prior density of a parameter, summed over its plates; `event` are the axes of one draw."""
         raise InternalError(f"{self.name} is not a prior.")
+
+
+def widened(array: Numbers, ndim: int) -> Numbers:
+    """A scalar for each cell as a vector or matrix of it."""
+    return array.reshape(*array.shape, *(1,) * (ndim - array.ndim))
 
 
 @cache

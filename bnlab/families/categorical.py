@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
+
 from bnlab.domains import Domain, Integer, Simplex
 from bnlab.families.base import (
     AbstractFamily,
@@ -12,6 +14,7 @@ from bnlab.families.base import (
     Expected,
     Maximum,
     Node,
+    Numbers,
     PriorOn,
     Slot,
     Statistic,
@@ -27,7 +30,7 @@ class Categorical(AbstractFamily):
     """P(z = k) = probs[k]."""
 
     name = "Categorical"
-    slots = (Slot("probs", (Simplex,)),)
+    slots = (Slot("probs", (Simplex,), conjugate=("Dirichlet",)),)
 
     def domain(self, arguments: Mapping[str, Domain]) -> Domain:
         probs = arguments["probs"]
@@ -74,6 +77,14 @@ class Categorical(AbstractFamily):
             counts = add(counts, *pseudo_counts(priors[name], own.axes))
         value = keep(counts, total(counts, own.axes[-1:]), own)
         return Maximum((), {name: arranged(value, own.axes)})
+
+    def draw(
+        self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]
+    ) -> Numbers:
+        """The first category at which the cumulated probability passes a uniform number; never one of probability 0."""
+        cumulated = np.cumsum(arguments["probs"], axis=-1)
+        uniform = generator.random(len(cumulated)) * cumulated[:, -1]
+        return np.asarray((cumulated <= uniform[:, None]).sum(axis=-1), dtype=float)
 
 
 def _taken(table: Expr, node: Node) -> Expr:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from math import lgamma, log, pi
+from math import lgamma, pi
+from math import log as ln
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnlab.domains import Values
-from bnlab.program.build import constant
+from bnlab.program.build import constant, log, multiply, total
 from bnlab.program.ops import Axes, Expr, Number
 
 Array = NDArray[np.float64]
@@ -22,7 +23,7 @@ def log_gamma(array: Array) -> Array:
 def log_multigamma(array: Array, dim: int) -> Array:
     """The logarithm of the multivariate gamma function of every entry."""
     each = sum((log_gamma(array - j / 2) for j in range(dim)), np.zeros(array.shape))
-    return each + dim * (dim - 1) / 4 * log(pi)
+    return each + dim * (dim - 1) / 4 * ln(pi)
 
 
 def sizes(axes: Axes) -> tuple[int, ...]:
@@ -44,20 +45,17 @@ def expression(array: Array, axes: Axes) -> Expr:
     return constant(values.flat, values.shape, axes)
 
 
+def log_powers(base: Expr, powers: Array, axes: Axes) -> tuple[Expr, ...]:
+    """The log of the product of base^power; nothing where all powers are 0, since 0^0 is 1 and 0 ln 0 is not a number."""
+    if not np.any(powers):
+        return ()
+    logs = log(base) if np.all(powers == 1) else multiply(expression(powers, axes), log(base))
+    return (total(logs, axes),)
+
+
 def matrix_expression(array: Array, axes: Axes) -> Expr:
     """Matrices as a constant, without leading axes along which they do not change."""
     while array.ndim > 2 and np.all(array == array[:1]):
         array, axes = array[0], axes[1:]
     values = Values.of(array)
     return constant(values.flat, values.shape, axes)
-
-
-def gammaln(values: Array) -> Array:
-    """ln Gamma, entry by entry. SciPy has it too, but takes longer to import than the rest of the compiler."""
-    return np.vectorize(lgamma, otypes=[float])(values)  # type: ignore[no-any-return]
-
-
-def multigammaln(values: Array, dim: int) -> Array:
-    """The log of the multivariate gamma function."""
-    total = sum((gammaln(values - place / 2) for place in range(dim)), np.zeros_like(values))
-    return total + dim * (dim - 1) / 4 * log(pi)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
+
 from bnlab.domains import Covariance, Domain, Positive, Real, Values
 from bnlab.families.base import (
     AbstractFamily,
@@ -12,10 +14,12 @@ from bnlab.families.base import (
     Expected,
     Maximum,
     Node,
+    Numbers,
     PriorOn,
     Slot,
     Statistic,
     Use,
+    widened,
 )
 from bnlab.families.normal_density import diagonal, full
 from bnlab.families.normal_prior import log_normal_prior
@@ -30,9 +34,9 @@ class Normal(AbstractFamily):
 
     name = "Normal"
     slots = (
-        Slot("mean", (Real, Positive), mean=True),
-        Slot("cov", (Covariance,), group="spread"),
-        Slot("var", (Positive,), group="spread"),
+        Slot("mean", (Real, Positive), mean=True, conjugate=("Normal",)),
+        Slot("cov", (Covariance,), group="spread", conjugate=("InverseWishart",)),
+        Slot("var", (Positive,), group="spread", conjugate=("InverseGamma",)),
         Slot("std", (Positive,), group="spread"),
     )
     is_prior = True
@@ -97,6 +101,19 @@ class Normal(AbstractFamily):
 
     def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
         return maximise_normal(uses, free, priors)
+
+    def draw(
+        self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]
+    ) -> Numbers:
+        """mean + (a root of the covariance) * standard normal numbers; covariances may be singular."""
+        mean = arguments["mean"]
+        standard = generator.standard_normal((len(mean), *event))
+        if "cov" in arguments:
+            eigenvalues, vectors = np.linalg.eigh(arguments["cov"])
+            standard = np.einsum("nij,nj->ni", vectors, np.sqrt(np.maximum(eigenvalues, 0)) * standard)
+            return np.asarray(mean + standard)
+        spread = arguments["std"] if "std" in arguments else np.sqrt(arguments["var"])
+        return np.asarray(widened(mean, standard.ndim) + widened(spread, standard.ndim) * standard)
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         return log_normal_prior(value, constants, event)

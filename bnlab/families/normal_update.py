@@ -27,7 +27,7 @@ from bnlab.program.build import (
     subtract,
 )
 from bnlab.program.ir import Statement
-from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Where, union
+from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Unary, Where, union
 
 SPREADS = ("cov", "var", "std")
 
@@ -209,7 +209,7 @@ def _spread(uses: tuple[Use, ...], centres: Mapping[str, Centre], prior: PriorOn
         event = tuple(axis for axis in own.axes if axis in node.event)
         return divide(*conjugate.posterior_scatter(prior, scatter, count, own.axes, event))
     value = keep(scatter, count, square(own) if slot == "std" else own)
-    return sqrt(value) if slot == "std" else value
+    return sqrt(Unary("not_negative", value)) if slot == "std" else value
 
 
 def _scatter(use: Use, centre: Centre, axes: Axes) -> Expr:

@@ -102,19 +102,33 @@ class Chain:
         """The distribution of the first states, for every sequence."""
         tables = [_first(table, self.shape.step) for table in self.tables(self.step.first)]
         value = build.add(*(self.run.log(table) for table in tables)) if log else build.multiply(*tables)
-        if value.axes == self.shape.message:
-            return value
-        return Broadcast(value, Steps(like, self.shape.step, "first"), self.shape.message)
+        return self.spread(value, Steps(like, self.shape.step, "first"))
+
+    def forward_inputs(
+        self, own: Symbol, array: Symbol, nexts: dict[Symbol, Symbol]
+    ) -> tuple[tuple[Symbol, Expr], ...]:
+        """What a step forward takes in: its part of `array`, whether it is, and the data that the next step is driven by."""
+        on = self.on()
+        mask = ((on, local(self.mask)),) if on and self.mask else ()
+        driving = ((nexts[driver], Steps(local(driver), self.shape.step, "next")) for driver in self.drivers)
+        return ((own, local(array)), *mask, *driving)
+
+    def spread(self, value: Expr, like: Expr) -> Expr:
+        """The value for all states: repeated along those that it does not depend on."""
+        return value if value.axes == self.shape.message else Broadcast(value, like, self.shape.message)
+
+    def onward(self, operands: tuple[Expr, ...], like: Symbol) -> Expr:
+        """The product summed to the states that come next."""
+        have = {axis for operand in operands for axis in operand.axes}
+        axes = tuple(axis for axis in self.shape.message if axis in have)
+        return self.spread(Einsum(operands, axes), like)
 
     def back(self, operands: tuple[Expr, ...], like: Symbol) -> Expr:
         """The product summed to the states before, which are then those of the step that they are at."""
         have = {axis for operand in operands for axis in operand.axes}
         now = {before: now for now, before in zip(self.shape.now, self.shape.before, strict=True)}
         axes = tuple(axis for axis in self.shape.earlier(self.shape.message) if axis in have)
-        value = Relabel(Einsum(operands, axes), tuple(now.get(axis, axis) for axis in axes))
-        if value.axes == self.shape.message:
-            return value
-        return Broadcast(value, like, self.shape.message)
+        return self.spread(Relabel(Einsum(operands, axes), tuple(now.get(axis, axis) for axis in axes)), like)
 
 
 def local(symbol: Symbol) -> Symbol:

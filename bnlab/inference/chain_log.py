@@ -69,14 +69,11 @@ def _forward(chain: Chain, log_b: Symbol) -> Function:
     nexts = {driver: chain.inner(driver, f"{driver.name}_next") for driver in chain.drivers}
     before = Symbol(alpha_t.name, shape.earlier(shape.message))
     logs = (chain.run.log(table) for table in chain.transition(nexts))
-    following = _reduced(chain, build.add(before, *logs), shape.before)
-    inputs: list[tuple[Symbol, Expr]] = [(b_t, local(log_b))]
-    if on and chain.mask:
-        inputs.append((on, local(chain.mask)))
-    inputs += [(nexts[driver], Steps(local(driver), shape.step, "next")) for driver in chain.drivers]
+    following = chain.spread(_reduced(chain, build.add(before, *logs), shape.before), alpha_t)
+    inputs = chain.forward_inputs(b_t, log_b, nexts)
     alpha, c = Symbol("log_alpha", shape.all), Symbol("log_c", (shape.step, *shape.outer))
     carry = (predicted, chain.initial(log_b, log=True), following)
-    scan = Scan((carry,), tuple(inputs), body, ((alpha_t, alpha), (c_t, c)), (None,))
+    scan = Scan((carry,), inputs, body, ((alpha_t, alpha), (c_t, c)), (None,))
     doc = f"ln alpha as {extents(alpha.axes)} and ln c as {extents(c.axes)}" + (
         ", with maxima for sums." if chain.run.maximise else "."
     )
@@ -87,7 +84,7 @@ def _forward(chain: Chain, log_b: Symbol) -> Function:
 @dataclass(frozen=True, slots=True)
 class _Total:
     """A statistic of neighbouring steps: of which factor, the indicators of its data, its axes, and an array
-    of its shape.
+    that has those of unknown size.
     """
 
     factor: str
@@ -102,11 +99,14 @@ def _totals(chain: Chain) -> tuple[_Total, ...]:
         return ()
     found = []
     for name in chain.step.later:
-        factor, like = run.plan.factor(name), run.nodes[name].own["probs"]
+        factor, node = run.plan.factor(name), run.nodes[name]
+        like = next(iter(node.own.values()))  # a table has one argument
+        assert node.state is not None
+        axes = like.axes if node.state in like.axes else (*like.axes, node.state)
         chosen = indicators(run.layout, run.layout.graph.variable(factor.variable), run.cpd(factor))
         states = run.layout.scope(factor.scope)
-        picks = tuple(chosen[axis] for axis in like.axes if axis not in states and axis in chosen)
-        found.append(_Total(name, picks, like.axes, like))
+        picks = tuple(chosen[axis] for axis in axes if axis not in states and axis in chosen)
+        found.append(_Total(name, picks, axes, like))
     return tuple(found)
 
 
@@ -177,6 +177,8 @@ def _pair(
     axes = union((*shape.message, *shape.before))
     log_pair, pair = Symbol(chain.local("log_pair"), axes), Symbol("q_pair", axes)
     value = build.add(alpha_before, *(chain.run.log(table) for table in chain.transition(here)))
+    if value.axes != axes:  # of states of the step that do not depend on those before
+        value = Broadcast(value, q, axes)
     body = [Statement(log_pair, value, "recursion")]
     if chain.run.maximise:
         conditional: Expr = Reduce("hardmax", log_pair, shape.before)

@@ -21,7 +21,6 @@ from bnlab.program.ops import (
     Binary,
     Broadcast,
     Call,
-    Einsum,
     Expr,
     Number,
     OneHot,
@@ -64,14 +63,11 @@ def _forward(chain: Chain, b: Symbol) -> Function:
     )
     nexts = {driver: chain.inner(driver, f"{driver.name}_next") for driver in chain.drivers}
     before = Symbol(alpha_t.name, shape.earlier(shape.message))
-    following = Einsum((before, *chain.transition(nexts)), shape.message)
-    inputs: list[tuple[Symbol, Expr]] = [(b_t, local(b))]
-    if on and chain.mask:
-        inputs.append((on, local(chain.mask)))
-    inputs += [(nexts[driver], Steps(local(driver), shape.step, "next")) for driver in chain.drivers]
+    following = chain.onward((before, *chain.transition(nexts)), alpha_t)
+    inputs = chain.forward_inputs(b_t, b, nexts)
     alpha, c = Symbol("alpha", shape.all), Symbol("c", (shape.step, *shape.outer))
     carry = (predicted, chain.initial(b, log=False), following)
-    scan = Scan((carry,), tuple(inputs), body, ((alpha_t, alpha), (c_t, c)), (None,))
+    scan = Scan((carry,), inputs, body, ((alpha_t, alpha), (c_t, c)), (None,))
     states, past = _states(chain), f"data[1..{letter}]"
     doc = (
         f"alpha[{letter}] = P({states} | {past}) as {extents(alpha.axes)},\n"

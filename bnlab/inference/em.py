@@ -13,6 +13,7 @@ from bnlab.inference import wording
 from bnlab.inference.axes import Layout, layout
 from bnlab.inference.chain import chain_of
 from bnlab.inference.chain_scaled import guarded
+from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
 from bnlab.inference.nodes import data
 from bnlab.inference.plan import Factor, Plan, SumChain, plan
@@ -37,6 +38,7 @@ def em(
             "Hard EM assigns discrete latent variables, and this network has none.", 'Use method="em".'
         )
         raise IntractableError(fault)
+    check_closed_form(graph)
     run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True, missing=missing)
     members = run.upward()
     uses = _statistics(run)

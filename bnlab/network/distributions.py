@@ -132,7 +132,12 @@ def _index(order: list[str], name: str) -> int:
 
 
 Categorical = Constructor("Categorical")
+Bernoulli = Constructor("Bernoulli")
 Normal = Constructor("Normal")
+Poisson = Constructor("Poisson")
+Exponential = Constructor("Exponential")
 Dirichlet = Constructor("Dirichlet")
 InverseWishart = Constructor("InverseWishart")
 InverseGamma = Constructor("InverseGamma")
+Beta = Constructor("Beta")
+Gamma = Constructor("Gamma")

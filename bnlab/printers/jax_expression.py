@@ -75,6 +75,8 @@ def expression(expr: Expr) -> ast.expr:
             return ast.BinOp(pair[0], OPERATORS[op], pair[1])
         case Unary("neg", operand):
             return ast.UnaryOp(ast.USub(), expression(operand))
+        case Unary("not_negative", operand):
+            return call("jnp.maximum", expression(operand), literal(0))
         case Unary(op, operand):
             return call(FUNCTIONS[op], expression(operand))
         case Reduce():

@@ -40,19 +40,35 @@ def near(probabilities, rng, method):
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 '''
 
+LEVELS = '''
+def levels(centres, x):
+    """Positive levels near the centres of clusters: none is 0, unless all data are."""
+    return 0.9 * centres + 0.1 * x.mean(0)
+'''
+
+FREQUENCIES = '''
+def zeros_and_ones(x):
+    """The frequencies of 0 and 1, where each was seen once more."""
+    ones = (x.sum() + 1) / (x.size + 2)
+    return np.array([1 - ones, ones])
+'''
+
+CLUSTERED = ("centres", "spread", "levels")
+"""Starts that are made of clusters of a variable's data."""
+
 
 def helpers(program: Program) -> list[str]:
     kinds = {start.kind for start in program.starts}
-    clusters = [KMEANS] if "centres" in kinds or "spread" in kinds else []
-    return clusters + ([EVEN] if kinds & {"even", "frequencies"} else [])
+    clusters = [KMEANS] if kinds.intersection(CLUSTERED) else []
+    levels = [LEVELS] if "levels" in kinds else []
+    levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
+    return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
 
 
 def init(program: Program) -> str:
     """The text of `init`."""
     body = ["rng = np.random.default_rng(seed)"]
-    variables = dict.fromkeys(
-        start.variable for start in program.starts if start.kind in ("centres", "spread")
-    )
+    variables = dict.fromkeys(start.variable for start in program.starts if start.kind in CLUSTERED)
     for variable in variables:
         body += _clusters(program, variable)
     fields = ", ".join(f"{start.parameter}=jnp.asarray({_value(program, start)})" for start in program.starts)
@@ -77,20 +93,23 @@ def _real(program: Program, variable: str) -> str:
     return f"np.asarray(data.{variable})[np.asarray(data.{weight}) > 0]"
 
 
-def _clusters(program: Program, variable: str) -> list[str]:
-    starts = [
-        start
-        for start in program.starts
-        if start.variable == variable and start.kind in ("centres", "spread")
-    ]
-    centre = next((start for start in starts if start.kind == "centres"), None)
-    shared = centre.shared if centre else ()
-    rows = f"{_real(program, variable)}"
+def _rows(program: Program, variable: str, shared: tuple[int, ...]) -> str:
+    """The rows of a variable; members of sized plates that the parameter has not are rows too."""
+    rows = _real(program, variable)
     field = next(field for field in program.chunk if field.name == variable)
     sized = [axis for axis in field.axes if axis.kind == SIZED]
-    events = [axis.size for axis in field.axes if axis.kind == EVENT]
     if len(shared) < len(sized):
-        rows += f".reshape(-1{''.join(f', {size}' for size in events)})"
+        rows += f".reshape(-1{''.join(f', {axis.size}' for axis in field.axes if axis.kind == EVENT)})"
+    return rows
+
+
+def _clusters(program: Program, variable: str) -> list[str]:
+    starts = [start for start in program.starts if start.variable == variable and start.kind in CLUSTERED]
+    centre = next((start for start in starts if start.kind in ("centres", "levels")), None)
+    shared = centre.shared if centre else ()
+    rows = _rows(program, variable, shared)
+    field = next(field for field in program.chunk if field.name == variable)
+    events = [axis.size for axis in field.axes if axis.kind == EVENT]
     count = 1
     if centre:
         for place, size in enumerate(centre.shape):
@@ -111,15 +130,29 @@ def _value(program: Program, start: Start) -> str:
                 f"np.bincount({_real(program, start.variable)}.ravel(), minlength={start.shape[-1]}) + 1.0"
             )
             return f"near(np.broadcast_to(({counts}) / ({counts}).sum(), {start.shape}), rng, method)"
+        case "chances":
+            return (
+                f"near(np.broadcast_to({_chance(program, start)}, {(*start.shape, 2)}), rng, method)[..., 1]"
+            )
+        case "levels":
+            rows = _rows(program, start.variable, start.shared)
+            value = _centres(program, start, f"levels(centres_{start.variable}, {rows})")
+            return f"1 / {value}" if start.form else value
         case "centres":
-            return _centres(program, start)
+            return _centres(program, start, f"centres_{start.variable}")
         case "spread":
             return _spread(program, start)
 
 
-def _centres(program: Program, start: Start) -> str:
-    """Clusters come as (selecting plates, shared plates, event); the parameter may have its plates in another order."""
-    value = f"centres_{start.variable}"
+def _chance(program: Program, start: Start) -> str:
+    """The probabilities of 0 and 1: their frequencies, or one half."""
+    if start.form != "data":
+        return "0.5"
+    return f"zeros_and_ones({_real(program, start.variable)})"
+
+
+def _centres(program: Program, start: Start, value: str) -> str:
+    """Clusters (`value`) come as (selecting plates, shared plates, event); the parameter may have another order of plates."""
     event = next(
         (place for place, axis in enumerate(_axes(program, start)) if axis.kind == EVENT), len(start.shape)
     )

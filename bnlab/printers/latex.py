@@ -1,7 +1,8 @@
-"""The derivation as an article: the network and its joint density, the E-step, Q, the M-step, and why the likelihood never falls.
+"""The derivation as an article: the network and its joint density, the E-step, Q, the M-step, and why the likelihood
+never falls.
 
-All of it follows from the Graph and the Program: the equations of the E-step and of the updates are the statements of the emitted EM,
-one for one, under the same names.
+All of it follows from the Graph and the Program: the equations of the E-step and of the updates are the statements of
+the emitted EM, one for one, under the same names.
 """
 
 from __future__ import annotations
@@ -9,26 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bnlab.domains import Covariance, Domain, Positive, Probability, Real, Simplex
-from bnlab.network.ir import Graph, Parameter
+from bnlab.network.ir import Graph
 from bnlab.printers.base import Printer
 from bnlab.printers.latex_families import family
 from bnlab.printers.latex_layout import Line, display, line
+from bnlab.printers.latex_maximise import paragraphs
 from bnlab.printers.latex_names import Names, escaped, names
-from bnlab.printers.latex_network import (
-    Use,
-    constants_text,
-    declared_constants,
-    joint,
-    own_name,
-    plate_ranges,
-    story_rows,
-    uses,
-)
+from bnlab.printers.latex_network import Use, uses
 from bnlab.printers.latex_posteriors import Posteriors
 from bnlab.printers.latex_steps import EStep
-from bnlab.printers.latex_update import paragraphs
-from bnlab.program.ir import Program
+from bnlab.printers.latex_story import constants_in, constants_text, declared_constants, section
+from bnlab.program.ir import Invoke, Program, Statement
+from bnlab.program.ops import Symbol
 
 PREAMBLE = r"""\documentclass[11pt]{article}
 \usepackage{amsmath}
@@ -52,7 +45,7 @@ def text(graph: Graph, program: Program) -> str:
         PREAMBLE,
         r"\begin{document}",
         rf"\begin{{center}}{{\LARGE {title}}}\end{{center}}",
-        *_network(named),
+        *section(named),
         *_e_step(named, e_step),
         *_auxiliary(named, posteriors),
         *_m_step(named, posteriors, walk),
@@ -73,85 +66,21 @@ def _densities(named: Names) -> Names:
     return replace(named, meanings={**named.meanings, **found})
 
 
-# -- the network ------------------------------------------------------------------------------------------------------
-
-
-def _network(named: Names) -> Iterator[str]:
-    graph = named.graph
-    everything, hidden = named.everything
-    yield r"\section{The network}"
-    if graph.doc:
-        yield escaped(" ".join(graph.doc.split()))
-        yield ""
-    yield "\\begin{align*}\n" + " \\\\\n".join(story_rows(named)) + "\n\\end{align*}"
-    ranges = "; ".join(plate_ranges(named))
-    yield f"Here {ranges}." if ranges else ""
-    listed = "; ".join(_parameter(named, parameter) for parameter in graph.parameters)
-    yield f"The parameters, together ${named.eta}$, are {listed}." if listed else ""
-    found = "; ".join(constants_text(named, declared_constants(graph)))
-    yield f"Constants: {found}." if found else ""
-    latents = ", ".join(f"${named.variable(_ref(v.name))}$" for v in graph.in_role("latent"))
-    observed = ", ".join(f"${named.variable(_ref(v.name))}$" for v in graph.in_role("observed"))
-    inputs = ", ".join(f"${named.variable(_ref(v.name))}$" for v in graph.in_role("given"))
-    yield f"All is conditioned on what is given ({inputs}), which is not written." if inputs else ""
-    yield ""
-    yield (
-        rf"All observed variables ({observed}) together are ${everything}$"
-        + (rf", all latent ones ({latents}) are ${hidden}$." if latents else "; nothing is latent.")
-    )
-    yield "The joint density is the product of the conditional distributions:"
-    yield display(line(rf"p({_both(named)} \mid {named.eta})", joint(named)))
-
-
-def _ref(name: str):  # type: ignore[no-untyped-def]
-    from bnlab.network.ir import VarRef
-
-    return VarRef(name)
-
-
-def _both(named: Names) -> str:
-    everything, hidden = named.everything
-    return f"{everything}, {hidden}" if named.graph.in_role("latent") else everything
-
-
-def _parameter(named: Names, parameter: Parameter) -> str:
-    fixed = " (fixed)" if parameter.value is not None else ""
-    return f"${own_name(named, parameter)}$, {_domain(parameter.domain)}{fixed}"
-
-
-def _domain(domain: Domain) -> str:
-    match domain:
-        case Simplex(size, labels):
-            named = f" ({escaped(', '.join(labels))})" if labels else ""
-            return f"the probabilities of {size} categories{named}"
-        case Covariance(dim):
-            return rf"a ${dim} \times {dim}$ covariance matrix"
-        case Positive(shape):
-            return f"{shape[0]} positive numbers" if shape else "a positive number"
-        case Probability():
-            return "a probability"
-        case Real(shape) if len(shape) < 2:
-            return f"a vector of {shape[0]} numbers" if shape else "a number"
-        case _:
-            return rf"a matrix of ${' times '.join(map(str, domain.event_shape))}$".replace(
-                "times", r"\times"
-            )
-
-
-# -- the E-step -------------------------------------------------------------------------------------------------------
-
-
 def _e_step(named: Names, steps: list[str]) -> Iterator[str]:
     everything, hidden = named.everything
+    old = rf"{named.eta}_{{\mathrm{{old}}}}"
     yield r"\section{The E-step}"
     if named.graph.in_role("latent"):
         yield (
-            rf"The E-step sets $q({hidden}) = P({hidden} \mid {everything}, {named.eta}_{{\mathrm{{old}}}})$. All quantities of this section "
-            rf"are taken at the old parameters ${named.eta}_{{\mathrm{{old}}}}$; the summations follow the structure of the network, from the "
+            rf"The E-step sets $q({hidden}) = P({hidden} \mid {everything}, {old})$. All quantities of this section are "
+            f"taken at the old parameters ${old}$; the summations follow the structure of the network, from the "
             "innermost plates outwards."
         )
     else:
-        yield "Nothing is latent, so there is nothing to infer: the E-step only collects statistics, and one iteration is enough."
+        yield (
+            "Nothing is latent, so there is nothing to infer: the E-step only collects statistics, and one iteration "
+            "is enough."
+        )
     densities = [_density(use) for use in uses(named) if family(use.cpd.family).spelled(use)]
     if densities:
         yield "The densities:"
@@ -164,108 +93,97 @@ def _density(use: Use) -> Line:
     return line(rf"\ln p({use.event('state')})", spelling.log(use), spelling.spelled(use))
 
 
-# -- Q ----------------------------------------------------------------------------------------------------------------
-
-
 def _auxiliary(named: Names, posteriors: Posteriors) -> Iterator[str]:
-    everything, hidden = named.everything
     yield r"\section{The auxiliary function}"
-    under = (
-        ""
-        if named.graph.in_role("latent")
-        else " (nothing is latent, so the expectation is the value itself)"
-    )
-    yield (
-        f"The logarithm of the joint density is a sum over its factors, so its expectation{under} needs only the posterior "
-        "probabilities of each factor's own variables:"
-    )
-    terms = [posteriors.everywhere(use).of(family(use.cpd.family).log(use)) for use in uses(named)]
-    left = rf"Q(q, {named.eta})"
-    expected = rf"\mathrm{{E}}_q\left[\ln p({everything}, {hidden} \mid {named.eta})\right]"
-    first = [expected] if named.graph.in_role("latent") else [rf"\ln p({everything} \mid {named.eta})"]
-    yield display(line(left, *first, (terms[0], *(f"+{term}" for term in terms[1:]))))
-    if any(parameter.prior is not None for parameter in named.graph.parameters):
+    log_joint = rf"\ln p({named.joint} \mid {named.eta})"
+    if named.graph.in_role("latent"):
         yield (
-            rf"Some parameters have priors, so the M-step maximises $Q + \ln p({named.eta})$: the result is the mode of the "
-            "posterior density of the parameters."
+            "The logarithm of the joint density is a sum over its factors, so its expectation needs only the posterior "
+            "probabilities of each factor's own variables:"
         )
-
-
-# -- the M-step -------------------------------------------------------------------------------------------------------
+        first = rf"\mathrm{{E}}_q\left[{log_joint}\right]"
+    else:
+        yield "Nothing is latent, so $Q$ is the logarithm of the joint density, a sum over its factors:"
+        first = log_joint
+    terms = [posteriors.everywhere(use).of(family(use.cpd.family).log(use)) for use in uses(named)]
+    yield display(line(rf"Q(q, {named.eta})", first, (terms[0], *(f"+{term}" for term in terms[1:]))))
+    if named.program.log_prior is not None:
+        yield (
+            rf"Some parameters have priors, so the M-step maximises $Q + \ln p({named.eta})$: the result is the mode of "
+            "the posterior density of the parameters."
+        )
 
 
 def _m_step(named: Names, posteriors: Posteriors, walk: EStep) -> Iterator[str]:
     yield r"\section{The M-step}"
-    yield "What the M-step needs of the data are sums over members, the expected sufficient statistics:"
-    yield display(*walk.statistics())
-    remarks = []
+    statistics = [*walk.statistics()]
+    if statistics:
+        yield "What the M-step needs of the data are sums over members, the expected sufficient statistics:"
+        yield display(*statistics)
     if walk.moments:
-        remarks.append(
-            "Moments are taken about an origin near the data, made of the old means, so that data far from 0 lose no digits; it cancels "
-            "in the updates."
+        yield (
+            "Moments are taken about an origin near the data, made of the old means, so that data far from 0 lose no "
+            "digits; it cancels in the updates."
         )
-    remarks.append("Where a count is 0, the old value is kept.")
-    yield " ".join(remarks)
+    yield "Where a count is 0, the old value is kept."
     known = set(declared_constants(named.graph))
     for parameter, found in paragraphs(named, posteriors, uses(named), walk.writer()):
         yield rf"\subsection*{{The update of ${parameter}$}}"
         yield found
-        made = [
-            key for key, name in named.constants.items() if key not in known and f"{name} " in f"{found} "
-        ]
+        made = [key for key in constants_in(named, found) if key not in known]
         known |= set(made)
         if made:
             yield f"Here {'; '.join(constants_text(named, made))}."
 
 
-# -- why it works -----------------------------------------------------------------------------------------------------
-
-
 def _bound(named: Names) -> Iterator[str]:
     everything, hidden = named.everything
     eta = named.eta
+    evidence = rf"\ln p({everything} \mid {eta})"
     yield r"\section{Why the likelihood never falls}"
     yield f"For any distribution $q({hidden})$"
     divergence = rf"D_{{\mathrm{{KL}}}}\bigl(q({hidden}) \,\|\, P({hidden} \mid {everything}, {eta})\bigr)"
-    yield display(line(rf"\ln p({everything} \mid {eta})", (f"Q(q, {eta})", "+H(q)", f"+{divergence}")))
+    yield display(line(evidence, (f"Q(q, {eta})", "+H(q)", f"+{divergence}")))
     yield (
-        rf"where $H(q)$ is the entropy of $q$. The divergence is never negative, so $L(q, {eta}) = Q(q, {eta}) + H(q)$ is a lower bound. The "
-        rf"E-step makes the divergence 0: the bound touches $\ln p({everything} \mid {eta}_{{\mathrm{{old}}}})$. The M-step raises $Q$; $H(q)$ "
-        rf"does not depend on ${eta}$, and the divergence can only grow from 0. So $\ln p({everything} \mid {eta})$ rises by at least "
-        "as much as $Q$ does, in every iteration, to a local maximum."
+        rf"where $H(q)$ is the entropy of $q$. The divergence is never negative, so $L(q, {eta}) = Q(q, {eta}) + H(q)$ is "
+        rf"a lower bound. The E-step makes the divergence 0: the bound touches $\ln p({everything} \mid "
+        rf"{eta}_{{\mathrm{{old}}}})$. The M-step raises $Q$; $H(q)$ does not depend on ${eta}$, and the divergence can "
+        f"only grow from 0. So ${evidence}$ rises by at least as much as $Q$ does, in every iteration, to a local maximum."
     )
+    if named.program.log_prior is not None:
+        yield rf"With priors, all this holds for ${evidence} + \ln p({eta})$ and $Q + \ln p({eta})$."
 
 
 def _dictionary(named: Names, walk: EStep, above: str) -> Iterator[str]:
     """Which symbol of the text above is called how in the emitted file."""
     program = named.program
-    rows: dict[str, str] = {}
-    arrays = [item.target for item in _assigned(program) if item.target.name in named.bases]
-    arrays += [target for item in program.expect.body for target in _targets(item)]
-    for symbol in arrays:
-        rows[walk.writer().lhs(symbol)] = symbol.name
-    for statistic, value in zip(program.statistics[1:], program.expect.results[1:], strict=True):
-        from bnlab.program.ops import Symbol
-
-        rows[walk.writer().lhs(Symbol(statistic.name, value.axes, "statistics"))] = statistic.name
-    if rows:
-        spelled = ", ".join(
-            rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items() if symbol in above
-        )
+    arrays = [
+        target
+        for item in (*program.expect.body, *program.m_step.body)
+        for target in _targets(item)
+        if target.name in named.bases
+    ]
+    arrays += [
+        Symbol(field.name, value.axes, "statistics")
+        for field, value in zip(program.statistics[1:], program.expect.results[1:], strict=True)
+    ]
+    rows = {walk.writer().lhs(array): array.name for array in arrays}
+    spelled = [
+        rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items() if symbol in above
+    ]
+    if spelled:
         yield r"\section{Names in the emitted file}"
-        yield f"In the emitted EM, {spelled}. Parameters and variables have their own names."
+        yield f"In the emitted EM, {', '.join(spelled)}. Parameters and variables have their own names."
 
 
-def _assigned(program: Program):  # type: ignore[no-untyped-def]
-    from bnlab.program.ir import Statement
-
-    return [item for item in (*program.expect.body, *program.m_step.body) if isinstance(item, Statement)]
-
-
-def _targets(item: object):  # type: ignore[no-untyped-def]
-    from bnlab.program.ir import Invoke
-
-    return item.targets if isinstance(item, Invoke) else ()
+def _targets(item: object) -> tuple[Symbol, ...]:
+    match item:
+        case Statement(target):
+            return (target,)
+        case Invoke(targets):
+            return targets
+        case _:
+            return ()
 
 
 PRINTERS = (Printer("latex", ".tex", ("network", "em"), text),)

@@ -1,18 +1,20 @@
 """Expressions of the Program in TeX.
 
-What only serves the machine is left out: weights and masks (padding), shifts that guard against underflow. A sum over steps that a mask
-cuts off is a sum to T; `ln` of a sum of `exp` is written with probabilities; a matrix product is written without indices
-where all of an equation can be.
+What only serves the machine is left out: weights and masks (padding), shifts that guard against underflow. A sum over
+steps that a mask cuts off is a sum to T; `ln` of a sum of `exp` is written with probabilities; a matrix product is
+written without indices where all of an equation can be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TypeVar, assert_never
+from dataclasses import dataclass, field, replace
+from typing import assert_never
 
 from bnlab.notation import tex
+from bnlab.printers.latex_bare import bare, is_zero
 from bnlab.printers.latex_names import Names
+from bnlab.printers.latex_text import array, is_identity, number, power, transposed
 from bnlab.program.ops import (
     EVENT,
     ROW,
@@ -48,7 +50,6 @@ SUM, BIG, PRODUCT, ATOM = range(4)
 Text = tuple[str, int]
 Inside = tuple[str, str, bool]
 """The array that a recursion reads one step of, the step, and whether it is a variable of the network."""
-Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,9 @@ class NotMatricesError(Exception):
 class Writer:
     """Writes expressions for one equation.
 
-    `inline` are arrays that are written as what they are; `inside` those of a recursion, with the array that they are one step of and
-    that step; `zero` those that stand for shifts. `at` are indices other than an axis's own letter; `free` the axes of the
-    left side, which sums on the right must not use again.
+    `inline` are arrays that are written as what they are; `inside` those of a recursion, with the array that they are
+    one step of and that step; `zero` those that stand for shifts. `at` are indices other than an axis's own letter;
+    `free` the axes of the left side, which sums on the right must not use again.
     """
 
     names: Names
@@ -107,7 +108,7 @@ class Writer:
         match self._bare(expr):
             case Binary("+", left, right):
                 return (*self.summands(left), *(_signed(term) for term in self.summands(right)))
-            case Binary("-", left, right) if not _is_zero(self._bare(right)):
+            case Binary("-", left, right) if not is_zero(self._bare(right)):
                 return (*self.summands(left), "-" + self.held(right, BIG))
             case other:
                 return (self.write(other)[0],)
@@ -138,12 +139,10 @@ class Writer:
                 return self._einsum(expr)
             case Binary("+" | "-"):
                 return self._sum(expr)
-            case Binary("*"):
-                return self._product((expr,), ())
-            case Binary("/"):
-                return self._product((expr,), ())
             case Binary(">", left, right):
                 return f"{self.write(left)[0]} > {self.write(right)[0]}", SUM
+            case Binary():
+                return self._product((expr,), ())
             case Unary():
                 return self._unary(expr)
             case Reduce():
@@ -167,52 +166,20 @@ class Writer:
                 return rf"\frac{{{self.text_of(total)}}}{{{self.text_of(count)}}}", PRODUCT
             case Call(function):
                 return self.names.meanings.get(function, rf"\mathrm{{{function}}}".replace("_", r"\_")), BIG
-            case Where(_, yes):
-                return self.write(yes)
+            case Where(condition, yes, no):
+                yes_, no_ = self.write(yes)[0], self.write(no)[0]
+                when = self.write(condition)[0]
+                return rf"\begin{{cases}} {yes_} & {when} \\ {no_} & \text{{else}} \end{{cases}}", ATOM
             case Reliable():
                 return "1", ATOM
         assert_never(expr)
 
-    def text_of(self, expr: Expr) -> str:
+    def text_of(self, expr: Expr | Ready) -> str:
         return self.write(expr)[0]
 
     def _bare(self, expr: Expr) -> Expr:
-        """The expression without what only serves the machine."""
-        match expr:
-            case Where(_, yes):
-                return self._bare(yes)
-            case Broadcast(operand) | InBlocks(operand):
-                return self._bare(operand)
-            case Symbol(name) if name in self.zero:
-                return Number(0.0)
-            case Symbol(name, _, "chunk") if self._is_weight(name):
-                return Number(1.0)
-            case Symbol(name, axes, "local") if name in self.inline:
-                return self._bare(_read_along(self.inline[name], axes))
-            case Einsum(operands) if any(_is_zero(self._bare(operand)) for operand in operands):
-                return Number(0.0)
-            case Einsum((operand,), axes) if set(operand.axes) == set(axes):
-                return self._bare(operand)
-            case Take(table, ((_, Symbol(index)),)) if "_of_" in index and index not in self._variables():
-                return self._bare(table)
-            case Binary("+" | "-", left, right):
-                if _is_zero(self._bare(right)):
-                    return self._bare(left)
-                return self._bare(right) if expr.op == "+" and _is_zero(self._bare(left)) else expr
-            case Binary("*", left, right):
-                if _is_zero(self._bare(left)) or _is_zero(self._bare(right)):
-                    return Number(0.0)
-                if self._bare(right) == Number(1.0):
-                    return self._bare(left)
-                return self._bare(right) if self._bare(left) == Number(1.0) else expr
-            case _:
-                return expr
-
-    def _variables(self) -> set[str]:
-        return {variable.name for variable in self.names.graph.variables}
-
-    def _is_weight(self, name: str) -> bool:
-        return name not in self._variables() and name.startswith(("weight", "mask"))
+        variables = frozenset(variable.name for variable in self.names.graph.variables)
+        return bare(expr, self.inline, self.zero, variables)
 
     # -- symbols ------------------------------------------------------------------------------------------------------
 
@@ -269,6 +236,10 @@ class Writer:
     # -- sums and products --------------------------------------------------------------------------------------------
 
     def _sum(self, expr: Binary) -> Text:
+        match expr:
+            case Binary("+", Binary("*", chance, Constant((-1.0, 1.0), _, states)), Constant((1.0, 0.0))):
+                prob, state = self.held(chance, ATOM), self._letter(states[0])
+                return rf"{prob}^{{{state}}} \left(1 - {prob}\right)^{{1-{state}}}", BIG
         if self.matrices and self._shape(expr.left) != self._shape(expr.right):
             raise NotMatricesError
         return "".join(
@@ -320,7 +291,7 @@ class Writer:
         top = " ".join(texts) if len(texts) != 1 or plain else self.text_of(rest[0])
         return rf"{sign}{half}\frac{{{top or '1'}}}{{{denominator}}}", SUM if sign else PRODUCT
 
-    def _diagonal(self, above: list[Expr], below: list[Expr]) -> tuple[list[Expr | Ready], list[Expr]]:
+    def _diagonal(self, above: Sequence[Expr], below: list[Expr]) -> tuple[list[Expr | Ready], list[Expr]]:
         """Division by a vector, and multiplication by one, next to an identity matrix: a diagonal matrix."""
         if not self.matrices or not any(self._shape(item) for item in below):
             return [*above], below
@@ -378,6 +349,10 @@ class Writer:
         raise NotMatricesError
 
     def _einsum(self, expr: Einsum) -> Text:
+        picked = _picked(expr)
+        if picked is not None:
+            rest, state = picked
+            return replace(self, at={**self.at, **state}).write(rest)
         over = tuple(
             axis
             for axis in dict.fromkeys(axis for operand in expr.operands for axis in operand.axes)
@@ -424,6 +399,8 @@ class Writer:
                 return rf"\ln {self.held(expr.operand, BIG if _is_fraction(expr.operand) else PRODUCT)}", BIG
             case "exp":
                 return self.exponential(expr.operand)
+            case "not_negative":  # only rounding makes it so
+                return self.write(expr.operand)
             case "neg":
                 return f"-{self.held(expr.operand, PRODUCT)}", SUM
             case "sqrt":
@@ -488,8 +465,16 @@ class Writer:
         return self.write(expr.operand)
 
 
-def _is_zero(expr: Expr) -> bool:
-    return expr == Number(0.0) or isinstance(expr, Constant) and not any(expr.flat)
+def _picked(expr: Einsum) -> tuple[Einsum, dict[Axis, str]] | None:
+    """A sum over states that a vector of one 1 and zeros leaves one state of: the rest, and that state."""
+    for place, operand in enumerate(expr.operands):
+        if not isinstance(operand, Constant) or len(operand.shape) != 1 or operand.axes[0] in expr.axes:
+            continue
+        if sorted(operand.flat) == [0.0] * (len(operand.flat) - 1) + [1.0]:
+            rest = (*expr.operands[:place], *expr.operands[place + 1 :])
+            state = {operand.axes[0]: str(operand.flat.index(1.0))}
+            return Einsum(rest, (*expr.axes, *operand.axes)), state
+    return None
 
 
 def _is_fraction(expr: Expr) -> bool:
@@ -502,66 +487,3 @@ def _signed(term: str) -> str:
 
 def _shifted(operands: tuple[Expr, ...]) -> Axes:
     return tuple(o.axis for o in operands if isinstance(o, Steps) and o.part in ("later", "earlier"))
-
-
-def power(text: str, exponent: int) -> str:
-    """A power of what may have an index already, but no exponent."""
-    return (
-        rf"\left({text}\right)^{{{exponent}}}"
-        if "^" in text and not text.startswith(r"\left(")
-        else f"{text}^{{{exponent}}}"
-    )
-
-
-def transposed(text: str) -> str:
-    """The transpose of what may have a superscript already."""
-    return rf"{text if '^' not in text or text.startswith('(') else rf'({text})'}^{{\top}}"
-
-
-def _read_along(expr: Expr, axes: Axes) -> Expr:
-    """The expression with its axes called as its reader calls them: the other way round, where that one has turned a matrix."""
-    renamed = {a: b for a, b in zip(expr.axes, axes, strict=False) if a != b and a.kind == EVENT}
-    if not renamed or set(axes) == set(expr.axes):
-        return expr
-    return reindexed(expr, {**{b: a for a, b in renamed.items()}, **renamed})
-
-
-def reindexed(tree: Tree, mapping: Mapping[Axis, Axis]) -> Tree:
-    """The same expression with other axes."""
-    if isinstance(tree, Axis):
-        return mapping.get(tree, tree)  # type: ignore[return-value]
-    if isinstance(tree, tuple):
-        return tuple(reindexed(part, mapping) for part in tree)  # type: ignore[return-value]
-    if isinstance(tree, type) or not is_dataclass(tree):
-        return tree
-    return replace(tree, **{slot.name: reindexed(getattr(tree, slot.name), mapping) for slot in fields(tree)})
-
-
-def number(value: float) -> str:
-    """A number, with at most six digits."""
-    text = f"{value:.6g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
-    return {"inf": r"\infty", "-inf": r"-\infty"}.get(text, text)
-
-
-def array(flat: tuple[float, ...], shape: tuple[int, ...], transposed: bool = False) -> str:
-    """A vector in parentheses (a column if `transposed`), a small matrix; of a large array the ends."""
-    if len(shape) == 1:
-        shown = [number(value) for value in flat]
-        if len(shown) > 6:
-            shown = [*shown[:2], r"\dots", shown[-1]]
-        return rf"({', '.join(shown)})" + (r"^{\top}" if transposed else "")
-    if len(shape) == 2 and max(shape) <= 6:
-        rows = [flat[row * shape[1] : (row + 1) * shape[1]] for row in range(shape[0])]
-        inside = r" \\ ".join(" & ".join(number(value) for value in row) for row in rows)
-        return rf"\begin{{pmatrix}} {inside} \end{{pmatrix}}"
-    return r"\mathrm{const}"
-
-
-def is_identity(expr: Constant) -> bool:
-    rows, columns = expr.shape
-    return rows == columns and all(
-        value == float(place // columns == place % columns) for place, value in enumerate(expr.flat)
-    )

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from string import Template
 
 from bnlab.domains import Values
 from bnlab.errors import InternalError
+from bnlab.families.base import registry
 from bnlab.network.ir import Parameter
-from bnlab.printers.latex_expression import array, number, power
 from bnlab.printers.latex_names import Names
 from bnlab.printers.latex_network import Mode, Use
 from bnlab.printers.latex_posteriors import entry_letter
+from bnlab.printers.latex_text import array, number, power
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`distribution` is what follows the tilde; `log` the log density by name, `spelled` written out in terms (or nothing more)."""
+    """`distribution` is what follows the tilde; `log` the log density by name, `spelled` its terms (or nothing more)."""
 
     distribution: Callable[[Use], str]
     log: Callable[[Use], str]
@@ -24,10 +26,36 @@ class Family:
 
 
 def family(name: str) -> Family:
-    """The family's row of the table. Raises InternalError, naming the place, where there is none."""
-    if name not in FAMILIES:
-        raise InternalError(f"{name} has no row in FAMILIES of printers/latex_families.py.")
-    return FAMILIES[name]
+    """The family's row of the table, else its own spelling. Raises InternalError, naming both places, without either."""
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if registry()[name].tex is None:
+        raise InternalError(
+            f"{name} is not spelled in TeX: add tex = Tex(...) to the file of the family, "
+            "or a row to FAMILIES of printers/latex_families.py."
+        )
+    return Family(_by_name, _log_by_name, _log_density)
+
+
+# -- families that bring their own spelling ---------------------------------------------------------------------------
+
+
+def _by_name(use: Use) -> str:
+    arguments = [use.argument(slot, "story") for slot, _ in use.cpd.arguments]
+    return rf"\operatorname{{{use.cpd.family}}}{_listed(arguments)}"
+
+
+def _log_by_name(use: Use) -> str:
+    arguments = ", ".join(use.argument(slot) for slot, _ in use.cpd.arguments)
+    return rf"\ln \operatorname{{{use.cpd.family}}}({use.value()}; {arguments})"
+
+
+def _log_density(use: Use) -> tuple[str, ...]:
+    tex, entry = registry()[use.cpd.family].tex, entry_letter(use)
+    assert tex is not None
+    arguments = {slot: use.argument(slot, "state", entry) for slot, _ in use.cpd.arguments}
+    text = Template(tex.log).substitute(arguments, x=use.value("state", entry))
+    return (rf"\sum_{{{entry}}} \left({text}\right)" if entry else text,)
 
 
 # -- Categorical ------------------------------------------------------------------------------------------------------
@@ -58,9 +86,9 @@ def is_matrix(use: Use) -> bool:
     return spread_slot(use) == "cov" and bool(entry_letter(use))
 
 
-def has_entries(use: Use) -> bool:
-    """Whether the spread has a number for each entry of a vector."""
-    ref = use.reference(spread_slot(use))
+def has_entries(use: Use, slot: str = "") -> bool:
+    """Whether an argument, else the spread, has a number for each entry of a vector."""
+    ref = use.reference(slot or spread_slot(use))
     if ref is None:
         return False
     shape = ref.target.shape[len(ref.subscripts) :] if isinstance(ref.target, Values) else None

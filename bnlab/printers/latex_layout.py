@@ -68,7 +68,7 @@ def _broken(terms: tuple[str, ...], room: float) -> list[str]:
 
 def width(tex: str) -> float:
     """About how wide a formula is set, in letters: of a fraction the wider part, of scripts a good half."""
-    text = re.sub(r"\\(begin|end)\{pmatrix\}", "", tex)
+    text = re.sub(r"\\(begin|end)\{(pmatrix|cases)\}", "", tex)
     if "&" in text:
         text = max(re.split(r"\\\\", text), key=len)
     while (found := text.find(r"\frac{")) >= 0:

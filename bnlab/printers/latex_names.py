@@ -1,8 +1,8 @@
 """How the quantities of a derivation are called in TeX: the lecture's letters, each name one symbol.
 
-Parameters and variables keep the user's names (`notation`). Arrays of the Program get the letters of the lecture: posteriors are
-gamma, those of neighbouring steps xi, messages alpha and beta, statistics N and S with what they count in parentheses. A letter that
-the user took is written with a tilde.
+Parameters and variables keep the user's names (`notation`). Arrays of the Program get the letters of the lecture:
+posteriors are gamma, those of neighbouring steps xi, messages alpha and beta, statistics N and S with what they count
+in parentheses. A letter that the user took is written with a tilde.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bnlab.network.text import index_letters
 from bnlab.notation import tex
 from bnlab.program.ir import Function, Program, Statement
 from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Constant, Symbol
+from bnlab.program.walk import symbols
 
 LETTERS = {
     "alpha": r"\alpha",
@@ -34,6 +35,9 @@ LETTERS = {
     "xi": r"\xi",
 }
 """What the arrays of a Program are called, by the first word of their name."""
+
+Key = tuple[tuple[int, ...], tuple[float, ...]]
+"""The shape and the numbers of a constant array."""
 
 SPARE_LETTERS = "hgvwuqrabcdefijklmnopsxyz"
 SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -56,7 +60,13 @@ class Names:
     silent: frozenset[Axis]
     eta: str
     everything: tuple[str, str]
-    constants: Mapping[tuple[tuple[int, ...], tuple[float, ...]], str]
+    constants: Mapping[Key, str]
+
+    @property
+    def joint(self) -> str:
+        """All variables that have a distribution."""
+        everything, hidden = self.everything
+        return f"{everything}, {hidden}" if self.graph.in_role("latent") else everything
 
     def members(self, plates: tuple[str, ...]) -> list[str]:
         """The indices of a member of some plates."""
@@ -108,11 +118,12 @@ class Names:
 
 def names(graph: Graph, program: Program) -> Names:
     """The names for one network and its EM."""
-    taken = {tex(item.name) for item in (*graph.parameters, *graph.variables)}
+    taken = {tex(name) for name in _declared(graph)}
     axes = tuple(dict.fromkeys(axes_of(program)))
     letters = _letters(graph, axes)
-    arrays = (*symbols_of(program), *constants_of(program.m_step))
-    matrices = (found for found in (_events(array.axes) for array in arrays) if len(found) == 2)
+    shapes = [symbol.axes for symbol in symbols_of(program)]
+    shapes += [constant.axes for constant in constants_of(program.m_step)]
+    matrices = (found for found in map(_events, shapes) if len(found) == 2)
     silent = frozenset(axis for pair in matrices for axis in pair)
     eta = _free(r"\eta", taken)
     everything = (_free("X", taken), _free("Z", taken))
@@ -151,9 +162,15 @@ def part(word: str) -> str:
     return tex(word) if re.fullmatch(r"[A-Za-z]+[0-9]*", word) else word
 
 
+def _declared(graph: Graph) -> set[str]:
+    return {parameter.name for parameter in graph.parameters} | {
+        variable.name for variable in graph.variables
+    }
+
+
 def _letters(graph: Graph, axes: Axes) -> dict[Axis, str]:
     """The einsum letters; an axis of states that is called like something in the network gets another one."""
-    used = {item.name for item in (*graph.parameters, *graph.variables)}
+    used = _declared(graph)
     letters = {axis: axis.letter for axis in axes}
     for axis in axes:
         if axis.kind not in (STATE, EVENT) or axis.letter not in used:
@@ -171,6 +188,7 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
     arrays = {symbol.name for symbol in symbols_of(program) if symbol.space in ("local", "statistics")}
     arrays |= {field.name for field in program.statistics}
     arrays |= {"xi" + name.removeprefix("onward") for name in arrays if name.startswith("onward")}
+    told_apart = {field.name for field in program.statistics}
     counts = sorted(name for name in arrays if name.startswith("N_"))
     posteriors = [
         item.target.name for item in _statements(program) if item.because == "posterior" and item.tex
@@ -185,7 +203,10 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
         alone = (head == "N" and len(counts) == 1) or (head == "q" and len(posteriors) == 1)
         base = _free(LETTERS[head], taken)
         heads[name] = head
-        found[name] = base if alone or not rest else f"{base}^{{({_above(head, rest)})}}"
+        text = base if alone or not rest else f"{base}^{{({_above(head, rest)})}}"
+        while text in found.values() and name in told_apart:
+            text = f"{text[:-2]},2)}}" if text.endswith(")}") else f"{text}^{{(2)}}"
+        found[name] = text
     return found, heads
 
 
@@ -215,9 +236,7 @@ def relettered(text: str, letters: Mapping[Axis, str]) -> str:
     return re.sub(r"=([A-Za-z])(?=[,) ])", lambda found: "=" + changed.get(found[1], found[1]), text)
 
 
-def _constants(
-    graph: Graph, program: Program, taken: set[str]
-) -> dict[tuple[tuple[int, ...], tuple[float, ...]], str]:
+def _constants(graph: Graph, program: Program, taken: set[str]) -> dict[Key, str]:
     """A name for each constant that is too large to be written where it stands."""
     found = dict.fromkeys(
         (ref.target.shape, ref.target.flat)
@@ -255,23 +274,7 @@ def functions(program: Program) -> tuple[Function, ...]:
 
 def symbols_of(program: Program) -> tuple[Symbol, ...]:
     """All symbols of a program, in the order they stand, each once."""
-    found: dict[Symbol, None] = {}
-    for function in functions(program):
-        for part_ in (*function.arguments, *function.body, *function.results):
-            found.update(dict.fromkeys(symbols_in(part_)))
-    return tuple(found)
-
-
-def symbols_in(item: object) -> Iterator[Symbol]:
-    """The symbols in an expression, statement or recursion."""
-    if isinstance(item, Symbol):
-        yield item
-    elif isinstance(item, tuple):
-        for piece in item:
-            yield from symbols_in(piece)
-    elif is_dataclass(item) and not isinstance(item, Axis | type):
-        for slot in fields(item):
-            yield from symbols_in(getattr(item, slot.name))
+    return tuple(dict.fromkeys(symbol for function in functions(program) for symbol in symbols(function)))
 
 
 def constants_of(item: object) -> Iterator[Constant]:

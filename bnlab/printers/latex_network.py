@@ -1,17 +1,16 @@
-"""The network in TeX: its variables and their distributions, its parameters, its joint density."""
+"""Conditional distributions in TeX: variables, their arguments, and what stands in the subscripts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from bnlab.domains import Values
-from bnlab.network.graph import alignment, coefficients, cpds, reads
-from bnlab.network.ir import CPD, Affine, Argument, Graph, Parameter, Ref, Variable, VarRef
+from bnlab.network.graph import alignment, reads
+from bnlab.network.ir import CPD, Affine, Argument, Parameter, Ref, Variable, VarRef
 from bnlab.notation import tex
-from bnlab.printers.latex_expression import array, number
 from bnlab.printers.latex_names import Names
+from bnlab.printers.latex_text import array, number
 
 Mode = Literal["story", "state", "own"]
 """What stands in a subscript: the variable itself; the letter of a latent one's state; the letter of every one's state."""
@@ -161,108 +160,6 @@ def constant_tex(names: Names, values: Values) -> str:
     return array(values.flat, values.shape)
 
 
-# -- the section ------------------------------------------------------------------------------------------------------
-
-
-def story_rows(names: Names) -> Iterator[str]:
-    """One row a distribution: what is drawn, from what, for which members."""
-    from bnlab.printers.latex_families import family, prior_tex
-
-    graph = names.graph
-    for parameter in graph.parameters:
-        if parameter.prior is not None:
-            yield rf"{own_name(names, parameter)} &\sim {prior_tex(names, parameter)} && \text{{prior}}"
-    for use in uses(names):
-        text = family(use.cpd.family).distribution(use)
-        given = (
-            f" \\mid {', '.join(names.variable(ref, use.step) for ref in use.parents)}" if use.parents else ""
-        )
-        remark = use.variable.role + (
-            r", $t \ge 2$".replace("t", _step(use), 1) if use.steps == "later" else ""
-        )
-        yield rf"{names.variable(VarRef(use.variable.name), use.step)}{given} &\sim {text} && \text{{{remark}}}"
-
-
-def _step(use: Use) -> str:
-    return use.names.members((use.chain,))[0]
-
-
 def own_name(names: Names, parameter: Parameter, entry: str = "") -> str:
     """A parameter with the letters of its own plates."""
     return tex(parameter.name, [*names.members(parameter.plates), *([entry] if entry else [])])
-
-
-def plate_ranges(names: Names) -> Iterator[str]:
-    """`n = 1, \\dots, N` for every plate."""
-    for plate in names.graph.plates:
-        letter = names.members((plate.name,))[0]
-        size = names.size(plate.name)
-        yield rf"${letter} = {_range(size)}$" if size.isdigit() else rf"${letter} = 1, \dots, {size}$"
-
-
-def _range(size: str) -> str:
-    return ", ".join(str(place + 1) for place in range(int(size))) if int(size) <= 3 else rf"1, \dots, {size}"
-
-
-def joint(names: Names) -> tuple[str, ...]:
-    """The joint density as factors between which a line may end: a product over every plate."""
-    return tuple(_products(names, uses(names), ()))
-
-
-def _products(names: Names, members: tuple[Use, ...], around: tuple[str, ...]) -> Iterator[str]:
-    yield from (use.density() for use in members if use.variable.plates == around)
-    inner = dict.fromkeys(
-        use.variable.plates[len(around)] for use in members if len(use.variable.plates) > len(around)
-    )
-    for plate in inner:
-        inside = tuple(u for u in members if u.variable.plates[: len(around) + 1] == (*around, plate))
-        if names.graph.plate(plate).chain:
-            yield from _along(names, inside, (*around, plate))
-            continue
-        parts = list(_products(names, inside, (*around, plate)))
-        several = len(parts) > 1 and len(inner) > 1
-        sign = _prod(names, plate, "1")
-        if several:
-            parts[0], parts[-1] = rf"\Bigl[ {parts[0]}", rf"{parts[-1]} \Bigr]"
-        yield f"{sign} {parts[0]}"
-        yield from parts[1:]
-
-
-def _along(names: Names, members: tuple[Use, ...], around: tuple[str, ...]) -> Iterator[str]:
-    """A chain: its first step, its later steps, and what stands at every step."""
-    yield from (use.density() for use in members if use.steps == "first")
-    for steps, start in (("later", "2"), ("all", "1")):
-        inside = tuple(use for use in members if use.steps == steps)
-        if inside:
-            first, *rest = _products(names, inside, around)
-            yield f"{_prod(names, around[-1], start)} {first}"
-            yield from rest
-
-
-def _prod(names: Names, plate: str, start: str) -> str:
-    return rf"\prod_{{{names.members((plate,))[0]}={start}}}^{{{names.size(plate)}}}"
-
-
-Key = tuple[tuple[int, ...], tuple[float, ...]]
-"""The shape and the numbers of a constant array."""
-
-
-def declared_constants(graph: Graph) -> list[Key]:
-    """The constants that stand in the declaration, those of priors among them."""
-    values = [ref.target for v in graph.variables for cpd in cpds(v) for ref in coefficients(cpd)]
-    values += [value for p in graph.parameters if p.prior is not None for _, value in p.prior.arguments]
-    return [(value.shape, value.flat) for value in values if isinstance(value, Values)]
-
-
-def constants_text(names: Names, keys: list[Key]) -> Iterator[str]:
-    """What named constants are."""
-    for shape, flat in dict.fromkeys(key for key in keys if key in names.constants):
-        name = names.constants[shape, flat]
-        if len(shape) <= 2 and max(shape) <= 6:
-            yield rf"${name} = {array(flat, shape)}$"
-        else:
-            yield rf"${name}$, a constant array of ${_sizes(shape)}$ numbers"
-
-
-def _sizes(shape: tuple[int, ...]) -> str:
-    return r" \times ".join(map(str, shape))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bnlab.network.graph import alignment
 from bnlab.network.ir import VarRef
@@ -49,18 +49,17 @@ class Posteriors:
         members = member_axes(use)
         found = self.posterior(use)
         states = () if found is None else tuple(a for a in found.axes if a.kind == STATE)
-        writer = Writer(self.names, at={axis: "1" for axis in () if axis})
         over = tuple(
             axis
             for axis in (*members, *states)
-            if self.names.letters[axis] not in own and not self._fixed(use, axis)
+            if use.names.letters[axis] not in own and not self._fixed(use, axis)
         )
         shifted = tuple(axis for axis in over if axis.kind == STEP and use.steps == "later")
         weights = [rf"[{value}={letter}]" for letter, value in chosen.items()]
         if found is not None:
             at = {axis: "1" for axis in found.axes if axis.kind == STEP and use.steps == "first"}
-            weights.insert(0, Writer(self.names, at=at).text(found))
-        return Expectation(writer.sign(over, shifted) if over else "", " ".join(weights))
+            weights.insert(0, Writer(use.names, at=at).text(found))
+        return Expectation(Writer(use.names).sign(over, shifted) if over else "", " ".join(weights))
 
     def _fixed(self, use: Use, axis: Axis) -> bool:
         return axis.kind == STEP and use.steps == "first"
@@ -106,13 +105,25 @@ def own_letters(use: Use, slot: str) -> tuple[str, ...]:
     ref = use.reference(slot)
     if ref is None or not isinstance(ref.target, str):
         return ()
-    aligned, rest = alignment(use.names.graph, ref, use.variable)
-    letters = [use.names.members((plate,))[0] for plate in aligned]
-    for plate, each in zip(rest, ref.subscripts, strict=True):
+    aligned, _ = alignment(use.names.graph, ref, use.variable)
+    subscripts = iter(ref.subscripts)
+    letters = []
+    for plate in use.names.graph.parameter(ref.target).plates:
+        each = 0 if plate in aligned else next(subscripts)
         letters.append(use.names.state(each) if isinstance(each, VarRef) else use.names.members((plate,))[0])
-    if use.variable.discrete:
+    if _is_table(use, ref.target):
         letters.append(use.names.state(VarRef(use.variable.name)))
     return tuple(letters)
+
+
+def alike(first: Use, use: Use, slot: str) -> Use:
+    """Another use of the same parameter, its states under the letters that the first use has for them."""
+    own = zip(own_letters(use, slot), own_letters(first, slot), strict=True)
+    entries = [(entry_letter(use), entry_letter(first))] if entry_letter(first) else []
+    changed = {old: new for old, new in [*own, *entries] if old != new}
+    swapped = {**{new: old for old, new in changed.items()}, **changed}
+    letters = {axis: swapped.get(letter, letter) for axis, letter in use.names.letters.items()}
+    return replace(use, names=replace(use.names, letters=letters))
 
 
 def _chosen(use: Use, slot: str) -> dict[str, str]:
@@ -127,9 +138,14 @@ def _chosen(use: Use, slot: str) -> dict[str, str]:
             found[use.names.members((plate,))[0]] = str(each)
         elif use.names.graph.variable(each.name).role != "latent":
             found[use.names.state(each)] = use.names.variable(each, use.step)
-    if use.variable.discrete and use.variable.role != "latent":
+    if _is_table(use, ref.target) and use.variable.role != "latent":
         found[use.names.state(VarRef(use.variable.name))] = use.value("story")
     return found
+
+
+def _is_table(use: Use, parameter: str) -> bool:
+    """Whether a parameter has an entry for each state of the variable."""
+    return use.variable.discrete and bool(use.names.graph.parameter(parameter).domain.event_shape)
 
 
 def entry_letter(use: Use) -> str:

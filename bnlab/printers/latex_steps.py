@@ -9,7 +9,7 @@ from bnlab.network.ir import VarRef
 from bnlab.notation import tex
 from bnlab.printers.latex_expression import Inside, Writer
 from bnlab.printers.latex_layout import Line, display, line
-from bnlab.printers.latex_names import Names, escaped, relettered, symbols_in
+from bnlab.printers.latex_names import Names, escaped, relettered
 from bnlab.program.ir import Invoke, Scan, Statement
 from bnlab.program.ops import (
     STATE,
@@ -17,6 +17,7 @@ from bnlab.program.ops import (
     Axes,
     Axis,
     Binary,
+    Broadcast,
     Call,
     Einsum,
     Expr,
@@ -28,6 +29,7 @@ from bnlab.program.ops import (
     Symbol,
     Take,
 )
+from bnlab.program.walk import symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,11 @@ class Chain:
 
 @dataclass(slots=True)
 class EStep:
-    """One walk over the E-step: `inline` and `zero` grow as statements are read, `pairs` are the posteriors of neighbouring steps."""
+    """One walk over the E-step: all but `names` grows as statements are read.
+
+    `inline`, `zero`: see Writer. `pairs` are the posteriors of neighbouring steps, `scales` what messages are rescaled by,
+    `moments` the statements of the residuals that moments are of.
+    """
 
     names: Names
     inline: dict[str, Expr] = field(default_factory=dict)
@@ -226,7 +232,8 @@ class EStep:
         self.scales.append(f"${self.writer().lhs(targets[1])}$")
         yield self._forward_text(axis, targets)
         yield display(lines[0], lines[1], *lines[2:])
-        earlier, *tables = following.operands if isinstance(following, Einsum) else (following,)
+        moved = following.operand if isinstance(following, Broadcast) else following
+        earlier, *tables = moved.operands if isinstance(moved, Einsum) else (moved,)
         assert isinstance(earlier, Symbol)
         shifted = Symbol(targets[0].name, (axis, *earlier.axes))
         at_now = {name: whole for name, whole in before.items() if whole[1] == letter}
@@ -235,12 +242,15 @@ class EStep:
     def _forward_text(self, axis: Axis, targets: tuple[Symbol, ...]) -> str:
         letter = self.names.letters[axis]
         now = self._values(tuple(a for a in targets[0].axes if a not in targets[1].axes))
+        outside = self._values(targets[1].axes)
+        under = f"{outside} and " if outside else ""
         alpha, c = (f"${self.writer().lhs(target)}$" for target in targets)
+        chain = rf"\texttt{{{escaped(axis.name)}}}"
         return (
-            rf"The chain \texttt{{{escaped(axis.name)}}} is summed out from its first step to its last. The forward message {alpha} is the "
-            f"probability of {now} given the data up to step ${letter}$; {c} is the density of the data of step "
-            f"${letter}$ given those before, by which the message is rescaled (times all {c} up to ${letter}$, the message would be the "
-            f"joint density of {now} and the data up to ${letter}$):"
+            f"The chain {chain} is summed out from its first step to its last. The forward message {alpha} is the "
+            f"probability of {now} given {under}the data up to step ${letter}$; {c} is the density of the data of "
+            f"step ${letter}$ given {under}those before, by which the message is rescaled (times all {c} up to "
+            f"${letter}$, the message would be the joint density of {now} and the data up to ${letter}$):"
         )
 
     def _backward(self, item: Statement, scan: Scan) -> Iterator[str]:
@@ -279,21 +289,21 @@ class EStep:
         chain = next(
             chain
             for key, chain in self.chains.items()
-            if any(s.name == key for s in symbols_in(item.expression))
+            if any(s.name == key for s in symbols(item.expression))
         )
         axes = tuple(sorted({*chain.before.axes, *item.expression.axes}))
         symbol = Symbol("xi" + item.target.name.removeprefix("onward"), axes)
         product = Einsum((Steps(chain.before, chain.axis, "earlier"), *chain.tables, item.expression), axes)
         left, terms = replace(self.writer(axes), inside=chain.inside).equation(symbol, product)
-        values = [
-            f"{self.names.variable(VarRef(axis.name.rstrip(chr(39)), int(axis.name.endswith(chr(39)))))}={self.names.letters[axis]}"
-            for axis in axes
-            if axis.kind == STATE
-        ]
+        values = [f"{self._state(axis)}={self.names.letters[axis]}" for axis in axes if axis.kind == STATE]
         observed = ", ".join(tex(variable.name) for variable in self.names.graph.in_role("observed"))
         self.pairs.append(symbol)
         yield f"The posterior probability of neighbouring steps, for ${self.names.letters[chain.axis]} \\ge 2$:"
         yield display(line(left, rf"P({', '.join(values)} \mid {observed})", terms))
+
+    def _state(self, axis: Axis) -> str:
+        """The variable whose states an axis has, at its own step or at the one before."""
+        return self.names.variable(VarRef(axis.name.rstrip("'"), int(axis.name.endswith("'"))))
 
     def _paired(self, value: Expr) -> Expr:
         """A statistic of neighbouring steps, with the posterior of the pair by its name."""

@@ -17,9 +17,6 @@ Arguments = Mapping[str, Code]
 Shape = tuple[int, ...]
 
 ELEMENTWISE = {
-    "Bernoulli": "dist.Bernoulli({prob})",
-    "Beta": "dist.Beta({concentration1}, {concentration0})",
-    "Gamma": "dist.Gamma({concentration}, {rate})",
     "InverseGamma": "dist.InverseGamma({concentration}, {scale})",
 }
 """Families over scalars: a template with the slots' names."""

@@ -45,6 +45,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "neg": np.negative,
     "sqrt": np.sqrt,
     "square": np.square,
+    "not_negative": lambda value: np.maximum(value, 0.0),
     "gammaln": np.vectorize(lgamma, otypes=[float]),
 }
 BINARY = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, ">": np.greater}

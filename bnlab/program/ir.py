@@ -102,16 +102,18 @@ class Start:
     "fixed": at `values`. "centres": at the centres of clusters of the variable's data, one for each entry of
     the plates that are not among the variable's; "spread": at the spread within those clusters, `form` being
     the structure it is declared with.
+    "levels": at positive levels near those centres; with the form "inverse", at 1 over them.
     "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
+    "chances": near the frequency of ones with the form "data", else near one half.
     `shape` is the parameter's, `shared` which of its axes are plates that the variable is in too.
     """
 
     parameter: str
-    kind: Literal["fixed", "centres", "spread", "frequencies", "even"]
+    kind: Literal["fixed", "centres", "spread", "levels", "frequencies", "even", "chances"]
     variable: str
     shape: tuple[int, ...]
     shared: tuple[int, ...] = ()
-    form: Literal["", "cov", "var", "std"] = ""
+    form: Literal["", "cov", "var", "std", "inverse", "data"] = ""
     values: tuple[float, ...] = ()
 
 

@@ -85,11 +85,11 @@ class Binary:
 
 @dataclass(frozen=True, slots=True)
 class Unary:
-    """An elementwise function. "log_or_never" is the log of a probability whose gradient is 0 where the
-    probability is 0.
+    """An elementwise function. "not_negative" is 0 where a rounding error made a sum of squares negative.
+    "log_or_never" is the log of a probability whose gradient is 0 where the probability is 0.
     """
 
-    op: Literal["log", "log_or_never", "exp", "neg", "sqrt", "square", "gammaln"]
+    op: Literal["log", "log_or_never", "exp", "neg", "sqrt", "square", "gammaln", "not_negative"]
     operand: Expr
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnlab.domains import Integer
+from bnlab.domains import Count, Integer, Positive
 from bnlab.errors import Fault
 from bnlab.naming import did_you_mean
 from bnlab.network.ir import Variable
@@ -43,7 +43,22 @@ def _reals(
     if (large := (np.abs(numbers) > limit) & ~np.isinf(numbers)).any():
         reason = f"{variable.name}: values overflow {dtype} when squared, at {_places(large, place)}."
         faults.append(Fault(reason, "Rescale them: divide by a unit of their own size."))
-    return numbers, faults
+    return numbers, faults + _excluded(variable, numbers, place)
+
+
+def _excluded(variable: Variable, numbers: NDArray[np.float64], place: Place) -> list[Fault]:
+    """Values that the distribution of an observed variable cannot draw: fractions of events, times not above 0."""
+    match variable.domain:
+        case Count():
+            wrong = np.isfinite(numbers) & ((numbers < 0) | (numbers != np.round(numbers)))
+            wanted = "counts are whole numbers from 0"
+        case Positive() if variable.role == "observed":
+            wrong, wanted = numbers <= 0, "it must be positive"
+        case _:
+            return []
+    if not wrong.any():
+        return []
+    return [Fault(f"{variable.name} is {_first(numbers, wrong):g} at {_places(wrong, place)}; {wanted}.")]
 
 
 def _numbers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from bnlab.domains import Values
 from bnlab.errors import InternalError
+from bnlab.families.base import Numbers, registry, widened
 from bnlab.network.graph import alignment
 from bnlab.network.ir import CPD, Affine, Argument, Graph, Ref, Term, Variable, VarRef
 from bnlab.runtime.data_layout import Layout, sizeless, sizes
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +60,7 @@ class Place:
             case Affine(terms=terms):
                 found = [self.term(term) for term in terms]
                 width = max(part.ndim for part in found)
-                return sum((_widened(part, width) for part in found), start=np.zeros(()))
+                return sum((widened(part, width) for part in found), start=np.zeros(()))
             case Ref():
                 return self.reference(argument)
             case VarRef():
@@ -90,7 +89,7 @@ class Place:
         match term.op:
             case "scale":
                 width = max(coefficient.ndim, variable.ndim)
-                return term.sign * _widened(coefficient, width) * _widened(variable, width)
+                return term.sign * widened(coefficient, width) * widened(variable, width)
             case "matmul":
                 return term.sign * _matmul(coefficient, variable)
             case "rmatmul":
@@ -108,44 +107,9 @@ def draw(
     sized = [plate for plate in variable.plates if cells.graph.plate(plate).size is not None]
     place = Place(cells, variable, rows[row], dict(zip(sized, members, strict=True)))
     arguments = {name: place.value(argument) for name, argument in cpd.arguments}
-    drawn = SAMPLERS[cpd.family](arguments, variable.domain.event_shape, generator)
+    drawn = registry()[cpd.family].draw(generator, arguments, variable.domain.event_shape)
     index = (rows[row], *members) if sizeless(cells.graph, variable.plates) else tuple(members)
     cells.values[variable.name][index] = drawn if index else drawn[0]
-
-
-def _categorical(
-    arguments: Mapping[str, Numbers], event: tuple[int, ...], generator: np.random.Generator
-) -> Numbers:
-    """The first category at which the cumulated probability passes a uniform number; never one of probability 0."""
-    cumulated = np.cumsum(arguments["probs"], axis=-1)
-    uniform = generator.random(len(cumulated)) * cumulated[:, -1]
-    return np.asarray((cumulated <= uniform[:, None]).sum(axis=-1), dtype=float)
-
-
-def _normal(
-    arguments: Mapping[str, Numbers], event: tuple[int, ...], generator: np.random.Generator
-) -> Numbers:
-    """mean + (a root of the covariance) * standard normal numbers; covariances may be singular."""
-    mean = arguments["mean"]
-    standard = generator.standard_normal((len(mean), *event))
-    if "cov" in arguments:
-        eigenvalues, vectors = np.linalg.eigh(arguments["cov"])
-        standard = np.einsum("nij,nj->ni", vectors, np.sqrt(np.maximum(eigenvalues, 0)) * standard)
-        return np.asarray(mean + standard)
-    spread = arguments["std"] if "std" in arguments else np.sqrt(arguments["var"])
-    return np.asarray(_widened(mean, standard.ndim) + _widened(spread, standard.ndim) * standard)
-
-
-SAMPLERS: Mapping[str, Callable[[Mapping[str, Numbers], tuple[int, ...], np.random.Generator], Numbers]] = {
-    "Categorical": _categorical,
-    "Normal": _normal,
-}
-"""How to draw from each family, for all cells at once."""
-
-
-def _widened(array: Numbers, ndim: int) -> Numbers:
-    """A scalar for each cell as a vector or matrix of it."""
-    return array.reshape(*array.shape, *(1,) * (ndim - array.ndim))
 
 
 def _matmul(left: Numbers, right: Numbers) -> Numbers:

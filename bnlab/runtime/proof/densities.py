@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from scipy.special import gammaln
 
 from bnlab.domains import Values
 from bnlab.errors import InternalError
@@ -28,6 +29,12 @@ def log_density(xp: ModuleType, graph: Graph, theta: Theta, batch: Batch) -> Arr
             return _categorical(reader)
         case "Normal":
             return _normal(reader)
+        case "Bernoulli":
+            return _bernoulli(reader)
+        case "Poisson":
+            return _poisson(reader)
+        case "Exponential":
+            return _exponential(reader)
         case other:
             raise InternalError(f"the oracle does not know {other}")
 
@@ -112,6 +119,23 @@ def _categorical(reader: Reader) -> Array:
     assert probs is not None
     with np.errstate(divide="ignore"):
         return reader.xp.log(probs[np.arange(reader.batch.rows), reader.child])
+
+
+def _bernoulli(reader: Reader) -> Array:
+    prob = reader.argument("prob")
+    assert prob is not None
+    return reader.xp.log(reader.xp.where(reader.child == 1, prob, 1.0 - prob))
+
+
+def _poisson(reader: Reader) -> Array:
+    x, rate = reader.child, reader.argument("rate")
+    terms = x * reader.xp.log(rate) - rate - gammaln(x + 1.0)
+    return terms.reshape(len(x), -1).sum(-1)
+
+
+def _exponential(reader: Reader) -> Array:
+    x, rate = reader.child, reader.argument("rate")
+    return (reader.xp.log(rate) - rate * x).reshape(len(x), -1).sum(-1)
 
 
 def _normal(reader: Reader) -> Array:

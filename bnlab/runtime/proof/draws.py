@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bnlab.domains import Covariance, Integer, Positive, Simplex
+from bnlab.domains import Count, Covariance, Integer, Positive, Probability, Simplex
 from bnlab.errors import InternalError
 from bnlab.network.ir import Graph, Parameter
 from bnlab.runtime.proof.grounding import sized, sizeless, state_count
@@ -29,6 +29,8 @@ def random_data(
         match variable.domain:
             case Integer(size=size):
                 data[variable.name] = rng.integers(size, size=shape)
+            case Count():
+                data[variable.name] = rng.poisson(3.0, size=shape).astype(float)
             case Positive():
                 data[variable.name] = rng.gamma(4.0, 0.3, size=shape)
             case _:
@@ -131,6 +133,8 @@ def _draw(graph: Graph, parameter: Parameter, rng: np.random.Generator) -> np.nd
     match parameter.domain:
         case Simplex(size=size):
             return rng.dirichlet(np.full(size, 2.0), size=plates)
+        case Probability():
+            return rng.beta(2.0, 2.0, size=shape)
         case Positive():
             return 0.5 + rng.gamma(2.0, 0.5, size=shape)
         case Covariance(dim=dim):

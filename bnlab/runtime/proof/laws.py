@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnlab.domains import Covariance, Positive, Simplex
+from bnlab.domains import Covariance, Positive, Probability, Simplex
 from bnlab.runtime.proof import members, priors
 from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
@@ -134,6 +134,9 @@ def domains_are_kept(subject: Subject) -> Iterator[Deviation]:
                 yield Deviation(f"negative part of {name}", max(0.0, -value.min()), 0.0)
             case Positive():
                 yield Deviation(f"smallest of {name} below 0", 0.0 if value.min() > 0 else np.inf, 0.0)
+            case Probability():
+                beyond = max(0.0, -value.min(), value.max() - 1)
+                yield Deviation(f"{name} outside 0 to 1", beyond, 1e-14)  # a part over the whole
             case Covariance():
                 yield difference(f"symmetry of {name}", value, value.swapaxes(-1, -2), 1e-14)  # the same sums
                 yield Deviation(

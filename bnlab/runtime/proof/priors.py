@@ -32,6 +32,10 @@ def _log_density(xp: ModuleType, parameter: Parameter, value: Array) -> Array:
             return _normal(xp, value, **arguments)
         case "InverseGamma":
             return _inverse_gamma(xp, value, arguments["concentration"], arguments["scale"])
+        case "Gamma":
+            return _gamma(xp, value, arguments["concentration"], arguments["rate"])
+        case "Beta":
+            return _beta(xp, value, arguments["concentration1"], arguments["concentration0"])
         case "InverseWishart":
             return _inverse_wishart(xp, value, float(arguments["df"]), arguments["scale"])
         case other:
@@ -68,6 +72,15 @@ def _normal(
 
 def _inverse_gamma(xp: ModuleType, value: Array, a: Array, b: Array) -> Array:
     return a * xp.log(b) - _gammaln(xp, a) - (a + 1.0) * xp.log(value) - b / value
+
+
+def _gamma(xp: ModuleType, value: Array, a: Array, b: Array) -> Array:
+    return a * xp.log(b) - _gammaln(xp, a) + (a - 1.0) * xp.log(value) - b * value
+
+
+def _beta(xp: ModuleType, value: Array, a: Array, b: Array) -> Array:
+    norm = _gammaln(xp, a + b) - _gammaln(xp, a) - _gammaln(xp, b)
+    return norm + (a - 1.0) * xp.log(value) + (b - 1.0) * xp.log(1.0 - value)
 
 
 def _inverse_wishart(xp: ModuleType, value: Array, df: float, scale: Array) -> Array:

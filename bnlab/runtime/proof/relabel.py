@@ -22,7 +22,7 @@ def uses(graph: Graph) -> Iterator[tuple[str, Axis]]:
                 free = [at for at, plate in enumerate(plates) if plate not in variable.plates]
                 for at, subscript in zip(free, ref.subscripts, strict=True):
                     yield (subscript.name if isinstance(subscript, VarRef) else ""), (ref.target, at)
-                if variable.discrete:
+                if variable.discrete and graph.parameter(ref.target).domain.event_shape:
                     yield variable.name, (ref.target, len(plates))
 
 
@@ -55,8 +55,13 @@ def groups(graph: Graph) -> list[tuple[set[str], set[Axis]]]:
 
 
 def renameable(graph: Graph) -> list[tuple[set[str], set[Axis]]]:
-    """The groups of latents whose states carry no meaning: nothing observed, given, fixed or with a prior is among them."""
-    latents = {variable.name for variable in graph.in_role("latent")}
+    """The groups of latents whose states carry no meaning: nothing observed, given, fixed or with a prior is among them,
+    and no Bernoulli, whose 1 is not its 0."""
+    latents = {
+        variable.name
+        for variable in graph.in_role("latent")
+        if all(cpd and cpd.family == "Categorical" for cpd in (*variable.first, variable.cpd))
+    }
     plain = {p.name for p in graph.parameters if p.prior is None and p.value is None}
     return [(v, axes) for v, axes in groups(graph) if v <= latents and {name for name, _ in axes} <= plain]
 

@@ -53,8 +53,10 @@ def map_data(
     graph: Graph, data: Data, theta: Theta, factor: float, offset: float
 ) -> tuple[dict[str, object], dict[str, np.ndarray], int] | None:
     """Data factor * x + offset, the parameters that go with them, and how many numbers there are; None where constants,
-    fixed values or priors do not move along, or nothing is continuous."""
+    fixed values or priors do not move along, or something continuous is not normal, or nothing is continuous."""
     real = {v.name for v in graph.in_role("observed") if not v.discrete}
+    if any((v := graph.variable(name)).cpd and v.cpd.family != "Normal" for name in real):
+        return None
     used = used_as(graph, "mean", "cov", "var", "std")
     still = [p for p in graph.parameters if p.prior is not None or p.value is not None]
     if not real or still or any(not isinstance(ref.target, str) for ref in used):

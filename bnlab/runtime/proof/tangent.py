@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bnlab.domains import Covariance, Positive, Simplex
+from bnlab.domains import Covariance, Positive, Probability, Simplex
 from bnlab.network.ir import Graph
 
 
@@ -15,8 +15,8 @@ def tangent(
 ) -> dict[str, np.ndarray]:
     """The gradient of each free parameter along its own set.
 
-    Simplex: by logits, theta (g - theta'g), entries that are 0 stay. Positive: by logarithms. Covariance: L'(g + g')L / 2,
-    which does not change with the scale of the data.
+    Simplex: by logits, theta (g - theta'g), entries that are 0 stay. Positive: by logarithms. Probability: by log odds.
+    Covariance: L'(g + g')L / 2, which does not change with the scale of the data.
     """
     found = {}
     for parameter in graph.parameters:
@@ -27,6 +27,9 @@ def tangent(
             case Simplex():
                 inside = np.where(value > 0, value * np.where(value > 0, g, 0.0), 0.0)
                 found[parameter.name] = inside - value * inside.sum(-1, keepdims=True)
+            case Probability():
+                inside = value * (1.0 - value)
+                found[parameter.name] = np.where(inside > 0, inside * np.where(inside > 0, g, 0.0), 0.0)
             case Positive():
                 found[parameter.name] = value * g
             case Covariance():

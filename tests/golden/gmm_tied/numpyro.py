@@ -26,7 +26,9 @@ def parameters():
     Sigma = numpyro.param("Sigma", jnp.eye(2), constraint=dist.constraints.positive_definite)
     with numpyro.plate("k", 2, dim=-1):
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
-    return Parameters(pi=pi, Sigma=Sigma, mu=mu)
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, Sigma=Sigma, mu=mu)
+    )  # NumPy arrays may have been substituted
 
 
 def model(x=None, num_n=None):
@@ -38,7 +40,6 @@ def model(x=None, num_n=None):
     if x is not None:
         num_n = len(x)
     pi, Sigma, mu = parameters()
-    mu = jnp.asarray(mu)  # substituted values may be NumPy's
     with numpyro.plate("n", num_n, dim=-1):
         z = numpyro.sample("z", dist.Categorical(pi), infer={"enumerate": "parallel"})
         numpyro.sample("x", dist.MultivariateNormal(mu[z], covariance_matrix=Sigma), obs=x)
@@ -90,8 +91,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
     return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
 
 
-def put(values, index, fill):
-    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
     out = np.full(
         [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
     )
@@ -101,11 +103,12 @@ def put(values, index, fill):
 
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
-    x = np.asarray(data["x"], dtype)
-    N = len(x)
+    N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
     chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
-    return Data(x=put(x, (chunk_n, place_n), x[0]), weight=put(weights, (chunk_n, place_n), 0))
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+    )
 
 
 def marginal_model(data):

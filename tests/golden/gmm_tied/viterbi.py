@@ -7,6 +7,8 @@ for n in 1..N:
 
 E-step   q_z[n,k] = 1 at the most probable value, else 0
 M-step   pi, Sigma, mu maximise ln p(x, z*)
+
+Emitted by bnlab 0.1.0 from network 0b6ae832.
 """
 
 from typing import NamedTuple
@@ -115,8 +117,9 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
     )
 
 
-def put(values, index, fill):
-    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
     out = np.full(
         [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
     )
@@ -126,15 +129,16 @@ def put(values, index, fill):
 
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
-    x = np.asarray(data["x"], dtype)
-    N = len(x)
+    N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
     chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
-    return Data(x=put(x, (chunk_n, place_n), x[0]), weight=put(weights, (chunk_n, place_n), 0))
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+    )
 
 
 def cluster(x, K, rng, method):
-    """Centres (K, ...) and what is left of each row of x (N, ...): by k-means from k-means++ seeds, or K rows at random."""
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
 
     def squares(a, b):
         return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
@@ -174,12 +178,15 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.weight) > 0], 2, rng, method)
-    pi = near(np.full((2,), 0.5), rng, method)
-    Sigma = np.broadcast_to(
-        rest_x.reshape(-1, 2).T @ rest_x.reshape(-1, 2) / len(rest_x.reshape(-1, 2)), (2, 2)
+    return Parameters(
+        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
+        Sigma=jnp.asarray(
+            np.broadcast_to(
+                rest_x.reshape(-1, 2).T @ rest_x.reshape(-1, 2) / len(rest_x.reshape(-1, 2)), (2, 2)
+            )
+        ),
+        mu=jnp.asarray(centres_x.reshape((2, 2))),
     )
-    mu = centres_x.reshape((2, 2))
-    return Parameters(pi=jnp.asarray(pi), Sigma=jnp.asarray(Sigma), mu=jnp.asarray(mu))
 
 
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):

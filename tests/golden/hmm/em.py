@@ -6,8 +6,12 @@ for s in 1..S:                                   sequence
         z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
         x[s,t] ~ Normal(mu[z[s,t]], cov=Sigma[z[s,t]])     observed
 
-E-step   q_z[s,t,k] = P(z[s,t]=k | x)
+E-step   alpha[t] = P(z[t]=k | data[1..t])
+         beta[t] = p(data[t+1..] | z[t]=k) / p(data[t+1..] | data[1..t])
+         q_z[s,t,k] = P(z[s,t]=k | x)
 M-step   pi, A, mu, Sigma maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network 9cb4a656.
 """
 
 from typing import NamedTuple
@@ -23,7 +27,7 @@ jax.config.update("jax_enable_x64", True)
 
 class Parameters(NamedTuple):
     pi: Array  # (K,)       sums to 1
-    A: Array  # (K, K)     sums to 1
+    A: Array  # (K, K)     rows sum to 1
     mu: Array  # (K, D)
     Sigma: Array  # (K, D, D)  positive definite
 
@@ -40,8 +44,8 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()         ln p(x)
-    N_first: Array  # (K,)       sum_s sum_t q_z[s,t,k]
-    N_zz: Array  # (K, K)     sum_s sum_t q_z_prev_z[s,t,j,k]
+    N_first: Array  # (K,)       sum_s q_z[s,1,k]
+    N_zz: Array  # (K, K)     sum_s sum_t P(z[s,t-1]=j, z[s,t]=k | x)
     N_z: Array  # (K,)       sum_s sum_t q_z[s,t,k]
     Sx: Array  # (K, D)     sum_s sum_t q_z[s,t,k] r[s,t]
     Sxx: Array  # (K, D, D)  sum_s sum_t q_z[s,t,k] r[s,t] r[s,t]'
@@ -59,7 +63,7 @@ def inverse_lower(L):
 
 
 def reliable(c, beta):
-    """Whether the scaled messages lost nothing: what underflowed weighs less than the smallest float times beta / c."""
+    """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
     limits = jnp.finfo(c.dtype)
     return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
 
@@ -74,11 +78,13 @@ def log_likelihood_x(theta: Parameters, x: Array) -> Array:
 
 
 def forward(theta: Parameters, b: Array, mask_t: Array) -> tuple[Array, Array]:
-    """alpha as (T, S, K) and c as (T, S); where the mask is False the chain has ended."""
+    """alpha[t] = P(z[t]=k | data[1..t]) as (T, S, K),
+    and c[t] = p(data[t] | data[1..t-1]) as (T, S); where the mask is False the chain has ended.
+    """
 
     def step(predicted, inputs):
         b_t, on = inputs
-        joint = predicted * b_t  # P(z[t]=k, data at t | data before)
+        joint = predicted * b_t  # P(z[t]=k, data[t] | data[1..t-1])
         c_t = jnp.where(on, joint.sum(-1), 1)
         alpha_t = joint / c_t[:, None]
         return alpha_t @ theta.A, (alpha_t, c_t)
@@ -88,7 +94,9 @@ def forward(theta: Parameters, b: Array, mask_t: Array) -> tuple[Array, Array]:
 
 
 def backward(theta: Parameters, b: Array, c: Array, mask_t: Array) -> Array:
-    """beta as (T, S, K); 1 at the end of each sequence."""
+    """beta[t] = p(data[t+1..] | z[t]=k) / p(data[t+1..] | data[1..t]) as (T, S, K);
+    1 at the end of each sequence.
+    """
 
     def step(beta_t, inputs):
         b_t, c_t, on = inputs
@@ -110,9 +118,8 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     log_p_x_in_chain = jnp.where(mask_t, jnp.log(c) + scale, 0).sum(0)  # ln p(x[s,:])
     beta = backward(theta, b, c, mask_t)
     q_z = jnp.where(mask_t[..., None], alpha * beta * weight[:, None], 0)  # P(z[s,t]=k | x)
-    onward = (
-        beta[1:] * b[1:] * (jnp.where(mask_t[1:], 1 / c[1:], 0) * weight)[..., None]
-    )  # of the steps moved to
+    # of the steps moved to
+    onward = beta[1:] * b[1:] * (jnp.where(mask_t[1:], 1 / c[1:], 0) * weight)[..., None]
     r = x - theta.mu.mean(0)  # data far from 0 lose no digits
     safe = reliable(c, beta)  # no state was lost to underflow
     return Statistics(
@@ -154,8 +161,9 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
     )
 
 
-def put(values, index, fill):
-    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
     out = np.full(
         [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
     )
@@ -174,24 +182,23 @@ def position(group):
 
 def prepare(data, dtype=float, rows=16384):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
-    x = np.asarray(data["x"], dtype)
-    sequence = np.asarray(data.get("sequence", np.zeros(len(x))), int)
-    size_sequence = sequence.max() + 1
-    per_chunk = max(1, rows * size_sequence // len(x))
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
     chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
-    step = position(sequence)
+    step = position(id_sequence)
     return Data(
-        x=put(x, (chunk_sequence[sequence], step, place_sequence[sequence]), x[0]),
+        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
         weight=put(weights, (chunk_sequence, place_sequence), 0),
         mask_t=put(
-            np.ones(len(step), bool), (chunk_sequence[sequence], step, place_sequence[sequence]), False
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
         ),
     )
 
 
 def cluster(x, K, rng, method):
-    """Centres (K, ...) and what is left of each row of x (N, ...): by k-means from k-means++ seeds, or K rows at random."""
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
 
     def squares(a, b):
         return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
@@ -231,13 +238,16 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.mask_t)], 2, rng, method)
-    pi = near(np.full((2,), 0.5), rng, method)
-    A = near(np.full((2, 2), 0.5), rng, method)
-    mu = centres_x.reshape((2, 2))
-    Sigma = np.broadcast_to(
-        rest_x.reshape(-1, 2).T @ rest_x.reshape(-1, 2) / len(rest_x.reshape(-1, 2)), (2, 2, 2)
+    return Parameters(
+        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
+        A=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
+        mu=jnp.asarray(centres_x.reshape((2, 2))),
+        Sigma=jnp.asarray(
+            np.broadcast_to(
+                rest_x.reshape(-1, 2).T @ rest_x.reshape(-1, 2) / len(rest_x.reshape(-1, 2)), (2, 2, 2)
+            )
+        ),
     )
-    return Parameters(pi=jnp.asarray(pi), A=jnp.asarray(A), mu=jnp.asarray(mu), Sigma=jnp.asarray(Sigma))
 
 
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):

@@ -39,7 +39,9 @@ def parameters():
             constraint=dist.constraints.positive_definite,
             event_dim=2,
         )
-    return Parameters(pi=pi, A=A, mu=mu, Sigma=Sigma)
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, A=A, mu=mu, Sigma=Sigma)
+    )  # NumPy arrays may have been substituted
 
 
 def padded(ids):
@@ -54,6 +56,8 @@ def padded(ids):
 def model(sequence, x=None):
     """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
 
+    Where a member has fewer rows than others nothing is observed; latents there follow their prior.
+
     sequence: NumPy array (rows,), the member of sequence that each row is in: 0, 1, 2 ...
     x: array (rows, 2), or None to sample it
     """
@@ -61,7 +65,6 @@ def model(sequence, x=None):
     num_sequence, num_t = exists_t.shape
     x = None if x is None else x[rows_t.T]
     pi, A, mu, Sigma = parameters()
-    A, mu, Sigma = map(jnp.asarray, (A, mu, Sigma))  # substituted values may be NumPy's
 
     def step(carry, inputs):
         z_prev = carry
@@ -79,7 +82,7 @@ def model(sequence, x=None):
 
 class Parameters(NamedTuple):
     pi: Array  # (K,)       sums to 1
-    A: Array  # (K, K)     sums to 1
+    A: Array  # (K, K)     rows sum to 1
     mu: Array  # (K, D)
     Sigma: Array  # (K, D, D)  positive definite
 
@@ -147,8 +150,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
     return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
 
 
-def put(values, index, fill):
-    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
     out = np.full(
         [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
     )
@@ -167,18 +171,17 @@ def position(group):
 
 def prepare(data, dtype=float, rows=16384):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
-    x = np.asarray(data["x"], dtype)
-    sequence = np.asarray(data.get("sequence", np.zeros(len(x))), int)
-    size_sequence = sequence.max() + 1
-    per_chunk = max(1, rows * size_sequence // len(x))
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
     chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
-    step = position(sequence)
+    step = position(id_sequence)
     return Data(
-        x=put(x, (chunk_sequence[sequence], step, place_sequence[sequence]), x[0]),
+        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
         weight=put(weights, (chunk_sequence, place_sequence), 0),
         mask_t=put(
-            np.ones(len(step), bool), (chunk_sequence[sequence], step, place_sequence[sequence]), False
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
         ),
     )
 

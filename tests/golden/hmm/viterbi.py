@@ -6,8 +6,10 @@ for s in 1..S:                                   sequence
         z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
         x[s,t] ~ Normal(mu[z[s,t]], cov=Sigma[z[s,t]])     observed
 
-E-step   q_z_on[s,t,k] = 1 at the most probable value, else 0
+E-step   q_z[s,t,k] = 1 at the most probable value, else 0
 M-step   pi, A, mu, Sigma maximise ln p(x, z*)
+
+Emitted by bnlab 0.1.0 from network 9cb4a656.
 """
 
 from typing import NamedTuple
@@ -23,7 +25,7 @@ jax.config.update("jax_enable_x64", True)
 
 class Parameters(NamedTuple):
     pi: Array  # (K,)       sums to 1
-    A: Array  # (K, K)     sums to 1
+    A: Array  # (K, K)     rows sum to 1
     mu: Array  # (K, D)
     Sigma: Array  # (K, D, D)  positive definite
 
@@ -40,8 +42,8 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()         ln p(x, z*) at the most probable z*
-    N_first: Array  # (K,)       sum_s sum_t q_z[s,t,k]
-    N_zz: Array  # (K, K)     sum_s sum_t q_z_prev_z[s,t,j,k]
+    N_first: Array  # (K,)       sum_s q_z[s,1,k]
+    N_zz: Array  # (K, K)     sum_s sum_t P(z[s,t-1]=j, z[s,t]=k | x)
     N_z: Array  # (K,)       sum_s sum_t q_z[s,t,k]
     Sx: Array  # (K, D)     sum_s sum_t q_z[s,t,k] r[s,t]
     Sxx: Array  # (K, D, D)  sum_s sum_t q_z[s,t,k] r[s,t] r[s,t]'
@@ -100,9 +102,8 @@ def backward(theta: Parameters, log_alpha: Array, weight: Array, mask_t: Array) 
         q_t, pairs_z = carry
         log_alpha_before, on = inputs
         log_pair = log_alpha_before[..., None] + jnp.log(theta.A)
-        q_pair = jnp.where(
-            on[:, None, None], hardmax(log_pair, 1) * q_t[:, None], 0
-        )  # P(states at t-1 and t | data)
+        # P(states at t-1 and t | data)
+        q_pair = jnp.where(on[:, None, None], hardmax(log_pair, 1) * q_t[:, None], 0)
         return (
             jnp.where(on[:, None], q_pair.sum(-1), hardmax(log_alpha_before, -1) * weight[:, None]),
             pairs_z + q_pair.sum(0),
@@ -165,8 +166,9 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
     )
 
 
-def put(values, index, fill):
-    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
     out = np.full(
         [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
     )
@@ -185,24 +187,23 @@ def position(group):
 
 def prepare(data, dtype=float, rows=16384):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
-    x = np.asarray(data["x"], dtype)
-    sequence = np.asarray(data.get("sequence", np.zeros(len(x))), int)
-    size_sequence = sequence.max() + 1
-    per_chunk = max(1, rows * size_sequence // len(x))
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
     chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
-    step = position(sequence)
+    step = position(id_sequence)
     return Data(
-        x=put(x, (chunk_sequence[sequence], step, place_sequence[sequence]), x[0]),
+        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
         weight=put(weights, (chunk_sequence, place_sequence), 0),
         mask_t=put(
-            np.ones(len(step), bool), (chunk_sequence[sequence], step, place_sequence[sequence]), False
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
         ),
     )
 
 
 def cluster(x, K, rng, method):
-    """Centres (K, ...) and what is left of each row of x (N, ...): by k-means from k-means++ seeds, or K rows at random."""
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
 
     def squares(a, b):
         return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
@@ -242,13 +243,16 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.mask_t)], 2, rng, method)
-    pi = near(np.full((2,), 0.5), rng, method)
-    A = near(np.full((2, 2), 0.5), rng, method)
-    mu = centres_x.reshape((2, 2))
-    Sigma = np.broadcast_to(
-        rest_x.reshape(-1, 2).T @ rest_x.reshape(-1, 2) / len(rest_x.reshape(-1, 2)), (2, 2, 2)
+    return Parameters(
+        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
+        A=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
+        mu=jnp.asarray(centres_x.reshape((2, 2))),
+        Sigma=jnp.asarray(
+            np.broadcast_to(
+                rest_x.reshape(-1, 2).T @ rest_x.reshape(-1, 2) / len(rest_x.reshape(-1, 2)), (2, 2, 2)
+            )
+        ),
     )
-    return Parameters(pi=jnp.asarray(pi), A=jnp.asarray(A), mu=jnp.asarray(mu), Sigma=jnp.asarray(Sigma))
 
 
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):

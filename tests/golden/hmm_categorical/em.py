@@ -6,8 +6,12 @@ for s in 1..S:                                   sequence
         z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
         x[s,t] ~ Categorical(B[z[s,t]])          observed
 
-E-step   q_z[s,t,k] = P(z[s,t]=k | x)
+E-step   alpha[t] = P(z[t]=k | data[1..t])
+         beta[t] = p(data[t+1..] | z[t]=k) / p(data[t+1..] | data[1..t])
+         q_z[s,t,k] = P(z[s,t]=k | x)
 M-step   pi, A, B maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network 50f044c1.
 """
 
 from typing import NamedTuple
@@ -22,8 +26,8 @@ jax.config.update("jax_enable_x64", True)
 
 class Parameters(NamedTuple):
     pi: Array  # (K,)    sums to 1
-    A: Array  # (K, K)  sums to 1
-    B: Array  # (K, X)  sums to 1
+    A: Array  # (K, K)  rows sum to 1
+    B: Array  # (K, V)  rows sum to 1
 
 
 class Data(NamedTuple):
@@ -38,9 +42,9 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()      ln p(x)
-    N_first: Array  # (K,)    sum_s sum_t q_z[s,t,k]
-    N_zz: Array  # (K, K)  sum_s sum_t q_z_prev_z[s,t,j,k]
-    N_zx: Array  # (K, X)  sum_s sum_t q_z[s,t,k]
+    N_first: Array  # (K,)    sum_s q_z[s,1,k]
+    N_zz: Array  # (K, K)  sum_s sum_t P(z[s,t-1]=j, z[s,t]=k | x)
+    N_zx: Array  # (K, V)  sum_s sum_t q_z[s,t,k] (x[s,t]=v)
 
 
 def ratio(total, count, old):
@@ -49,17 +53,19 @@ def ratio(total, count, old):
 
 
 def reliable(c, beta):
-    """Whether the scaled messages lost nothing: what underflowed weighs less than the smallest float times beta / c."""
+    """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
     limits = jnp.finfo(c.dtype)
     return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
 
 
 def forward(theta: Parameters, b: Array, mask_t: Array) -> tuple[Array, Array]:
-    """alpha as (T, S, K) and c as (T, S); where the mask is False the chain has ended."""
+    """alpha[t] = P(z[t]=k | data[1..t]) as (T, S, K),
+    and c[t] = p(data[t] | data[1..t-1]) as (T, S); where the mask is False the chain has ended.
+    """
 
     def step(predicted, inputs):
         b_t, on = inputs
-        joint = predicted * b_t  # P(z[t]=k, data at t | data before)
+        joint = predicted * b_t  # P(z[t]=k, data[t] | data[1..t-1])
         c_t = jnp.where(on, joint.sum(-1), 1)
         alpha_t = joint / c_t[:, None]
         return alpha_t @ theta.A, (alpha_t, c_t)
@@ -69,7 +75,9 @@ def forward(theta: Parameters, b: Array, mask_t: Array) -> tuple[Array, Array]:
 
 
 def backward(theta: Parameters, b: Array, c: Array, mask_t: Array) -> Array:
-    """beta as (T, S, K); 1 at the end of each sequence."""
+    """beta[t] = p(data[t+1..] | z[t]=k) / p(data[t+1..] | data[1..t]) as (T, S, K);
+    1 at the end of each sequence.
+    """
 
     def step(beta_t, inputs):
         b_t, c_t, on = inputs
@@ -91,15 +99,14 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     log_p_x_in_chain = jnp.where(mask_t, jnp.log(c) + scale, 0).sum(0)  # ln p(x[s,:])
     beta = backward(theta, b, c, mask_t)
     q_z = jnp.where(mask_t[..., None], alpha * beta * weight[:, None], 0)  # P(z[s,t]=k | x)
-    onward = (
-        beta[1:] * b[1:] * (jnp.where(mask_t[1:], 1 / c[1:], 0) * weight)[..., None]
-    )  # of the steps moved to
+    # of the steps moved to
+    onward = beta[1:] * b[1:] * (jnp.where(mask_t[1:], 1 / c[1:], 0) * weight)[..., None]
     safe = reliable(c, beta)  # no state was lost to underflow
     return Statistics(
         log_p=jnp.where(safe, weight @ log_p_x_in_chain, jnp.nan),
         N_first=q_z[0].sum(0),
         N_zz=theta.A * jnp.einsum("tsj,tsk->jk", alpha[:-1], onward),
-        N_zx=jnp.einsum("tsk,tsx->kx", q_z, jax.nn.one_hot(x, 2)),
+        N_zx=jnp.einsum("tsk,tsv->kv", q_z, jax.nn.one_hot(x, 2)),
     )
 
 
@@ -129,8 +136,9 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
     )
 
 
-def put(values, index, fill):
-    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
     out = np.full(
         [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
     )
@@ -149,18 +157,17 @@ def position(group):
 
 def prepare(data, dtype=float, rows=16384):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
-    x = np.asarray(data["x"], int)
-    sequence = np.asarray(data.get("sequence", np.zeros(len(x))), int)
-    size_sequence = sequence.max() + 1
-    per_chunk = max(1, rows * size_sequence // len(x))
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
     chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
-    step = position(sequence)
+    step = position(id_sequence)
     return Data(
-        x=put(x, (chunk_sequence[sequence], step, place_sequence[sequence]), x[0]),
+        x=put(np.asarray(data["x"], int), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
         weight=put(weights, (chunk_sequence, place_sequence), 0),
         mask_t=put(
-            np.ones(len(step), bool), (chunk_sequence[sequence], step, place_sequence[sequence]), False
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
         ),
     )
 
@@ -175,18 +182,23 @@ def near(probabilities, rng, method):
 def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
-    pi = near(np.full((2,), 0.5), rng, method)
-    A = near(np.full((2, 2), 0.5), rng, method)
-    B = near(
-        np.broadcast_to(
-            (np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0)
-            / (np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0).sum(),
-            (2, 2),
+    return Parameters(
+        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
+        A=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
+        B=jnp.asarray(
+            near(
+                np.broadcast_to(
+                    (np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0)
+                    / (
+                        np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0
+                    ).sum(),
+                    (2, 2),
+                ),
+                rng,
+                method,
+            )
         ),
-        rng,
-        method,
     )
-    return Parameters(pi=jnp.asarray(pi), A=jnp.asarray(A), B=jnp.asarray(B))
 
 
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):

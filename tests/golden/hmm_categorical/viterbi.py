@@ -6,8 +6,10 @@ for s in 1..S:                                   sequence
         z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
         x[s,t] ~ Categorical(B[z[s,t]])          observed
 
-E-step   q_z_on[s,t,k] = 1 at the most probable value, else 0
+E-step   q_z[s,t,k] = 1 at the most probable value, else 0
 M-step   pi, A, B maximise ln p(x, z*)
+
+Emitted by bnlab 0.1.0 from network 50f044c1.
 """
 
 from typing import NamedTuple
@@ -22,8 +24,8 @@ jax.config.update("jax_enable_x64", True)
 
 class Parameters(NamedTuple):
     pi: Array  # (K,)    sums to 1
-    A: Array  # (K, K)  sums to 1
-    B: Array  # (K, X)  sums to 1
+    A: Array  # (K, K)  rows sum to 1
+    B: Array  # (K, V)  rows sum to 1
 
 
 class Data(NamedTuple):
@@ -38,9 +40,9 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()      ln p(x, z*) at the most probable z*
-    N_first: Array  # (K,)    sum_s sum_t q_z[s,t,k]
-    N_zz: Array  # (K, K)  sum_s sum_t q_z_prev_z[s,t,j,k]
-    N_zx: Array  # (K, X)  sum_s sum_t q_z[s,t,k]
+    N_first: Array  # (K,)    sum_s q_z[s,1,k]
+    N_zz: Array  # (K, K)  sum_s sum_t P(z[s,t-1]=j, z[s,t]=k | x)
+    N_zx: Array  # (K, V)  sum_s sum_t q_z[s,t,k] (x[s,t]=v)
 
 
 def ratio(total, count, old):
@@ -81,9 +83,8 @@ def backward(theta: Parameters, log_alpha: Array, weight: Array, mask_t: Array) 
         q_t, pairs_z = carry
         log_alpha_before, on = inputs
         log_pair = log_alpha_before[..., None] + jnp.log(theta.A)
-        q_pair = jnp.where(
-            on[:, None, None], hardmax(log_pair, 1) * q_t[:, None], 0
-        )  # P(states at t-1 and t | data)
+        # P(states at t-1 and t | data)
+        q_pair = jnp.where(on[:, None, None], hardmax(log_pair, 1) * q_t[:, None], 0)
         return (
             jnp.where(on[:, None], q_pair.sum(-1), hardmax(log_alpha_before, -1) * weight[:, None]),
             pairs_z + q_pair.sum(0),
@@ -110,7 +111,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         log_p=weight @ log_p_x_in_chain,
         N_first=q_z_on[0].sum(0),
         N_zz=pairs_z,
-        N_zx=jnp.einsum("tsk,tsx->kx", q_z_on, jax.nn.one_hot(x, 2)),
+        N_zx=jnp.einsum("tsk,tsv->kv", q_z_on, jax.nn.one_hot(x, 2)),
     )
 
 
@@ -140,8 +141,9 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
     )
 
 
-def put(values, index, fill):
-    """An array that holds values[i] at index[0][i], index[1][i], ..., and `fill` elsewhere."""
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
     out = np.full(
         [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
     )
@@ -160,18 +162,17 @@ def position(group):
 
 def prepare(data, dtype=float, rows=16384):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
-    x = np.asarray(data["x"], int)
-    sequence = np.asarray(data.get("sequence", np.zeros(len(x))), int)
-    size_sequence = sequence.max() + 1
-    per_chunk = max(1, rows * size_sequence // len(x))
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
     chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
-    step = position(sequence)
+    step = position(id_sequence)
     return Data(
-        x=put(x, (chunk_sequence[sequence], step, place_sequence[sequence]), x[0]),
+        x=put(np.asarray(data["x"], int), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
         weight=put(weights, (chunk_sequence, place_sequence), 0),
         mask_t=put(
-            np.ones(len(step), bool), (chunk_sequence[sequence], step, place_sequence[sequence]), False
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
         ),
     )
 
@@ -186,18 +187,23 @@ def near(probabilities, rng, method):
 def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
-    pi = near(np.full((2,), 0.5), rng, method)
-    A = near(np.full((2, 2), 0.5), rng, method)
-    B = near(
-        np.broadcast_to(
-            (np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0)
-            / (np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0).sum(),
-            (2, 2),
+    return Parameters(
+        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
+        A=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
+        B=jnp.asarray(
+            near(
+                np.broadcast_to(
+                    (np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0)
+                    / (
+                        np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0
+                    ).sum(),
+                    (2, 2),
+                ),
+                rng,
+                method,
+            )
         ),
-        rng,
-        method,
     )
-    return Parameters(pi=jnp.asarray(pi), A=jnp.asarray(A), B=jnp.asarray(B))
 
 
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):

@@ -6,8 +6,12 @@ for t in 1..T:                                   a chain
     z[t] ~ Categorical(array(2, 2, 2)[z[t-1],m[t]])     latent; z[1] ~ Categorical([1, 0])
     x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])     observed
 
-E-step   q_mz[t,m,k] = P(m[t]=m, z[t]=k | x)
+E-step   alpha[t] = P(m[t]=m, z[t]=k | data[1..t])
+         beta[t] = p(data[t+1..] | m[t]=m, z[t]=k) / p(data[t+1..] | data[1..t])
+         q_mz[t,m,k] = P(m[t]=m, z[t]=k | x)
 M-step   move, mu, sigma2 maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network a1d0cf0e.
 """
 
 from typing import NamedTuple
@@ -21,7 +25,7 @@ jax.config.update("jax_enable_x64", True)
 
 
 class Parameters(NamedTuple):
-    move: Array  # (K, M)  sums to 1
+    move: Array  # (K, M)  rows sum to 1
     mu: Array  # (K,)
     sigma2: Array  # (K,)    positive
 
@@ -36,7 +40,7 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()      ln p(x)
-    N_zm: Array  # (K, M)  sum_t q_z_prev_m[t,i,m]
+    N_zm: Array  # (K, M)  sum_t P(z[t-1]=i, m[t]=m | x)
     N_z: Array  # (K,)    sum_t q_z[t,k]
     Sx: Array  # (K,)    sum_t q_z[t,k] r[t]
     Sxx: Array  # (K,)    sum_t q_z[t,k] r[t]^2
@@ -48,7 +52,7 @@ def ratio(total, count, old):
 
 
 def reliable(c, beta):
-    """Whether the scaled messages lost nothing: what underflowed weighs less than the smallest float times beta / c."""
+    """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
     limits = jnp.finfo(c.dtype)
     return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
 
@@ -59,10 +63,12 @@ def log_likelihood_x(theta: Parameters, x: Array) -> Array:
 
 
 def forward(theta: Parameters, b: Array) -> tuple[Array, Array]:
-    """alpha as (T, M, K) and c as (T)."""
+    """alpha[t] = P(m[t]=m, z[t]=k | data[1..t]) as (T, M, K),
+    and c[t] = p(data[t] | data[1..t-1]) as (T).
+    """
 
     def step(predicted, b_t):
-        joint = predicted * b_t  # P(m[t]=m, z[t]=k, data at t | data before)
+        joint = predicted * b_t  # P(m[t]=m, z[t]=k, data[t] | data[1..t-1])
         c_t = joint.sum()
         alpha_t = joint / c_t
         return jnp.einsum(
@@ -74,14 +80,20 @@ def forward(theta: Parameters, b: Array) -> tuple[Array, Array]:
 
 
 def backward(theta: Parameters, b: Array, c: Array) -> Array:
-    """beta as (T, M, K); 1 at the end of each sequence."""
+    """beta[t] = p(data[t+1..] | m[t]=m, z[t]=k) / p(data[t+1..] | data[1..t]) as (T, M, K);
+    1 at the end of each sequence.
+    """
 
     def step(beta_t, inputs):
         b_t, c_t = inputs
         onward = beta_t * b_t / c_t
-        beta_before = jnp.einsum(
-            "mk,im,imk->ji", onward, theta.move, jnp.array((((1, 0), (0, 1)), ((0, 1), (0, 1))), float)
-        )  # of step t-1
+        # of step t-1
+        beta_before = jnp.broadcast_to(
+            jnp.einsum(
+                "mk,im,imk->i", onward, theta.move, jnp.array((((1, 0), (0, 1)), ((0, 1), (0, 1))), float)
+            ),
+            beta_t.shape,
+        )
         return beta_before, beta_t
 
     beta = jax.lax.scan(step, jnp.ones((2, 2)), (b, c), reverse=True)[1]
@@ -103,9 +115,11 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     safe = reliable(c, beta)  # no state was lost to underflow
     return Statistics(
         log_p=jnp.where(safe, log_p_x_in_chain, jnp.nan),
-        N_zm=theta.move.T
-        * jnp.einsum(
-            "tji,tmk,imk->im", alpha[:-1], onward, jnp.array((((1, 0), (0, 1)), ((0, 1), (0, 1))), float)
+        N_zm=(
+            theta.move.T
+            * jnp.einsum(
+                "tji,tmk,imk->im", alpha[:-1], onward, jnp.array((((1, 0), (0, 1)), ((0, 1), (0, 1))), float)
+            ).T
         ).T,
         N_z=q_mz.sum((0, 1)),
         Sx=jnp.einsum("tmk,t->k", q_mz, r),
@@ -130,7 +144,7 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_z, theta.mu - origin)
     return Parameters(
-        move=ratio(s.N_zm.T, s.N_zm.sum(-1), theta.move.T).T,
+        move=ratio(s.N_zm, s.N_zm.sum(-1)[:, None], theta.move),
         mu=mean + origin,
         sigma2=ratio(s.Sxx - jnp.einsum("k,k,k->k", s.N_z, mean, mean), s.N_z, theta.sigma2),
     )
@@ -138,12 +152,11 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
 
 def prepare(data, dtype=float):
     """Data as arrays."""
-    x = np.asarray(data["x"], dtype)
-    return Data(x=jnp.asarray(x))
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
 
 
 def cluster(x, K, rng, method):
-    """Centres (K, ...) and what is left of each row of x (N, ...): by k-means from k-means++ seeds, or K rows at random."""
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
 
     def squares(a, b):
         return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
@@ -183,10 +196,11 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     centres_x, rest_x = cluster(np.asarray(data.x), 2, rng, method)
-    move = near(np.full((2, 2), 0.5), rng, method)
-    mu = centres_x.reshape((2,))
-    sigma2 = np.broadcast_to(np.square(rest_x).mean(), (2,))
-    return Parameters(move=jnp.asarray(move), mu=jnp.asarray(mu), sigma2=jnp.asarray(sigma2))
+    return Parameters(
+        move=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
+        mu=jnp.asarray(centres_x.reshape((2,))),
+        sigma2=jnp.asarray(np.broadcast_to(np.square(rest_x).mean(), (2,))),
+    )
 
 
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):

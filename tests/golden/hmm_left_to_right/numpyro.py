@@ -30,7 +30,9 @@ def parameters():
         )
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
         sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return Parameters(move=move, mu=mu, sigma2=sigma2)
+    return jax.tree.map(
+        jnp.asarray, Parameters(move=move, mu=mu, sigma2=sigma2)
+    )  # NumPy arrays may have been substituted
 
 
 def model(x=None, num_t=None):
@@ -42,7 +44,6 @@ def model(x=None, num_t=None):
     if x is not None:
         num_t = len(x)
     move, mu, sigma2 = parameters()
-    move, mu, sigma2 = map(jnp.asarray, (move, mu, sigma2))  # substituted values may be NumPy's
 
     def step(carry, inputs):
         z_prev, m_prev = carry
@@ -71,7 +72,7 @@ def model(x=None, num_t=None):
 
 
 class Parameters(NamedTuple):
-    move: Array  # (K, M)  sums to 1
+    move: Array  # (K, M)  rows sum to 1
     mu: Array  # (K,)
     sigma2: Array  # (K,)    positive
 
@@ -134,8 +135,7 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 def prepare(data, dtype=float):
     """Data as arrays."""
-    x = np.asarray(data["x"], dtype)
-    return Data(x=jnp.asarray(x))
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
 
 
 def marginal_model(data):

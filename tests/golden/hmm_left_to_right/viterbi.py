@@ -6,7 +6,10 @@ for t in 1..T:                                   a chain
     z[t] ~ Categorical(array(2, 2, 2)[z[t-1],m[t]])     latent; z[1] ~ Categorical([1, 0])
     x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])     observed
 
+E-step   q_mz[t,m,k] = 1 at the most probable value, else 0
 M-step   move, mu, sigma2 maximise ln p(x, z*)
+
+Emitted by bnlab 0.1.0 from network a1d0cf0e.
 """
 
 from typing import NamedTuple
@@ -20,7 +23,7 @@ jax.config.update("jax_enable_x64", True)
 
 
 class Parameters(NamedTuple):
-    move: Array  # (K, M)  sums to 1
+    move: Array  # (K, M)  rows sum to 1
     mu: Array  # (K,)
     sigma2: Array  # (K,)    positive
 
@@ -35,7 +38,7 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()      ln p(x, z*) at the most probable z*
-    N_zm: Array  # (K, M)  sum_t q_z_prev_m[t,i,m]
+    N_zm: Array  # (K, M)  sum_t P(z[t-1]=i, m[t]=m | x)
     N_z: Array  # (K,)    sum_t q_z[t,k]
     Sx: Array  # (K,)    sum_t q_z[t,k] r[t]
     Sxx: Array  # (K,)    sum_t q_z[t,k] r[t]^2
@@ -143,7 +146,7 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_z, theta.mu - origin)
     return Parameters(
-        move=ratio(s.N_zm.T, s.N_zm.sum(-1), theta.move.T).T,
+        move=ratio(s.N_zm, s.N_zm.sum(-1)[:, None], theta.move),
         mu=mean + origin,
         sigma2=ratio(s.Sxx - jnp.einsum("k,k,k->k", s.N_z, mean, mean), s.N_z, theta.sigma2),
     )
@@ -151,12 +154,11 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
 
 def prepare(data, dtype=float):
     """Data as arrays."""
-    x = np.asarray(data["x"], dtype)
-    return Data(x=jnp.asarray(x))
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
 
 
 def cluster(x, K, rng, method):
-    """Centres (K, ...) and what is left of each row of x (N, ...): by k-means from k-means++ seeds, or K rows at random."""
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
 
     def squares(a, b):
         return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
@@ -196,10 +198,11 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     centres_x, rest_x = cluster(np.asarray(data.x), 2, rng, method)
-    move = near(np.full((2, 2), 0.5), rng, method)
-    mu = centres_x.reshape((2,))
-    sigma2 = np.broadcast_to(np.square(rest_x).mean(), (2,))
-    return Parameters(move=jnp.asarray(move), mu=jnp.asarray(mu), sigma2=jnp.asarray(sigma2))
+    return Parameters(
+        move=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
+        mu=jnp.asarray(centres_x.reshape((2,))),
+        sigma2=jnp.asarray(np.broadcast_to(np.square(rest_x).mean(), (2,))),
+    )
 
 
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):

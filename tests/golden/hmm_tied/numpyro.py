@@ -23,7 +23,7 @@ def parameters():
     pi = numpyro.param(
         "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
     )
-    sigma2 = numpyro.param("sigma2", jnp.ones(()), constraint=dist.constraints.positive)
+    sigma2 = numpyro.param("sigma2", 1.0, constraint=dist.constraints.positive)
     with numpyro.plate("k", 2, dim=-1):
         A = numpyro.param(
             "A",
@@ -32,7 +32,9 @@ def parameters():
             event_dim=1,
         )
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
-    return Parameters(pi=pi, sigma2=sigma2, A=A, mu=mu)
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, sigma2=sigma2, A=A, mu=mu)
+    )  # NumPy arrays may have been substituted
 
 
 def model(x=None, num_t=None):
@@ -44,7 +46,6 @@ def model(x=None, num_t=None):
     if x is not None:
         num_t = len(x)
     pi, sigma2, A, mu = parameters()
-    A, mu = map(jnp.asarray, (A, mu))  # substituted values may be NumPy's
 
     def step(carry, inputs):
         z_prev = carry
@@ -61,7 +62,7 @@ def model(x=None, num_t=None):
 class Parameters(NamedTuple):
     pi: Array  # (K,)    sums to 1
     sigma2: Array  # ()      positive
-    A: Array  # (K, K)  sums to 1
+    A: Array  # (K, K)  rows sum to 1
     mu: Array  # (K,)
 
 
@@ -117,8 +118,7 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 def prepare(data, dtype=float):
     """Data as arrays."""
-    x = np.asarray(data["x"], dtype)
-    return Data(x=jnp.asarray(x))
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
 
 
 def marginal_model(data):

@@ -5,7 +5,10 @@ for t in 1..T:                                   a chain
     z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
     x[t] ~ Normal(mu[z[t]], var=sigma2)          observed
 
+E-step   q_z[t,k] = 1 at the most probable value, else 0
 M-step   pi, sigma2, A, mu maximise ln p(x, z*)
+
+Emitted by bnlab 0.1.0 from network 8a9daa07.
 """
 
 from typing import NamedTuple
@@ -21,7 +24,7 @@ jax.config.update("jax_enable_x64", True)
 class Parameters(NamedTuple):
     pi: Array  # (K,)    sums to 1
     sigma2: Array  # ()      positive
-    A: Array  # (K, K)  sums to 1
+    A: Array  # (K, K)  rows sum to 1
     mu: Array  # (K,)
 
 
@@ -35,8 +38,8 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()      ln p(x, z*) at the most probable z*
-    N_first: Array  # (K,)    sum_t q_z[t,k]
-    N_zz: Array  # (K, K)  sum_t q_z_prev_z[t,j,k]
+    N_first: Array  # (K,)    q_z[1,k]
+    N_zz: Array  # (K, K)  sum_t P(z[t-1]=j, z[t]=k | x)
     N_z: Array  # (K,)    sum_t q_z[t,k]
     Sx: Array  # (K,)    sum_t q_z[t,k] r[t]
     Sxx: Array  # ()      sum_t r[t]^2
@@ -134,12 +137,11 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
 
 def prepare(data, dtype=float):
     """Data as arrays."""
-    x = np.asarray(data["x"], dtype)
-    return Data(x=jnp.asarray(x))
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
 
 
 def cluster(x, K, rng, method):
-    """Centres (K, ...) and what is left of each row of x (N, ...): by k-means from k-means++ seeds, or K rows at random."""
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
 
     def squares(a, b):
         return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
@@ -179,11 +181,12 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     centres_x, rest_x = cluster(np.asarray(data.x), 2, rng, method)
-    pi = near(np.full((2,), 0.5), rng, method)
-    sigma2 = np.square(rest_x).mean()
-    A = near(np.full((2, 2), 0.5), rng, method)
-    mu = centres_x.reshape((2,))
-    return Parameters(pi=jnp.asarray(pi), sigma2=jnp.asarray(sigma2), A=jnp.asarray(A), mu=jnp.asarray(mu))
+    return Parameters(
+        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
+        sigma2=jnp.asarray(np.square(rest_x).mean()),
+        A=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
+        mu=jnp.asarray(centres_x.reshape((2,))),
+    )
 
 
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):

@@ -5,8 +5,12 @@ for t in 1..T:                                   a chain
     z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
     x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])     observed
 
-E-step   q_z[t,k] = P(z[t]=k | x)
+E-step   alpha[t] = P(z[t]=k | data[1..t])
+         beta[t] = p(data[t+1..] | z[t]=k) / p(data[t+1..] | data[1..t])
+         q_z[t,k] = P(z[t]=k | x)
 M-step   pi, A, mu, sigma2 maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network 67ac6af2.
 """
 
 from typing import NamedTuple
@@ -21,7 +25,7 @@ jax.config.update("jax_enable_x64", True)
 
 class Parameters(NamedTuple):
     pi: Array  # (K,)    sums to 1
-    A: Array  # (K, K)  sums to 1
+    A: Array  # (K, K)  rows sum to 1
     mu: Array  # (K,)
     sigma2: Array  # (K,)    positive
 
@@ -36,8 +40,8 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()      ln p(x)
-    N_first: Array  # (K,)    sum_t q_z[t,k]
-    N_zz: Array  # (K, K)  sum_t q_z_prev_z[t,j,k]
+    N_first: Array  # (K,)    q_z[1,k]
+    N_zz: Array  # (K, K)  sum_t P(z[t-1]=j, z[t]=k | x)
     N_z: Array  # (K,)    sum_t q_z[t,k]
     Sx: Array  # (K,)    sum_t q_z[t,k] r[t]
     Sxx: Array  # (K,)    sum_t q_z[t,k] r[t]^2
@@ -49,7 +53,7 @@ def ratio(total, count, old):
 
 
 def reliable(c, beta):
-    """Whether the scaled messages lost nothing: what underflowed weighs less than the smallest float times beta / c."""
+    """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
     limits = jnp.finfo(c.dtype)
     return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
 
@@ -60,10 +64,12 @@ def log_likelihood_x(theta: Parameters, x: Array) -> Array:
 
 
 def forward(theta: Parameters, b: Array) -> tuple[Array, Array]:
-    """alpha as (T, K) and c as (T)."""
+    """alpha[t] = P(z[t]=k | data[1..t]) as (T, K),
+    and c[t] = p(data[t] | data[1..t-1]) as (T).
+    """
 
     def step(predicted, b_t):
-        joint = predicted * b_t  # P(z[t]=k, data at t | data before)
+        joint = predicted * b_t  # P(z[t]=k, data[t] | data[1..t-1])
         c_t = joint.sum()
         alpha_t = joint / c_t
         return alpha_t @ theta.A, (alpha_t, c_t)
@@ -73,7 +79,9 @@ def forward(theta: Parameters, b: Array) -> tuple[Array, Array]:
 
 
 def backward(theta: Parameters, b: Array, c: Array) -> Array:
-    """beta as (T, K); 1 at the end of each sequence."""
+    """beta[t] = p(data[t+1..] | z[t]=k) / p(data[t+1..] | data[1..t]) as (T, K);
+    1 at the end of each sequence.
+    """
 
     def step(beta_t, inputs):
         b_t, c_t = inputs
@@ -134,12 +142,11 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
 
 def prepare(data, dtype=float):
     """Data as arrays."""
-    x = np.asarray(data["x"], dtype)
-    return Data(x=jnp.asarray(x))
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
 
 
 def cluster(x, K, rng, method):
-    """Centres (K, ...) and what is left of each row of x (N, ...): by k-means from k-means++ seeds, or K rows at random."""
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
 
     def squares(a, b):
         return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
@@ -179,11 +186,12 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     centres_x, rest_x = cluster(np.asarray(data.x), 2, rng, method)
-    pi = near(np.full((2,), 0.5), rng, method)
-    A = near(np.full((2, 2), 0.5), rng, method)
-    mu = centres_x.reshape((2,))
-    sigma2 = np.broadcast_to(np.square(rest_x).mean(), (2,))
-    return Parameters(pi=jnp.asarray(pi), A=jnp.asarray(A), mu=jnp.asarray(mu), sigma2=jnp.asarray(sigma2))
+    return Parameters(
+        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
+        A=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
+        mu=jnp.asarray(centres_x.reshape((2,))),
+        sigma2=jnp.asarray(np.broadcast_to(np.square(rest_x).mean(), (2,))),
+    )
 
 
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):

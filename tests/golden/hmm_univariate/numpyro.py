@@ -32,7 +32,9 @@ def parameters():
         )
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
         sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return Parameters(pi=pi, A=A, mu=mu, sigma2=sigma2)
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, A=A, mu=mu, sigma2=sigma2)
+    )  # NumPy arrays may have been substituted
 
 
 def model(x=None, num_t=None):
@@ -44,7 +46,6 @@ def model(x=None, num_t=None):
     if x is not None:
         num_t = len(x)
     pi, A, mu, sigma2 = parameters()
-    A, mu, sigma2 = map(jnp.asarray, (A, mu, sigma2))  # substituted values may be NumPy's
 
     def step(carry, inputs):
         z_prev = carry
@@ -60,7 +61,7 @@ def model(x=None, num_t=None):
 
 class Parameters(NamedTuple):
     pi: Array  # (K,)    sums to 1
-    A: Array  # (K, K)  sums to 1
+    A: Array  # (K, K)  rows sum to 1
     mu: Array  # (K,)
     sigma2: Array  # (K,)    positive
 
@@ -117,8 +118,7 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 def prepare(data, dtype=float):
     """Data as arrays."""
-    x = np.asarray(data["x"], dtype)
-    return Data(x=jnp.asarray(x))
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
 
 
 def marginal_model(data):

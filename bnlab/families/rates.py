@@ -1,0 +1,64 @@
+"""What families with a rate have in common: events that were counted, and the exposure that they were counted in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from bnlab.families.base import Expected, Maximum, Node, PriorOn, Statistic, Use
+from bnlab.families.gamma import pseudo_events
+from bnlab.program.build import add, arranged, keep, minus
+from bnlab.program.ir import Start
+from bnlab.program.ops import SIZED, Axes, Expr, Symbol
+
+Kind = Literal["N", "S"]
+
+
+def cells(node: Node) -> Axes:
+    """The axes of the rate, without those of a vector's entries."""
+    return minus(node.own["rate"].axes, node.event)
+
+
+def counts_and_sums(node: Node, expected: Expected) -> Mapping[str, Statistic]:
+    """The expected number of members for each combination of subscripts, and the sum of their data."""
+    assert node.value is not None
+    axes = node.own["rate"].axes
+    return {
+        "N": Statistic(Symbol("N", cells(node), "statistics"), expected((), cells(node))),
+        "S": Statistic(Symbol("S", axes, "statistics"), expected((node.value,), axes)),
+    }
+
+
+def maximise_rate(
+    uses: tuple[Use, ...],
+    free: frozenset[str],
+    priors: Mapping[str, PriorOn],
+    events: Kind,
+    exposure: Kind,
+) -> Maximum:
+    """rate = events / exposure, each of them one of the statistics; a Gamma prior adds to both."""
+    node = uses[0].node
+    own, name = node.own["rate"], node.parameter("rate")
+    if name not in free:
+        return Maximum((), {})
+    axes: Mapping[Kind, Axes] = {"N": cells(node), "S": own.axes}
+
+    def collected(kind: Kind) -> list[Expr]:
+        return [Symbol(use.statistics[kind].name, axes[kind], "statistics") for use in uses]
+
+    happened, lasted = collected(events), collected(exposure)
+    if name in priors:
+        more, longer = pseudo_events(priors[name], own.axes)
+        happened, lasted = [*happened, *more], [*lasted, *longer]
+    return Maximum((), {name: arranged(keep(add(*happened), add(*lasted), own), own.axes)})
+
+
+def rate_starts(node: Node, form: Literal["", "inverse"]) -> tuple[Start, ...]:
+    """At the levels of clusters of the data, or at the inverse of these."""
+    assert node.value is not None
+    if not node.parameter("rate"):
+        return ()
+    axes = node.own["rate"].axes
+    shape = tuple(axis.size or 1 for axis in axes)
+    shared = tuple(place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in node.value.axes)
+    return (Start(node.parameter("rate"), "levels", node.variable, shape, shared, form),)

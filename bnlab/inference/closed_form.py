@@ -1,0 +1,50 @@
+"""Which parameters the M-step has no closed form for: those with other priors than conjugate ones, or in two families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bnlab.errors import Fault, IntractableError
+from bnlab.families.base import Slot, registry
+from bnlab.network.graph import cpds
+from bnlab.network.ir import CPD, Affine, Graph, Parameter, Ref
+
+
+def check_closed_form(graph: Graph) -> None:
+    """Raises IntractableError, with all faults, where a free parameter has no maximiser in closed form."""
+    learnt = [parameter for parameter in graph.parameters if parameter.value is None]
+    faults = [fault for parameter in learnt for fault in _faults(graph, parameter)]
+    if faults:
+        raise IntractableError(*faults)
+
+
+def _faults(graph: Graph, parameter: Parameter) -> Iterator[Fault]:
+    slots = dict.fromkeys(
+        (cpd.family, slot)
+        for variable in graph.variables
+        for cpd in cpds(variable)
+        for slot in registry()[cpd.family].slots
+        if _stands_in(parameter, cpd, slot)
+    )
+    families = list(dict.fromkeys(family for family, _ in slots))
+    if len(families) > 1:
+        reason = f"`{parameter.name}` is shared by {' and '.join(families)}: one closed form does not maximise both."
+        yield Fault(reason, "Declare a parameter for each, or fit by NUTS.", parameter.location)
+    if parameter.prior is None:
+        return
+    for family, slot in slots:
+        if parameter.prior.family not in slot.conjugate:
+            known = " or ".join(f"bn.{name}" for name in slot.conjugate)
+            reason = f"The {slot.name} of {family} has no closed-form update with a prior that is {parameter.prior.family}."
+            remedy = f"Use {known}, or fit by NUTS." if known else "Leave the prior out, or fit by NUTS."
+            yield Fault(reason, remedy, parameter.prior.location or parameter.location)
+
+
+def _stands_in(parameter: Parameter, cpd: CPD, slot: Slot) -> bool:
+    argument = cpd.argument(slot.name)
+    if isinstance(argument, Affine):
+        return any(
+            isinstance(term.coefficient, Ref) and term.coefficient.target == parameter.name
+            for term in argument.terms
+        )
+    return isinstance(argument, Ref) and argument.target == parameter.name

@@ -1,0 +1,115 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `latent_class`; need only JAX, NumPy and NumPyro.
+
+for n in 1..N:
+    z[n] ~ Categorical(pi)                       latent
+    for i in 1..4:                               item
+        x[n,i] ~ Bernoulli(theta[z[n],i])        observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.special import logsumexp
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-2), numpyro.plate("item", 4, dim=-1):
+        theta = numpyro.param(
+            "theta",
+            lambda key: jax.random.uniform(key, (2, 4)),
+            constraint=dist.constraints.unit_interval,
+            event_dim=0,
+        )
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, theta=theta))  # NumPy arrays may have been substituted
+
+
+def model(x=None, num_n=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -3 leftwards.
+
+    x: array (num_n, 4), or None to sample it
+    num_n: the size of n, needed only without x
+    """
+    if x is not None:
+        num_n = len(x)
+    pi, theta = parameters()
+    index_item = jnp.arange(4)
+    with numpyro.plate("n", num_n, dim=-2):
+        z = numpyro.sample("z", dist.Categorical(pi), infer={"enumerate": "parallel"})
+        with numpyro.plate("item", 4, dim=-1):
+            numpyro.sample("x", dist.Bernoulli(theta[z, index_item]), obs=x)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)    sums to 1
+    theta: Array  # (K, I)  between 0 and 1
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (N, I)
+    weight: Array  # (N,)    0 for padding
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[n,i] | z[n]=k) as (N, I, K)."""
+    return log(jnp.where((x > 0)[..., None], theta.theta.T, 1 - theta.theta.T))
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight = chunk
+    log_p_x_given_z = log_likelihood_x(theta, x)  # ln p(x[n,i] | z[n]=k)
+    # ln p(x[n,:] | z[n]=k): members of item are independent
+    log_p_x_given_z_in_n = log_p_x_given_z.sum(1)
+    log_p_xz = log(theta.pi) + log_p_x_given_z_in_n  # ln p(x[n,:], z[n]=k)
+    log_p_x = logsumexp(log_p_xz, axis=-1)  # ln p(x[n,:]): sums out z
+    return weight @ log_p_x
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    N = len(data["x"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        x=put(np.asarray(data["x"], int), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

@@ -1,0 +1,194 @@
+# -*- coding: utf-8 -*-
+"""Hard EM for the network `mixture_poisson`, derived from its declaration; needs only JAX and NumPy.
+
+for n in 1..N:
+    z[n] ~ Categorical(pi)                       latent
+    x[n] ~ Poisson(rate[z[n]])                   observed
+
+E-step   q_z[n,k] = 1 at the most probable value, else 0
+M-step   pi, rate maximise ln p(x, z*)
+
+Emitted by bnlab 0.1.0 from network 3b4735b6.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.special import gammaln
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)  sums to 1
+    rate: Array  # (K,)  positive
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (N,)
+    weight: Array  # (N,)  0 for padding
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()    ln p(x, z*) at the most probable z*
+    N_z: Array  # (K,)  sum_n q_z[n,k]
+    Sx: Array  # (K,)  sum_n q_z[n,k] r[n]
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def hardmax(x, axis):
+    """1 at the first maximum over an axis (or several together), else 0."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    last = tuple(range(-len(axes), 0))
+    moved = jnp.moveaxis(x, axes, last)
+    flat = moved.reshape(*moved.shape[: -len(axes)], -1)
+    ones = jax.nn.one_hot(flat.argmax(-1), flat.shape[-1])
+    return jnp.moveaxis(ones.reshape(moved.shape), last, axes)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[n] | z[n]=k) as (N, K)."""
+    return jnp.where((x > 0)[:, None], x[:, None] * log(theta.rate), 0) - theta.rate - gammaln(x + 1)[:, None]
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, at the most probable value of the latents."""
+    x, weight = chunk
+    log_p_xz = jnp.log(theta.pi) + log_likelihood_x(theta, x)  # ln p(x[n], z[n]=k)
+    log_p_x = log_p_xz.max(-1)  # ln p(x[n]): maximises over z
+    q_z = hardmax(log_p_xz, -1) * weight[:, None]  # P(z[n]=k | x)
+    return Statistics(log_p=weight @ log_p_x, N_z=q_z.sum(0), Sx=jnp.einsum("nk,n->k", q_z, x))
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x, z* | theta) at the most probable z*."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    return Parameters(pi=ratio(s.N_z, s.N_z.sum(), theta.pi), rate=ratio(s.Sx, s.N_z, theta.rate))
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    N = len(data["x"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+    )
+
+
+def cluster(x, K, rng, method):
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack(
+                [sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)]
+            )
+    label = np.concatenate(
+        [squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)]
+    )
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+
+
+def levels(centres, x):
+    """Positive levels near the centres of clusters: none is 0, unless all data are."""
+    return 0.9 * centres + 0.1 * x.mean(0)
+
+
+def near(probabilities, rng, method):
+    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    shape = np.shape(probabilities)
+    noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
+    return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.weight) > 0], 2, rng, method)
+    return Parameters(
+        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
+        rate=jnp.asarray(levels(centres_x, np.asarray(data.x)[np.asarray(data.weight) > 0]).reshape((2,))),
+    )
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """Hard EM from theta; the trace holds ln p(x, z* | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x, z* | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

@@ -1,0 +1,129 @@
+"""The derivation in words: the plan, the E-step and the M-step, for every network that EM is derived for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import bnlab as bn
+from bnlab.errors import IntractableError
+from bnlab.inference.plan import SumChain, SumOut
+from bnlab.program.ir import Statement
+from tests import networks
+from tests.test_latex import BUILDS
+
+
+@pytest.fixture(params=BUILDS)
+def network(request: pytest.FixtureRequest) -> bn.Network:
+    return BUILDS[request.param]()
+
+
+def test_the_story_the_plan_and_both_steps(network: bn.Network) -> None:
+    text = str(bn.derive(network))
+    assert text.startswith(str(network).rstrip())
+    places = [text.index(f"\n{title}\n{'-' * len(title)}\n") for title in ("Plan", "E-step", "M-step")]
+    assert places == sorted(places)
+
+
+def test_the_same_text_every_time(request: pytest.FixtureRequest, network: bn.Network) -> None:
+    again = BUILDS[request.node.callspec.params["network"]]()
+    assert str(bn.derive(network)) == str(bn.derive(again))
+
+
+def test_every_step_is_numbered_and_names_what_goes(network: bn.Network) -> None:
+    derivation = bn.derive(network)
+    text = str(derivation)
+    heads = re.findall(r"^(\d+)\. (.*)$", text, flags=re.MULTILINE)
+    assert [int(number) for number, _ in heads] == list(range(1, len(derivation.plan.steps) + 1))
+    gone = {
+        name
+        for step in derivation.plan.steps
+        for name in (
+            (step.variable.name,)
+            if isinstance(step, SumOut)
+            else step.variables
+            if isinstance(step, SumChain)
+            else ()
+        )
+    }
+    assert gone == {variable.name for variable in network.graph.in_role("latent")}
+    for name in gone:
+        assert any(re.search(rf"\b{name}\b", head) for _, head in heads)
+
+
+def test_every_statement_of_the_program_is_there(network: bn.Network) -> None:
+    derivation = bn.derive(network)
+    text = str(derivation)
+    program = derivation.program
+    targets = [
+        item.target.name
+        for item in (*program.expect.body, *program.m_step.body)
+        if isinstance(item, Statement)
+    ]
+    for name in [*targets, *(field.name for field in program.statistics)]:
+        assert re.search(rf"^\s*{name}(\[[^]]*\])? = ", text, flags=re.MULTILINE), name
+
+
+def test_every_parameter_has_a_new_value(network: bn.Network) -> None:
+    text = str(bn.derive(network))
+    updates = text[text.index("\nM-step\n") :]
+    for parameter in network.graph.parameters:
+        found = re.search(rf"^{parameter.name}(\[[^]]*\])? = (.*)$", updates, flags=re.MULTILINE)
+        assert found, parameter.name
+        assert found[2].rstrip().endswith("fixed") is (parameter.value is not None)
+
+
+def test_a_mixture_step_by_step() -> None:
+    text = str(bn.derive(BUILDS["gmm"]()))
+    assert (
+        "1. z is summed out for each member of n.\n"
+        "   Multiply: ln p(z[n]=k), ln p(x[n] | z[n]=k).\n"
+        "   Table:    2 (z) entries for each member.\n"
+        "   Leaves:   ln p(x[n]).\n"
+        "The evidence for each member of n is ln p(x[n]).\n"
+    ) in text
+    assert re.search(r"q_z\[n,k\] = exp\(log_p_xz\[n,k\] - log_p_x\[n\]\).* P\(z\[n\]=k \| x\)", text)
+    assert "Sxx[k,d,e] = sum_n q_z[n,k] r[n,d] r[n,e]\n" in text
+
+
+def test_a_chain_tells_its_interface_and_its_factors() -> None:
+    text = str(bn.derive(BUILDS["mixture_of_chains"]()))
+    assert (
+        "1. The chain t is summed out forwards; its interface is z.\n"
+        "   First:    ln p(z[s,t]=k | c[s]=i) at the first step.\n"
+        "   Later:    ln p(z[s,t]=k | c[s]=i, z[s,t-1]=j).\n"
+        "   Every:    ln p(x[s,t] | z[s,t]=k).\n"
+        '   Table:    2 (c) x 3 (previous("z")) x 3 (z) = 18 entries for each member.\n'
+        "   Leaves:   ln p(x[s,:] | c[s]=i).\n"
+        "2. c is summed out for each member of sequence.\n"
+    ) in text
+
+
+def test_a_plate_is_left_by_multiplying_its_members() -> None:
+    text = str(bn.derive(BUILDS["group_and_row"]()))
+    assert "2. The members of n are independent given what remains, so their factors multiply.\n" in text
+    assert "log_p_x_given_c_in_group[g,i] = sum_{n in g} log_p_x_given_c[n,i]" in text
+
+
+def test_nothing_latent_is_counting() -> None:
+    assert "EM is counting, and one iteration is enough." in str(bn.derive(BUILDS["fully_observed"]()))
+
+
+@pytest.mark.parametrize("example", networks.LATER, ids=lambda example: example.name)
+def test_what_is_not_derived_is_refused_by_name(example: networks.Example) -> None:
+    network = example.build()
+    with pytest.raises(
+        IntractableError, match=f"`{network.graph.in_role('latent', 'observed')[-1].name}`|`z`"
+    ):
+        bn.derive(network)
+
+
+def test_a_notebook_shows_the_text_not_markup() -> None:
+    with bn.Network("small") as net:
+        p = bn.parameter("p", bn.Simplex(["<b>", "&"]))
+        with bn.plate("n"):
+            bn.observed("x", bn.Categorical(p))
+    shown = bn.derive(net)._repr_html_()
+    assert shown.startswith("<pre>")
+    assert "<" not in shown.removeprefix("<pre>").removesuffix("</pre>")
