@@ -221,3 +221,18 @@ def test_tex_sets_it_within_the_page(build: Build, tmp_path: Path) -> None:
     log = (tmp_path / "derivation.log").read_text(encoding="latin-1")
     assert finished.returncode == 0, log[-2000:]
     assert "Overfull" not in log
+
+
+def test_a_shared_parameter_has_one_letter_in_all_its_uses() -> None:
+    """q[a] and q[b]: the posterior of both latents stands with its indices exchanged in the second sum."""
+    text = bn.emit(BUILDS["hidden_yes"](), "latex")
+    first = r"\sum_{n,h} \gamma^{(ab)}_{n,i,h} \left(\frac{h}{q_i} - \frac{1 - h}{1 - q_i}\right)"
+    second = r"\sum_{n,h} \gamma^{(ab)}_{n,h,i} \left(\frac{y_n}{q_i} - \frac{1 - y_n}{1 - q_i}\right)"
+    assert f"{first} + {second} = 0" in text
+
+
+def test_every_symbol_stands_for_one_array(network: bn.Network) -> None:
+    text = bn.emit(network, "latex")
+    names = text[text.index(r"\section{Names in the emitted file}") :]
+    symbols = re.findall(r"\$([^$]*)\$ is \\texttt", names)
+    assert symbols and len(symbols) == len(set(symbols))

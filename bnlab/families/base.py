@@ -88,7 +88,7 @@ class Density:
 @dataclass(frozen=True, slots=True)
 class Statistic:
     """An expected sufficient statistic: `expression` sums over members; `target` has its axes as the M-step
-    reads them.
+    reads them. `formula` is what is summed, in text, with `{index}` for the indices of a member; "" for 1.
     """
 
     target: Symbol

@@ -94,9 +94,15 @@ class Normal(AbstractFamily):
         return {
             "N": Statistic(Symbol("N", cells, "statistics"), expected((), cells)),
             "S": Statistic(
-                Symbol("S", (*cells, *entries), "statistics"), expected((residual,), (*cells, *entries))
+                Symbol("S", (*cells, *entries), "statistics"),
+                expected((residual,), (*cells, *entries)),
+                "r[{index}]",
             ),
-            "SS": Statistic(Symbol("SS", moments, "statistics"), expected((residual, twin), moments)),
+            "SS": Statistic(
+                Symbol("SS", moments, "statistics"),
+                expected((residual, twin), moments),
+                "r[{index}] r[{index}]'" if matrix else "r[{index}]^2",
+            ),
         }
 
     def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:

@@ -25,7 +25,9 @@ def counts_and_sums(node: Node, expected: Expected) -> Mapping[str, Statistic]:
     axes = node.own["rate"].axes
     return {
         "N": Statistic(Symbol("N", cells(node), "statistics"), expected((), cells(node))),
-        "S": Statistic(Symbol("S", axes, "statistics"), expected((node.value,), axes)),
+        "S": Statistic(
+            Symbol("S", axes, "statistics"), expected((node.value,), axes), f"{node.variable}[{{index}}]"
+        ),
     }
 
 

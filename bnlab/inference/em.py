@@ -217,7 +217,7 @@ def _statistics(run: Elimination) -> Uses:
             symbol = Symbol(title, statistic.target.axes, "statistics")
             named[kind] = symbol
             collected[title] = Statistic(
-                symbol, statistic.expression, _statistic_formula(run, factor, kind, statistic.target.axes)
+                symbol, statistic.expression, _statistic_formula(run, factor, statistic)
             )
         groups.setdefault(family.name, []).append(Use(node, named))
     by_family = tuple((registry()[name], tuple(uses)) for name, uses in groups.items())
@@ -238,7 +238,7 @@ def _shared(collected: dict[str, Statistic], wanted: str, statistic: Statistic) 
 def _statistic_title(run: Elimination, factor: Factor, kind: str, axes: Axes) -> str:
     variable = factor.variable
     if kind != "N":
-        return {"S": f"S{variable}", "SS": f"S{variable}{variable}"}[kind]
+        return f"S{variable}{variable}" if kind == "SS" else f"{kind}{variable}"
     if factor.steps == "first":
         first = [f for f in run.plan.factors if f.steps == "first"]
         return "N_first" if len(first) == 1 else f"N_first_{variable}"
@@ -246,8 +246,8 @@ def _statistic_title(run: Elimination, factor: Factor, kind: str, axes: Axes) ->
     return wording.count_title(names or (variable,))
 
 
-def _statistic_formula(run: Elimination, factor: Factor, kind: str, axes: Axes) -> str:
-    layout = run.layout
+def _statistic_formula(run: Elimination, factor: Factor, statistic: Statistic) -> str:
+    layout, axes = run.layout, statistic.target.axes
     rows = [layout.graph.plate(plate) for plate in factor.plates if layout.graph.plate(plate).size is None]
     starts = [plate.chain and factor.steps == "first" for plate in rows]
     own = [layout.plates[plate.name].letter for plate in rows]
@@ -257,14 +257,7 @@ def _statistic_formula(run: Elimination, factor: Factor, kind: str, axes: Axes) 
     observed = layout.states.get(VarRef(factor.variable))
     seen = observed in axes and VarRef(factor.variable) not in states
     index = ",".join(wording.indices(layout, factor.plates, factor.variable))
-    value = {"N": "", "S": f" r[{index}]", "SS": f" r[{index}] r[{index}]'"}[kind]
-    if (
-        kind == "SS"
-        and not run.nodes[factor.name].event
-        or kind == "SS"
-        and len(set(axes) & set(run.nodes[factor.name].event)) < 2
-    ):
-        value = f" r[{index}]^2"
+    value = f" {statistic.formula.format(index=index)}".rstrip()
     if not states:
         return f"{sums}{value or ' 1'}".strip()
     if seen:

@@ -24,7 +24,7 @@ def stationary(update: Update) -> Iterator[str]:
     )
     yield f"The derivative of {objective(update)} by ${own}$, set to 0:"
     yield display(line(rf"\frac{{\partial}}{{\partial {own}}} {bracket(update)}", zero, "0"))
-    yield "This is linear in the statistics, and solved by"
+    yield f"Solved for ${own}$, in terms of the statistics:"
     yield display(*update.emitted())
 
 

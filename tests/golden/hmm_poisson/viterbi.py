@@ -41,7 +41,7 @@ class Statistics(NamedTuple):
     N_first: Array  # (K,)    q_z[1,k]
     N_zz: Array  # (K, K)  sum_t P(z[t-1]=j, z[t]=k | x)
     N_z: Array  # (K,)    sum_t q_z[t,k]
-    Sx: Array  # (K,)    sum_t q_z[t,k] r[t]
+    Sx: Array  # (K,)    sum_t q_z[t,k] x[t]
 
 
 def ratio(total, count, old):

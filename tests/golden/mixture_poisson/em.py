@@ -39,7 +39,7 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()    ln p(x)
     N_z: Array  # (K,)  sum_n q_z[n,k]
-    Sx: Array  # (K,)  sum_n q_z[n,k] r[n]
+    Sx: Array  # (K,)  sum_n q_z[n,k] x[n]
 
 
 def ratio(total, count, old):
