@@ -552,6 +552,37 @@ def mixture_answers() -> bn.Network:
     return net
 
 
+def members_alike() -> bn.Network:
+    """Members of a sized plate below one latent: some have parameters of their own, some share them."""
+    with bn.Network("members_alike") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            v = bn.parameter("v", bn.Positive())
+            rates = bn.parameter("rates", bn.Positive(2))
+            with bn.plate("item", 3):
+                mu = bn.parameter("mu", bn.Real())
+        with bn.plate("item", 3):
+            speed = bn.parameter("speed", bn.Positive())
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            with bn.plate("item", 3):
+                bn.observed("x", bn.Normal(mu[z], var=v[z]))
+                bn.observed("c", bn.Poisson(rates[z]))
+                bn.observed("w", bn.Exponential(speed))
+    return net
+
+
+def steps_alike() -> bn.Network:
+    """A chain in no plate, of which nothing is latent."""
+    with bn.Network("steps_alike") as net:
+        rate, mu = bn.parameter("rate", bn.Positive()), bn.parameter("mu", bn.Real())
+        v = bn.parameter("v", bn.Positive())
+        with bn.chain("t"):
+            bn.observed("x", bn.Poisson(rate))
+            bn.observed("y", bn.Normal(mu, var=v))
+    return net
+
+
 def hidden_yes() -> bn.Network:
     """Latent variables that are Bernoulli, one below the other, and a probability with two uses."""
     with bn.Network("hidden_yes") as net:
@@ -648,6 +679,8 @@ EXAMPLES = (
     Example(mixture_counts, {"n": 17}),
     Example(mixture_times, {"n": 17}),
     Example(mixture_answers, {"n": 13}),
+    Example(members_alike, {"n": 11}),
+    Example(steps_alike, {"t": 9}),
     Example(hidden_yes, {"n": 14}),
     Example(rates_and_chances, {"n": 11}),
     Example(chain_counts, RAGGED),

@@ -68,12 +68,15 @@ class Writer:
         if self._in_chain(node) and self._chance(0.8):
             before = [Parent(node, 1)]
             before += self._choose([Parent(other, 1) for other in self.nodes if other.depth == depth], 1)
-        probs = self._table(name, "P", [*before, *parents], bn.Simplex(node.states))
-        first = self._table(name, "F", parents, bn.Simplex(node.states)) if before else None
+        yes = node.states == 2 and self._chance(0.3)
+        family = bn.Bernoulli if yes else bn.Categorical
+        domain = bn.Probability() if yes else bn.Simplex(node.states)
+        probs = self._table(name, "P", [*before, *parents], domain)
+        first = self._table(name, "F", parents, domain) if before else None
         with ExitStack() as stack:
             self._enter(stack, depth)
-            cpd = bn.Categorical(self._read(probs, [*before, *parents]))
-            start = None if first is None else bn.Categorical(self._read(first, parents))
+            cpd = family(self._read(probs, [*before, *parents]))
+            start = None if first is None else family(self._read(first, parents))
             self.symbols[name] = bn.latent(name, cpd, first=start)
         self.nodes.append(node)
         self.parents |= {parent.node.name for parent in parents}
@@ -85,10 +88,32 @@ class Writer:
         """An observed variable at `depth`, with two of the latents as parents; those of the whole nest if none is named."""
         parents = [Parent(node) for node in (nodes or self.nodes)][-2:]
         self.parents |= {parent.node.name for parent in parents}
-        if self._chance(0.4):
-            self._categorical(name, depth, parents)
-        else:
-            self._normal(name, depth, parents)
+        kind = self.rng.choice(["categorical", "normal", "rate", "answer"], p=[0.3, 0.4, 0.2, 0.1])
+        match kind:
+            case "categorical":
+                self._categorical(name, depth, parents)
+            case "normal":
+                self._normal(name, depth, parents)
+            case "rate":
+                self._rate(name, depth, parents)
+            case _:
+                self._answer(name, depth, parents)
+
+    def _rate(self, name: str, depth: int, parents: list[Parent]) -> None:
+        family = bn.Poisson if self._chance(0.5) else bn.Exponential
+        shape = (2,) if self._chance(0.3) else ()
+        plates = {"item": 2} if self._chance(0.3) else {}
+        rate = self._table(name, "R", parents, bn.Positive(*shape), plates)
+        with ExitStack() as stack:
+            self._enter(stack, depth, plates)
+            bn.observed(name, family(self._read(rate, parents)))
+
+    def _answer(self, name: str, depth: int, parents: list[Parent]) -> None:
+        plates = {"item": 2} if self._chance(0.3) else {}
+        prob = self._table(name, "Q", parents, bn.Probability(), plates)
+        with ExitStack() as stack:
+            self._enter(stack, depth, plates)
+            bn.observed(name, bn.Bernoulli(self._read(prob, parents)))
 
     def _categorical(self, name: str, depth: int, parents: list[Parent]) -> None:
         plates = {"item": 2} if self._chance(0.3) else {}

@@ -326,10 +326,16 @@ class Elimination:
         if isinstance(step, SumChain) and factor.steps != "all":
             return chain_expected(self, step, factor, (*picks, *operands), axes)
         posterior = self.posterior(factor.name)
-        if posterior is None and not (picks or operands):
-            return Number(float(1))
-        weights = (posterior,) if posterior is not None else ()
-        return build.einsum(axes, *weights, *picks, *operands)
+        parts = (*((posterior,) if posterior is not None else ()), *picks, *operands)
+        parts = (*parts, *self._ones(factor, parts))
+        return build.einsum(axes, *parts) if parts else Number(1.0)
+
+    def _ones(self, factor: Factor, parts: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        """1 for each member of the plates that the parts do not tell apart, so that members are counted."""
+        value = self.nodes[factor.name].value
+        members = self.layout.members(factor.plates)
+        alike = tuple(axis for axis in members if all(axis not in part.axes for part in parts))
+        return () if value is None or not alike else (Broadcast(Number(1.0), value, alike),)
 
 
 def _call(function: Function, arguments: tuple[Symbol, ...], axes: Axes) -> Expr:

@@ -54,7 +54,7 @@ def inverse_lower(L):
 '''
 
 IN_BLOCKS = '''
-def in_blocks(f, *arrays, axes, rows=1024):
+def in_blocks(f, *arrays, axes, rows=256):
     """f of arrays with the same first axes, some rows at a time: what it makes stays in a core's cache."""
     first = arrays[0].shape[:axes]
     count = int(np.prod(first))
@@ -64,7 +64,7 @@ def in_blocks(f, *arrays, axes, rows=1024):
     def blocks(a):
         flat = a.reshape(count, *a.shape[axes:])
         padded = jnp.pad(flat, ((0, -count % rows), *[(0, 0)] * (flat.ndim - 1)), mode="edge")
-        return padded.reshape(-1, rows, *[1] * (axes - 1), *a.shape[axes:])
+        return padded.reshape(-1, *[1] * (axes - 1), rows, *a.shape[axes:])
 
     out = jax.lax.map(lambda block: f(*block), tuple(blocks(a) for a in arrays))
     last = out.shape[1 + axes :]

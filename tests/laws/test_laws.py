@@ -34,10 +34,13 @@ HARD_SAMPLE = (  # where hard assignments leave enough members for every covaria
     "group_and_row",
     "fixed_parts",
     "priors",
+    "hidden_yes",
+    "chain_counts",
     "chain_categorical",
     "chain_categorical_with_zeros",
     "mixture_of_chains",
 )
+NUMPYRO_SAMPLE = ("naive_bayes", "chain_categorical", "rates_and_chances", "chain_of_answers")
 LATENT = [example for example in EXAMPLES if example.build().graph.in_role("latent")]
 CHAINS = [example for example in LATENT if any(plate.chain for plate in example.build().graph.plates)]
 HARD = [example for example in LATENT if example.name in HARD_SAMPLE]
@@ -96,7 +99,7 @@ def test_the_program_in_numpy_is_what_was_emitted(example: Example) -> None:
     hold((law,), posed(example, module(graph, "em")))
 
 
-@named(example for example in EXAMPLES if example.name in ("naive_bayes", "chain_categorical"))
+@named(example for example in EXAMPLES if example.name in NUMPYRO_SAMPLE)
 def test_numpyro_has_the_value_and_the_gradient(example: Example) -> None:
     subject, emitted = posed(example, None), module(example.build().graph, "numpyro")
     laws = (enumerated_is_brute_force, marginal_is_brute_force)

@@ -124,7 +124,8 @@ def _categorical(reader: Reader) -> Array:
 def _bernoulli(reader: Reader) -> Array:
     prob = reader.argument("prob")
     assert prob is not None
-    return reader.xp.log(reader.xp.where(reader.child == 1, prob, 1.0 - prob))
+    with np.errstate(divide="ignore"):
+        return reader.xp.log(reader.xp.where(reader.child == 1, prob, 1.0 - prob))
 
 
 def _poisson(reader: Reader) -> Array:
