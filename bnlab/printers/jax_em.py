@@ -71,6 +71,13 @@ def in_blocks(f, *arrays, axes, rows=256):
     return out.reshape(-1, *last)[:count].reshape(*first, *last)
 '''
 
+COUNTS = '''
+def counts(q, x, size):
+    """The sum of q over the rows where x is each of its categories, categories last."""
+    rows = q.reshape(-1, *q.shape[x.ndim :])
+    return jnp.moveaxis(jax.ops.segment_sum(rows, x.ravel(), size), 0, -1)
+'''
+
 SECOND_MOMENTS = '''
 def second_moments(q, r):
     """The sum over rows of q r r', for each state: half of it is computed, as it is symmetric."""
@@ -420,6 +427,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "hardmax": HARDMAX,
         "reliable": RELIABLE,
         "second_moments": SECOND_MOMENTS,
+        "counts": COUNTS,
         "in_blocks": IN_BLOCKS,
     }
     return [

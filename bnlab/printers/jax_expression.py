@@ -240,9 +240,9 @@ def _einsum(expr: Einsum) -> ast.expr:
     product = _matrix_product(expr)
     if product is not None:
         return product
-    moments = _second_moments(expr)
-    if moments is not None:
-        return moments
+    special = _second_moments(expr) or _counts(expr)
+    if special is not None:
+        return special
     spelled = ["".join(axis.letter for axis in operand.axes) for operand in expr.operands]
     pattern = ",".join(spelled) + "->" + "".join(axis.letter for axis in expr.axes)
     return call("jnp.einsum", literal(pattern), *(expression(operand) for operand in expr.operands))
@@ -288,6 +288,23 @@ def _second_moments(expr: Einsum) -> ast.expr | None:
     if (row.size or 0) < WIDE or q.axes[: len(rows)] != rows or expr.axes != (*states, row, column):
         return None
     return call("second_moments", expression(q), expression(r))
+
+
+VOCABULARY = 64
+"""From this many categories on, counting adds rows where they belong; below, a product with indicators is as fast."""
+
+
+def _counts(expr: Einsum) -> ast.expr | None:
+    """`counts(q, x, size)` for the sum of q over the rows of each category, where there are many categories."""
+    if len(expr.operands) != 2:
+        return None
+    q, indicator = expr.operands
+    if not isinstance(indicator, OneHot) or (indicator.axis.size or 0) < VOCABULARY:
+        return None
+    rows = indicator.index.axes
+    if not rows or q.axes[: len(rows)] != rows or expr.axes != (*q.axes[len(rows) :], indicator.axis):
+        return None
+    return call("counts", expression(q), expression(indicator.index), literal(indicator.axis.size))
 
 
 def _positions(operand: Expr, over: tuple[Axis, ...]) -> ast.expr:
