@@ -330,11 +330,7 @@ def _log_prior(axes: Layout) -> Function | None:
             continue
         symbol = Symbol(parameter.name, axes.parameter(parameter), "theta")
         event = axes.event(parameter.name, len(parameter.domain.event_shape))
-        if (
-            parameter.prior.family == "Normal"
-            and len(event) == 1
-            and parameter.prior.argument("cov") is not None
-        ):
+        if len(event) == 1 and parameter.prior.argument("cov") is not None:
             event = _pair(axes, parameter.name, event)
         family = registry()[parameter.prior.family]
         terms.append(family.log_prior(symbol, dict(parameter.prior.arguments), event))

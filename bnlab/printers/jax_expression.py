@@ -73,8 +73,6 @@ def expression(expr: Expr) -> ast.expr:
             if op == ">":
                 return ast.Compare(pair[0], [ast.Gt()], [pair[1]])
             return ast.BinOp(pair[0], OPERATORS[op], pair[1])
-        case Unary("neg", operand):
-            return ast.UnaryOp(ast.USub(), expression(operand))
         case Unary("not_negative", operand):
             return call("jnp.maximum", expression(operand), literal(0))
         case Unary(op, operand):
@@ -381,8 +379,6 @@ def _linear(expr: Linear) -> ast.expr:
             return method(call("jnp.log", diagonal), "sum", literal(-1))
         case "inverse":
             return call("jnp.linalg.inv", operand)
-        case "symmetric":
-            return call("symmetric", operand)
 
 
 def _lambda_arguments(symbols: list[Expr]) -> ast.arguments:

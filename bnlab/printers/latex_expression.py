@@ -274,8 +274,6 @@ class Writer:
                 return self.exponential(expr.operand)
             case "not_negative":  # only rounding makes it so
                 return self.write(expr.operand)
-            case "neg":
-                return f"-{self.held(expr.operand, PRODUCT)}", SUM
             case "sqrt":
                 return rf"\sqrt{{{self.text_of(expr.operand)}}}", ATOM
             case "square":
@@ -318,7 +316,7 @@ class Writer:
                 return rf"\frac{{1}}{{{sizes}}} {sign} {inner.held(expr.operand, BIG)}", BIG
             case "max":
                 return rf"\max {inner.held(expr.operand, BIG)}", BIG
-            case "all" | "hardmax":
+            case "hardmax":
                 return inner.write(expr.operand)
         assert_never(expr.op)
 

@@ -42,7 +42,6 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "log": np.log,
     "log_or_never": np.log,
     "exp": np.exp,
-    "neg": np.negative,
     "sqrt": np.sqrt,
     "square": np.square,
     "not_negative": lambda value: np.maximum(value, 0.0),
@@ -211,8 +210,6 @@ def _reduce(expr: Reduce, value: Array) -> Array:
             return np.asarray(value.mean(over))
         case "max":
             return np.asarray(value.max(over))
-        case "all":
-            return np.asarray(value.all(over))
         case "logsumexp" | "logsumexp_or_never":
             top = value.max(over, keepdims=True)
             top = np.where(np.isfinite(top), top, 0.0)
@@ -262,10 +259,8 @@ def _linear(op: str, value: Array) -> Array:
             return np.linalg.cholesky(value)
         case "inverse_lower" | "inverse":
             return np.linalg.inv(value)
-        case "log_diagonal_sum":
-            return np.asarray(np.log(np.diagonal(value, axis1=-2, axis2=-1)).sum(-1))
         case _:
-            return (value + value.swapaxes(-1, -2)) / 2
+            return np.asarray(np.log(np.diagonal(value, axis1=-2, axis2=-1)).sum(-1))
 
 
 def _call(program: Program, name: str, arguments: tuple[Expr, ...], environment: Environment) -> Array:

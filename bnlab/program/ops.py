@@ -35,8 +35,8 @@ Axes = tuple[Axis, ...]
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """An array by name. `space` says where it lives: a local name, a field of the parameters, data,
-    statistics or old parameters.
+    """An array by name. `space` says where it lives: it is a local name, or a field of the parameters, of a
+    chunk of data, or of the statistics.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Unary:
     "log_or_never" is the log of a probability whose gradient is 0 where the probability is 0.
     """
 
-    op: Literal["log", "log_or_never", "exp", "neg", "sqrt", "square", "gammaln", "not_negative"]
+    op: Literal["log", "log_or_never", "exp", "sqrt", "square", "gammaln", "not_negative"]
     operand: Expr
 
     @property
@@ -104,7 +104,7 @@ class Reduce:
     "logsumexp_or_never" has gradient 0 where everything is -inf.
     """
 
-    op: Literal["sum", "mean", "logsumexp", "logsumexp_or_never", "max", "all", "hardmax"]
+    op: Literal["sum", "mean", "logsumexp", "logsumexp_or_never", "max", "hardmax"]
     operand: Expr
     over: Axes
 
@@ -231,11 +231,11 @@ class Broadcast:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """Linear algebra on the last two axes. "inv_cholesky" is L^-1 for L L' = operand; "log_det" is of a
-    positive definite matrix.
+    """Linear algebra on the last two axes. "inverse_lower" is of a lower triangular matrix; "log_diagonal_sum" of
+    a Cholesky factor is half the log determinant.
     """
 
-    op: Literal["cholesky", "inverse_lower", "log_diagonal_sum", "inverse", "symmetric"]
+    op: Literal["cholesky", "inverse_lower", "log_diagonal_sum", "inverse"]
     operand: Expr
     axes: Axes
 

@@ -39,7 +39,7 @@ SUM, PRODUCT, ATOM = range(3)
 Letters = Mapping[Axis, str]
 """Axes whose index is not their own letter: `t-1`, `x[n]`."""
 
-WORDS = {"log_or_never": "log", "neg": "-", "gammaln": "log Gamma"}
+WORDS = {"log_or_never": "log", "gammaln": "log Gamma"}
 SHIFTS = {"later": "", "earlier": "-1", "next": "+1"}
 
 
@@ -73,8 +73,6 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return _text(operand, at)
         case Unary("square", operand):
             return f"{_held(operand, at, ATOM)}^2", ATOM
-        case Unary("neg", operand):
-            return f"-{_held(operand, at, PRODUCT)}", SUM
         case Unary(op, operand):
             return f"{WORDS.get(op, op)}({_text(operand, at)[0]})", ATOM
         case Reduce("logsumexp" | "logsumexp_or_never", operand, over):
