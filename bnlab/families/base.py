@@ -48,6 +48,24 @@ Expected = Callable[[tuple[Expr, ...], Axes], Expr]
 
 
 @dataclass(frozen=True, slots=True)
+class Slope:
+    """A Gaussian latent in the mean of a Normal: sign * coefficient * parent.
+
+    `parent` is its name, `lag` how many steps earlier it is read, `entries` its entries' axes (none for a scalar).
+    `coefficient` is read at the members, `own` whole; both None for 1. An `elementwise` one multiplies entry by entry; any
+    other is a matrix from the entries of the parent to those of the child (a vector, where one of them is a scalar).
+    """
+
+    parent: str
+    lag: int
+    entries: Axes
+    coefficient: Expr | None
+    own: Symbol | Constant | None
+    elementwise: bool
+    sign: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One conditional distribution as the derivation sees it.
 
@@ -56,7 +74,9 @@ class Node:
     `event` those of a vector's entries (twice, for matrices). `arguments` are read at the members: discrete
     latents in subscripts are axes, observed ones have been taken. `own` are the same parameters whole, in the
     user's shape, with every subscript an axis. `suffix` tells the node's locals from those of other nodes; ""
-    where there is only one that has any.
+    where there is only one that has any. `slopes` are the Gaussian latents in the mean; the mean in `arguments`
+    is then what is left of it, and `residual` the variable less its mean under the old parameters, expected;
+    `proxy` is an observed variable on the scale of a latent one ("" if there is none).
     """
 
     label: str
@@ -67,6 +87,14 @@ class Node:
     arguments: Mapping[str, Expr]
     own: Mapping[str, Symbol | Constant]
     suffix: str = ""
+    slopes: tuple[Slope, ...] = ()
+    residual: Symbol | None = None
+    proxy: str = ""
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the node is a Gaussian latent's or a child of one."""
+        return bool(self.slopes) or (self.value is None and self.state is None)
 
     def parameter(self, argument: str) -> str:
         """The name of the parameter behind an argument; "" for a constant or a given variable."""

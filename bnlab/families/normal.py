@@ -59,22 +59,29 @@ class Normal(AbstractFamily):
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Means at the centres of clusters, spreads at those within clusters."""
-        assert node.value is not None
-        found = []
+        variable = node.variable if node.value is not None else node.proxy
+        found = [*_slope_starts(node)]
         for name in ("mean", "cov", "var", "std"):
             if node.parameter(name):
                 axes = node.own[name].axes
                 shape = tuple(axis.size or 1 for axis in axes)
+                if not variable:
+                    fixed: Literal["noise", "unit"] = "noise" if name == "mean" else "unit"
+                    matrix: Literal["", "cov"] = "cov" if name == "cov" and node.event else ""
+                    found.append(Start(node.parameter(name), fixed, "", shape, form=matrix))
+                    continue
                 shared = tuple(
-                    place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in node.value.axes
+                    place for place, axis in enumerate(axes) if axis.kind == SIZED and node.value and axis in node.value.axes
                 )
                 kind: Literal["centres", "spread"] = "centres" if name == "mean" else "spread"
                 form: Literal["", "cov", "var", "std"] = "" if name == "mean" else name  # type: ignore[assignment]
-                found.append(Start(node.parameter(name), kind, node.variable, shape, shared, form))
+                found.append(Start(node.parameter(name), kind, variable, shape, shared, form))
         return tuple(found)
 
     def prepare(self, node: Node) -> tuple[Statement, ...]:
         """The residual that moments are taken of: about an origin near the data, so that nothing cancels."""
+        if node.gaussian:
+            return ()
         assert node.value is not None
         residual = local(f"r{node.suffix}", node.value.axes)
         about = origin(node)
@@ -83,21 +90,22 @@ class Normal(AbstractFamily):
 
     def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
         """Counts, first and second moments of the residual, for each combination of subscripts."""
-        assert node.value is not None
         entries = node.event[:1]
-        residual = local(f"r{node.suffix}", node.value.axes)
+        residual = _residual(node)
         spread = node.own[spread_slot(node.own)]
-        cells = tuple(sorted({*minus(node.own["mean"].axes, entries), *minus(spread.axes, node.event)}))
+        centre = node.own["mean"].axes if "mean" in node.own else ()
+        cells = tuple(sorted({*minus(centre, entries), *minus(spread.axes, node.event)}))
         moments = spread.axes
         matrix = bool(node.event) and set(node.event) <= set(moments)
         twin = turned(residual, node.event) if matrix else residual
+        first = Statistic(
+            Symbol("S", (*cells, *entries), "statistics"),
+            expected((residual,), (*cells, *entries)),
+            "r[{index}]",
+        )
         return {
             "N": Statistic(Symbol("N", cells, "statistics"), expected((), cells)),
-            "S": Statistic(
-                Symbol("S", (*cells, *entries), "statistics"),
-                expected((residual,), (*cells, *entries)),
-                "r[{index}]",
-            ),
+            **({} if node.gaussian and not node.parameter("mean") else {"S": first}),
             "SS": Statistic(
                 Symbol("SS", moments, "statistics"),
                 expected((residual, twin), moments),
@@ -123,6 +131,26 @@ class Normal(AbstractFamily):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         return log_normal_prior(value, constants, event)
+
+
+def _slope_starts(node: Node) -> tuple[Start, ...]:
+    """Coefficients of Gaussian latents: small and random, on the scale of the data; a latent's own past keeps its value."""
+    found = []
+    for slope in node.slopes:
+        if isinstance(slope.own, Symbol) and slope.own.space == "theta":
+            shape = tuple(axis.size or 1 for axis in slope.own.axes)
+            past = slope.lag > 0 and slope.parent == node.variable
+            variable = node.variable if node.value is not None else ""
+            form: Literal["", "cov"] = "cov" if past and not slope.elementwise and node.event else ""
+            found.append(Start(slope.own.name, "unit" if past else "noise", variable, shape, form=form))
+    return tuple(found)
+
+
+def _residual(node: Node) -> Symbol:
+    if node.residual is not None:
+        return node.residual
+    assert node.value is not None
+    return local(f"r{node.suffix}", node.value.axes)
 
 
 FAMILY = Normal()

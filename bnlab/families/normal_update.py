@@ -48,10 +48,15 @@ def spread_slot(arguments: Mapping[str, object]) -> str:
 
 
 def origin(node: Node) -> Expr | None:
-    """The mean of the mean parameter over the states that select it; None where the mean is a constant."""
-    own = node.own["mean"]
+    """The mean of the mean parameter over the states that select it; None where the mean is a constant.
+
+    With Gaussian latents the origin is the old mean itself, for each state.
+    """
     if not node.parameter("mean"):
         return None
+    own = node.own["mean"]
+    if node.gaussian:
+        return own
     assert node.value is not None
     return mean(own, minus(own.axes, node.value.axes))
 
@@ -67,6 +72,8 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
     centres: dict[str, Centre] = {}
     for group in _sharing(uses, "mean"):
         name = group[0].node.parameter("mean")
+        if group[0].node.gaussian and name not in free:
+            continue
         statements, value, centre = _mean(group, name in free, priors.get(name))
         body += statements
         centres.update({use.node.label: centre for use in group})
@@ -96,11 +103,13 @@ def _mean(uses: tuple[Use, ...], free: bool, prior: PriorOn | None) -> tuple[lis
     centre = local(f"mean{node.suffix}", tuple(sorted(own.axes)))
     body: list[Statement] = []
     about: Expr = Number(0.0)
-    if shift is not None:
+    if node.gaussian:
+        about = own
+    elif shift is not None:
         symbol = local(f"origin{node.suffix}", shift.axes)
         body.append(Statement(symbol, shift, "numerics"))
         about = symbol
-    old = subtract(own, about) if shift is not None else own
+    old = Number(0.0) if node.gaussian else subtract(own, about) if shift is not None else own
     if not free:
         return (
             [*body, Statement(centre, arranged(old, centre.axes), "maximise", "fixed")],
@@ -113,7 +122,7 @@ def _mean(uses: tuple[Use, ...], free: bool, prior: PriorOn | None) -> tuple[lis
         count = add(*(einsum(minus(centre.axes, node.event), use.statistics["N"]) for use in uses))
         update: Expr = keep(moment, count, old)
     else:
-        statements, update = _weighted(uses, old, about, prior)
+        statements, update = _weighted(uses, own, old, about, prior)
         body += statements
     body.append(Statement(centre, arranged(update, centre.axes), "maximise"))
     return body, add(centre, about), Centre(centre, plain and len(uses) == 1)
@@ -130,13 +139,13 @@ def _cancels(uses: tuple[Use, ...]) -> bool:
 
 
 def _weighted(
-    uses: tuple[Use, ...], old: Expr, about: Expr, prior: PriorOn | None
+    uses: tuple[Use, ...], own: Expr, old: Expr, about: Expr, prior: PriorOn | None
 ) -> tuple[list[Statement], Expr]:
     """The solution m of sum N Lambda m = sum Lambda S, with the old precisions Lambda; a Normal prior adds
     one more term.
     """
     node = uses[0].node
-    axes = tuple(sorted(old.axes))
+    axes = tuple(sorted(own.axes))
     plates = minus(axes, node.event)
     full = bool(node.event) and (
         any("cov" in use.node.own for use in uses) or (prior is not None and normal_prior.is_full(prior))
@@ -150,7 +159,7 @@ def _weighted(
         )
     body: list[Statement] = []
     if prior is not None:
-        precision, location = normal_prior.precision_and_mean(prior, old.axes, node.event, full)
+        precision, location = normal_prior.precision_and_mean(prior, own.axes, node.event, full)
         offset = local(f"prior_mean{node.suffix}", subtract(location, about).axes)
         body.append(
             Statement(offset, subtract(location, about), "numerics", "the prior mean, from the origin")
@@ -200,7 +209,7 @@ def _spread(uses: tuple[Use, ...], centres: Mapping[str, Centre], prior: PriorOn
     node = uses[0].node
     slot = spread_slot(node.own)
     own = node.own[slot]
-    scatter = add(*(_scatter(use, centres[use.node.label], own.axes) for use in uses))
+    scatter = add(*(_scatter(use, centres.get(use.node.label), own.axes) for use in uses))
     count = add(*(einsum(minus(own.axes, node.event), use.statistics["N"]) for use in uses))
     if node.event and not set(node.event) & set(own.axes):
         count = multiply(Number(float(node.event[0].size or 1)), count)
@@ -212,8 +221,10 @@ def _spread(uses: tuple[Use, ...], centres: Mapping[str, Centre], prior: PriorOn
     return sqrt(Unary("not_negative", value)) if slot == "std" else value
 
 
-def _scatter(use: Use, centre: Centre, axes: Axes) -> Expr:
+def _scatter(use: Use, centre: Centre | None, axes: Axes) -> Expr:
     """sum N (r - m)(r - m)' = SS - S m' - m S' + N m m', which is SS - N m m' where m = S / N."""
+    if centre is None:
+        return use.statistics["SS"]
     number, first, second = (use.statistics[kind] for kind in ("N", "S", "SS"))
     event = use.node.event
     full = len(event) == 2 and set(event) <= set(axes)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bnlab.domains import Integer
-from bnlab.network.graph import coefficients, cpds
-from bnlab.network.ir import Graph, Parameter, Variable, VarRef
+from bnlab.network.graph import coefficients, cpds, reads
+from bnlab.network.ir import Affine, Graph, Parameter, Ref, Term, Variable, VarRef
 from bnlab.network.text import index_letters
 from bnlab.program.ops import EVENT, ROW, SIZED, STATE, STEP, Axes, Axis
 
 STATE_LETTERS = "klmabcghpqvwr"
 EVENT_LETTERS = "defghopqr"
+LAGGED = "-"
+"""Behind the name of a variable, as often as it is read steps earlier."""
 SPARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -44,6 +47,12 @@ class Layout:
     def event(self, name: str, rank: int) -> Axes:
         """The event axes of a variable or parameter; rank 2 adds the second axis of a matrix over a vector's entries."""
         return tuple(self.events[name, place] for place in range(rank))
+
+    def vector(self, ref: VarRef, rank: int = 1) -> Axes:
+        """The axes of a Gaussian latent's entries, as it is read; rank 2 adds those of a matrix over them; () for a scalar."""
+        shape = self.graph.variable(ref.name).domain.event_shape
+        name = ref.name + LAGGED * ref.lag
+        return tuple(self.events[name, place] for place in range(rank)) if shape else ()
 
     def parameter(self, parameter: Parameter) -> Axes:
         """The axes of a parameter's own array."""
@@ -110,12 +119,14 @@ def _events(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> dict[t
         if isinstance(variable.domain, Integer) or not variable.domain.event_shape:
             continue
         extent = ""
-        for rank in range(2):
+        lags = range(1 + any(r.lag and r.name == variable.name for v in graph.variables for c in cpds(v) for r in reads(c)))
+        ranks = 3 if variable.role == "latent" else 2
+        for lag, rank in ((lag, rank) for lag in lags for rank in range(ranks)):
             letter = _free(EVENT_LETTERS + SPARE, used)
             used.add(letter)
             extent = extent or letter.upper()
-            name = variable.name + "'" * rank
-            events[variable.name, rank] = Axis(
+            name = variable.name + "'" * rank + LAGGED * lag
+            events[variable.name + LAGGED * lag, rank] = Axis(
                 EVENT, position, name, letter, variable.domain.event_shape[0], extent
             )
             position += 1
@@ -129,6 +140,10 @@ def _events(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> dict[t
             None,
         )
         shape = parameter.domain.event_shape
+        slope = _regressor(graph, owner, parameter)
+        if owner is not None and slope is not None:
+            events.update({(parameter.name, r): axis for r, axis in enumerate(slope_axes(graph, events, owner, slope, len(shape)))})
+            continue
         for rank, size in enumerate(shape):
             if owner is not None and (owner.name, rank) in events:
                 events[parameter.name, rank] = events[owner.name, rank]
@@ -142,6 +157,31 @@ def _events(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> dict[t
             )
             position += 1
     return events
+
+
+def slope_axes(graph: Graph, events: Mapping[tuple[str, int], Axis], owner: Variable, term: Term, rank: int) -> Axes:
+    """The axes of a coefficient: the entries of `owner` and those of the variable that it multiplies."""
+    assert term.variable is not None
+    parent = graph.variable(term.variable.name)
+    rows = (events[owner.name, 0],) if owner.domain.event_shape else ()
+    columns = (events[parent.name + LAGGED * term.variable.lag, 0],) if parent.domain.event_shape else ()
+    match term.op:
+        case "matmul":
+            return (*rows, *columns) if rank == 2 else columns
+        case "rmatmul":
+            return (*columns, *rows) if rank == 2 else columns
+        case _:
+            return rows if rank else ()
+
+
+def _regressor(graph: Graph, owner: Variable | None, parameter: Parameter) -> Term | None:
+    """The first term that the parameter is the coefficient of, where it multiplies a continuous variable."""
+    for cpd in cpds(owner) if owner is not None else ():
+        mean = cpd.argument("mean")
+        for term in mean.terms if isinstance(mean, Affine) else ():
+            if isinstance(term.coefficient, Ref) and term.coefficient.target == parameter.name:
+                return term if term.variable is not None else None
+    return None
 
 
 def _indexed_plates(graph: Graph) -> dict[str, str]:

@@ -15,11 +15,25 @@ from bnlab.families.base import Density, Node, registry
 from bnlab.inference import wording
 from bnlab.inference.axes import Layout
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
+from bnlab.inference.expectation import expected
 from bnlab.inference.nodes import indicators, node
-from bnlab.inference.plan import Factor, LeavePlates, Plan, Step, SumChain, SumOut
+from bnlab.inference.filtering import integrate_chain, smoothed
+from bnlab.inference.gaussian import Quadratic
+from bnlab.inference.integrate import Moments, Solved, declare_child, integrate, leave, named, prior_mean
+from bnlab.inference.plan import (
+    Factor,
+    Integrate,
+    IntegrateChain,
+    LeavePlates,
+    Plan,
+    Step,
+    SumChain,
+    SumOut,
+)
 from bnlab.inference.potentials import Potential, marginal
 from bnlab.naming import fresh
-from bnlab.network.ir import CPD
+from bnlab.network.graph import topological_order
+from bnlab.network.ir import CPD, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
@@ -30,6 +44,7 @@ from bnlab.program.ops import (
     Binary,
     Broadcast,
     Call,
+    Einsum,
     Expr,
     InBlocks,
     Number,
@@ -65,6 +80,12 @@ class Elimination:
     names: set[str] = field(default_factory=set)
     densities: dict[str, Function] = field(default_factory=dict)
     arrays: dict[tuple[str, str], Symbol] = field(default_factory=dict)
+    quadratics: dict[str, Quadratic] = field(default_factory=dict)
+    origins: dict[str, Expr] = field(default_factory=dict)
+    residuals: dict[str, Expr] = field(default_factory=dict)
+    solved: dict[str, Solved] = field(default_factory=dict)
+    moments: dict[str, Moments] = field(default_factory=dict)
+    counts: dict[tuple[tuple[str, ...], tuple[str, ...]], Expr] = field(default_factory=dict)
 
     def fresh(self, wanted: str) -> str:
         """The name, or the name with the least number behind it that makes it new."""
@@ -78,7 +99,7 @@ class Elimination:
 
     def upward(self) -> Expr:
         """Writes all messages; returns ln p(x) of each member of the outermost plate."""
-        for factor in self.plan.factors:
+        for factor in self._parents_first():
             self._declare(factor)
         for step in self.plan.steps:
             match step:
@@ -88,7 +109,22 @@ class Elimination:
                     self._leave(step)
                 case SumChain():
                     sum_chain(self, step)
+                case Integrate():
+                    integrate(self, step)
+                case IntegrateChain():
+                    integrate_chain(self, step)
         return build.add(*(self.potentials[name].log for name in self.plan.evidence))
+
+    def _parents_first(self) -> list[Factor]:
+        """The factors: Gaussian latents, parents before children, then the others as declared."""
+        order = topological_order(self.layout.graph)
+        gaussian = [f for f in self.plan.factors if VarRef(f.variable) in f.continuous]
+        rest = [factor for factor in self.plan.factors if factor not in gaussian]
+        return sorted(gaussian, key=lambda factor: order.index(factor.variable)) + rest
+
+    def smoothed(self, step: IntegrateChain, name: str) -> Moments:
+        """The posterior moments of a Gaussian chain."""
+        return smoothed(self, step, name)
 
     def log(self, table: Expr) -> Expr:
         """The log of a table. Where nothing underflows, zeros must not spoil the gradient either."""
@@ -105,20 +141,40 @@ class Elimination:
         cpd = self.cpd(factor)
         found = node(self.layout, variable, cpd, factor.name)
         self.nodes[factor.name] = found
+        if VarRef(factor.variable) in factor.continuous:
+            self._declare_gaussian(factor, found)
+            return
+        if found.slopes:
+            declare_child(self, factor, found)
+            return
         density = registry()[cpd.family].density(found)
         if density.linear is None:
             self.potentials[factor.name] = Potential(self._density(factor, density))
         else:
             self.potentials[factor.name] = Potential(self.log(density.linear), density.linear)
 
-    def _density(self, factor: Factor, density: Density) -> Expr:
+    def _declare_gaussian(self, factor: Factor, found: Node) -> None:
+        """A Gaussian latent: distances are measured from its prior mean, except along a chain."""
+        if isinstance(self.consumer(factor.name), IntegrateChain):
+            return
+        mean = prior_mean(self, found, factor.plates)
+        if isinstance(mean, Binary | Einsum):
+            mean = named(self, mean, f"prior_mean_{factor.variable}", f"E[{factor.variable}] before any data")
+        if mean != Number(0.0):
+            self.origins[factor.variable] = mean
+
+    def density_of(self, factor: Factor, density: Density, note: str) -> Expr:
+        """The log density of a child of Gaussian latents, with these at their prior means."""
+        return self._density(factor, density, note)
+
+    def _density(self, factor: Factor, density: Density, note: str = "") -> Expr:
         """A function of its own for a density that takes more than a line."""
         axes = (*self.layout.members(factor.plates), *self.layout.scope(factor.scope))
+        arguments = _inputs(density)
         if factor.name in self.densities:
-            return _call(self.densities[factor.name], _chunk_symbols(density), density.log.axes)
+            return _call(self.densities[factor.name], arguments, density.log.axes)
         title = self.fresh(f"log_likelihood_{factor.variable}")
-        arguments = _chunk_symbols(density)
-        text = wording.formula(self.layout, factor)
+        text = wording.formula(self.layout, factor) + (f" {note}" if note else "")
         locals_ = {symbol: Symbol(symbol.name, symbol.axes) for symbol in arguments}
         density = _apart(density, {symbol.name for symbol in arguments})
         doc = f"{text} as ({', '.join(axis.extent or axis.letter.upper() for axis in axes)})."
@@ -156,7 +212,23 @@ class Elimination:
         message = self.statement(wording.title(step.message), reduced, "sum out", formula, tex)
         self._record(step, joint, message)
 
+    def pass_on(self, step: Step, found: Quadratic) -> None:
+        """What is left after a Gaussian latent: a function of others, or a table."""
+        text, tex = (write(self.layout, step.message) for write in (wording.formula, wording.formula_tex))
+        title = wording.title(step.message)
+        if isinstance(step, IntegrateChain):
+            title += "_in_chain"
+        constant = self.statement(title, found.constant, "sum out", text, tex)
+        if step.message.continuous:
+            self.quadratics[step.message.name] = replace(found, constant=constant)
+            return
+        self.messages[step.message.name] = constant
+        self.potentials[step.message.name] = Potential(constant)
+
     def _leave(self, step: LeavePlates) -> None:
+        if step.message.continuous:
+            leave(self, step)
+            return
         joint = self.product(step.factors, step.joint)
         left = [plate for plate in step.joint.plates if plate not in step.message.plates]
         sized = tuple(self.layout.plates[plate] for plate in left if self.layout.graph.plate(plate).size)
@@ -187,12 +259,43 @@ class Elimination:
             assert source_rows is not None
             return build.total(value, (source_rows,))
         assert source_rows is not None
-        weight = self.weight(target_rows)
         if (
             source_rows not in value.axes
         ):  # the same for every row: nothing observed depends on what was summed out
             value = Broadcast(value, self.weight(source_rows), (source_rows, *value.axes))
-        return SegmentSum(value, self.index(source_rows, target_rows), source_rows, target_rows, weight)
+        return self.sum_rows(value, source_rows, target_rows)
+
+    def sum_rows(self, value: Expr, source: Axis, target: Axis | None) -> Expr:
+        """The sum over the rows of each row of an outer plate."""
+        if target is None:
+            return build.total(value, (source,))
+        return SegmentSum(value, self.index(source, target), source, target, self.weight(target))
+
+    def brought(self, value: Expr, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
+        """What the members of outer plates have, for the members of inner ones."""
+        outer, inner = self.rows(source), self.rows(target)
+        if outer is None or inner is None or outer == inner or outer not in value.axes:
+            return value
+        return Take(value, ((outer, self.index(inner, outer)),))
+
+    def steps(self, chain: str) -> Expr:
+        """The number of steps of each sequence."""
+        mask = self.mask(chain)
+        assert mask is not None
+        return build.total(mask, (self.layout.plates[chain],))
+
+    def count(self, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
+        """How many rows and steps of some plates each member of outer ones has."""
+        if (source, target) not in self.counts:
+            rows_in, rows_out = self.rows(source), self.rows(target)
+            chain = next((p for p in source if p not in target and self.layout.graph.plate(p).chain), None)
+            value: Expr = self.steps(chain) if chain else Number(1.0)
+            if rows_in is not None and rows_in != rows_out:
+                value = self.weight(rows_in) if chain is None else value
+                value = self.sum_rows(value, rows_in, rows_out)
+            name = "count_" + "_".join(plate for plate in source if plate not in target)
+            self.counts[source, target] = self.statement(name, value, "leave plate", "members of each")
+        return self.counts[source, target]
 
     def sum_steps(self, value: Expr, chain: str) -> Expr:
         """The sum over the steps of a chain, those past the end of a sequence left out."""
@@ -252,7 +355,7 @@ class Elimination:
     def consumer(self, name: str) -> Step | None:
         """The step that a factor or message is multiplied in."""
         for step in self.plan.steps:
-            used = step.factors if not isinstance(step, SumChain) else (*step.first, *step.later, *step.every)
+            used = step.factors
             if name in used:
                 return step
         return None
@@ -274,7 +377,28 @@ class Elimination:
                     self.posteriors[key] = below
                 case SumChain():
                     self.posteriors[key] = chain_posterior(self, step)
+                case Integrate():
+                    outer = self.posterior(key)
+                    if outer is None:
+                        return None
+                    self.posteriors[key] = outer if step.message.continuous else self._kept(outer, step)
+                case IntegrateChain():
+                    outer = self.posterior(key)
+                    if outer is None:
+                        return None
+                    self.posteriors[key] = self._along(outer, step)
         return self.posteriors[key]
+
+    def _kept(self, outer: Expr, step: Step) -> Expr:
+        """The posterior of the discrete latents that a message depends on."""
+        kept = (*self.layout.members(step.message.plates), *self.layout.scope(step.message.scope))
+        return marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
+
+    def _along(self, outer: Expr, step: IntegrateChain) -> Expr:
+        """The weight of every step of a chain."""
+        mask = self.mask(step.chain)
+        value = self._kept(outer, step)
+        return value if mask is None else Binary("*", mask, value)
 
     def _conditional(self, step: SumOut) -> Expr:
         outer = self.posterior(step.message.name)
@@ -299,7 +423,7 @@ class Elimination:
         source, target = self.rows(step.joint.plates), self.rows(step.message.plates)
         if outer is None and target is None and not step.message.scope:
             return None
-        if outer is not None:
+        if outer is not None and not step.message.continuous:
             kept = (*self.layout.members(step.message.plates), *self.layout.scope(step.message.scope))
             outer = marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
         if outer is not None and source != target and target is not None and source is not None:
@@ -318,6 +442,8 @@ class Elimination:
 
     def expected(self, factor: Factor, operands: tuple[Expr, ...], axes: Axes) -> Expr:
         """E_q[sum over members of the product of the operands], with the axes given."""
+        if self.nodes[factor.name].gaussian:
+            return expected(self, factor, operands, axes)
         step = self.consumer(factor.name)
         chosen = indicators(self.layout, self.layout.graph.variable(factor.variable), self.cpd(factor))
         states = set(self.layout.scope(factor.scope))
@@ -348,10 +474,15 @@ def _call(function: Function, arguments: tuple[Symbol, ...], axes: Axes) -> Expr
     return InBlocks(call, sum(axis.kind in (STEP, ROW) for axis in axes))
 
 
-def _chunk_symbols(density: Density) -> tuple[Symbol, ...]:
+def _inputs(density: Density) -> tuple[Symbol, ...]:
+    """The arrays that a density is given: data, and what the E-step has computed before."""
     found: dict[Symbol, None] = {}
+    made = {statement.target.name for statement in density.body}
     for expr in (*(statement.expression for statement in density.body), density.log):
-        found.update(dict.fromkeys(symbol for symbol in symbols(expr) if symbol.space == "chunk"))
+        for symbol in symbols(expr):
+            outside = symbol.space == "local" and symbol.name not in made and symbol.axes
+            if symbol.space == "chunk" or outside:
+                found[symbol] = None
     return tuple(found)
 
 

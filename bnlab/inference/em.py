@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -15,9 +15,10 @@ from bnlab.inference.chain import chain_of
 from bnlab.inference.chain_scaled import guarded
 from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
+from bnlab.inference.expectation import with_residual
 from bnlab.inference.nodes import data
 from bnlab.inference.plan import Factor, Plan, SumChain, plan
-from bnlab.network.ir import Graph, Parameter, Variable, VarRef
+from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Field, Function, Program, Start, Statement
 from bnlab.program.ops import Axes, Expr, Symbol
@@ -204,6 +205,8 @@ def _statistics(run: Elimination) -> Uses:
         family = registry()[run.cpd(factor).family]
         if not any(node.parameter(name) in free for name in node.own):
             continue
+        if node.gaussian:
+            node = with_residual(run, factor)
         for statement in family.prepare(node):
             if statement not in prepared:
                 run.names.add(statement.target.name)
@@ -357,9 +360,23 @@ def _starts(run: Elimination) -> tuple[Start, ...]:
             )
     for factor in run.plan.factors:
         node = run.nodes[factor.name]
+        if node.gaussian:
+            node = replace(node, proxy=_proxy(graph, node.variable))
         for start in registry()[run.cpd(factor).family].starts(node):
             found.setdefault(start.parameter, start)
     return tuple(found[parameter.name] for parameter in graph.parameters)
+
+
+def _proxy(graph: Graph, name: str) -> str:
+    """An observed variable whose mean is the latent itself, or that of a latent whose mean it is; "" if there is none."""
+    for variable in graph.in_role("latent", "observed"):
+        mean = variable.cpd.argument("mean") if variable.cpd else None
+        for term in mean.terms if isinstance(mean, Affine) else ():
+            if term.coefficient is None and term.variable == VarRef(name):
+                found = variable.name if variable.role == "observed" else _proxy(graph, variable.name)
+                if found:
+                    return found
+    return ""
 
 
 def _pair(axes: Layout, name: str, event: Axes) -> Axes:

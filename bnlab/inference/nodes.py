@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bnlab.domains import Integer
-from bnlab.families.base import Node
-from bnlab.inference.axes import Layout
+from bnlab.families.base import Node, Slope
+from bnlab.inference.axes import Layout, slope_axes
 from bnlab.network.graph import alignment
-from bnlab.network.ir import CPD, Affine, Argument, Ref, Variable, VarRef
+from bnlab.network.ir import CPD, Affine, Argument, Ref, Term, Variable, VarRef
 from bnlab.program.ops import SIZED, Axes, Axis, Constant, Expr, Number, OneHot, Symbol, Take
 
 
@@ -26,34 +26,79 @@ def node(layout: Layout, variable: Variable, cpd: CPD, label: str) -> Node:
     event = layout.event(variable.name, 2) if rank else ()
     own: dict[str, Symbol | Constant] = {}
     arguments: dict[str, Expr] = {}
+    slopes: tuple[Slope, ...] = ()
     for name, argument in cpd.arguments:
-        ref = _ref(argument)
+        if isinstance(argument, Affine):
+            slopes = tuple(_slope(layout, variable, term) for term in argument.terms if _latent(layout, term))
+        if isinstance(argument, VarRef):
+            arguments[name] = data(layout, argument.name)
+            continue
+        ref = _ref(layout, argument)
+        if ref is None:
+            arguments[name] = Number(0.0)
+            continue
         own[name] = whole(layout, ref, variable)
         arguments[name] = _taken(layout, ref, variable, own[name])
     value = data(layout, variable.name) if variable.role == "observed" else None
     state = layout.states[VarRef(variable.name)] if discrete else None
     alone = sum(not other.discrete for other in layout.graph.in_role("observed", "latent")) == 1
     return Node(
-        label, variable.name, value, state, event, arguments, own, "" if alone else f"_{variable.name}"
+        label, variable.name, value, state, event, arguments, own, "" if alone else f"_{variable.name}", slopes
     )
 
 
-def _ref(argument: Argument) -> Ref:
+def _latent(layout: Layout, term: Term) -> bool:
+    """Whether a term of a mean holds a Gaussian latent."""
+    return term.variable is not None and layout.graph.variable(term.variable.name).role == "latent"
+
+
+def _slope(layout: Layout, variable: Variable, term: Term) -> Slope:
+    """A Gaussian latent in the mean of `variable`, with its coefficient."""
+    assert term.variable is not None
+    entries = layout.vector(term.variable)
+    elementwise = term.op == "scale" and (bool(entries) or not variable.domain.event_shape)
+    if term.coefficient is None:
+        return Slope(term.variable.name, term.variable.lag, entries, None, None, True, term.sign)
+    assert isinstance(term.coefficient, Ref)
+    ref = term.coefficient
+    rank = _rank(layout, ref)
+    event = slope_axes(layout.graph, layout.events, variable, term, rank)
+    own = whole(layout, ref, variable, event)
+    taken = _taken(layout, ref, variable, own)
+    return Slope(term.variable.name, term.variable.lag, entries, taken, own, elementwise, term.sign)
+
+
+def _rank(layout: Layout, ref: Ref) -> int:
+    if isinstance(ref.target, str):
+        return len(layout.graph.parameter(ref.target).domain.event_shape)
+    return len(ref.target.shape) - len(ref.subscripts)
+
+
+def _ref(layout: Layout, argument: Argument) -> Ref | None:
     """The one parameter or constant of an argument; `scope.check_derivable` has refused everything else."""
     if isinstance(argument, Affine):
-        coefficient = argument.terms[0].coefficient
+        plain = [term for term in argument.terms if not _latent(layout, term)]
+        if not plain:
+            return None
+        coefficient = plain[0].coefficient
         assert isinstance(coefficient, Ref)
         return coefficient
     assert isinstance(argument, Ref)
     return argument
 
 
-def whole(layout: Layout, ref: Ref, variable: Variable) -> Symbol | Constant:
-    """A parameter with its own axes named as `variable` reads them: aligned plates, subscripts, then the event."""
+def whole(
+    layout: Layout, ref: Ref, variable: Variable, event: Axes | None = None
+) -> Symbol | Constant:
+    """A parameter with its own axes named as `variable` reads them: aligned plates, subscripts, then the event.
+
+    `event` are the axes of a coefficient's event; without it, the entries of `variable`.
+    """
     if not isinstance(ref.target, str):
         leading = tuple(_subscript_axis(layout, ref, place, "") for place in range(len(ref.subscripts)))
         rest = len(ref.target.shape) - len(leading)
-        return Constant(ref.target.flat, ref.target.shape, (*leading, *_event(layout, variable, rest)))
+        own = _event(layout, variable, rest) if event is None else event
+        return Constant(ref.target.flat, ref.target.shape, (*leading, *own))
     parameter = layout.graph.parameter(ref.target)
     _, subscripted = alignment(layout.graph, ref, variable)
     axes = []
@@ -62,8 +107,8 @@ def whole(layout: Layout, ref: Ref, variable: Variable) -> Symbol | Constant:
             axes.append(_subscript_axis(layout, ref, subscripted.index(plate), plate))
         else:
             axes.append(layout.plates[plate])
-    event = _event(layout, variable, len(parameter.domain.event_shape))
-    return Symbol(parameter.name, (*axes, *event), "theta")
+    own = _event(layout, variable, len(parameter.domain.event_shape)) if event is None else event
+    return Symbol(parameter.name, (*axes, *own), "theta")
 
 
 def _event(layout: Layout, variable: Variable, rank: int) -> Axes:
@@ -109,7 +154,9 @@ def indicators(layout: Layout, variable: Variable, cpd: CPD) -> dict[Axis, Expr]
     """For every axis of a parameter that is not a latent's: which entry each member uses, as ones and zeros."""
     found: dict[Axis, Expr] = {}
     for _, argument in cpd.arguments:
-        ref = _ref(argument)
+        ref = None if isinstance(argument, VarRef) else _ref(layout, argument)
+        if ref is None:
+            continue
         for axis, subscript in _subscripted(layout, ref, variable, whole(layout, ref, variable)):
             if isinstance(subscript, int):
                 found[axis] = OneHot(Number(float(subscript)), axis)

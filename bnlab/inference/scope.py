@@ -13,6 +13,12 @@ def discrete_scope(graph: Graph, cpd: CPD) -> tuple[VarRef, ...]:
     return tuple(found)
 
 
+def gaussian_scope(graph: Graph, cpd: CPD) -> tuple[VarRef, ...]:
+    """The Gaussian latents that a distribution reads, each once, in the order written."""
+    read = dict.fromkeys(ref for ref in reads(cpd) if graph.variable(ref.name).role == "latent")
+    return tuple(ref for ref in read if not graph.variable(ref.name).discrete)
+
+
 def root_plate(graph: Graph) -> str:
     """The outermost plate without size that all random variables are in; "" if there is none (one member in all)."""
     paths = [
@@ -51,10 +57,11 @@ def check_derivable(graph: Graph, missing: frozenset[str]) -> None:
 def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
     faults = []
     where = variable.location
-    if variable.role == "latent" and not variable.discrete:
-        reason = f"`{variable.name}` is a continuous latent variable: its elimination is not derived yet."
-        faults.append(Fault(reason, "Fit this network by NUTS: its NumPyro model can be emitted.", where))
     for cpd in cpds(variable):
+        if cpd.family != "Normal" and (not_discrete(graph, variable) or gaussian_scope(graph, cpd)):
+            reason = f"`{variable.name}` is {cpd.family} and {_meets(graph, variable, cpd)}: no posterior in closed form."
+            remedy = "Let it be Normal, or fit this network by NUTS: its NumPyro model can be emitted."
+            faults.append(Fault(reason, remedy, where))
         for ref in reads(cpd):
             parent = graph.variable(ref.name)
             if ref.lag > 1 or (ref.lag and parent.role != "latent"):
@@ -65,12 +72,15 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
                 reason = f"The {name} of `{variable.name}` is data, `{argument.name}`: its M-step is not derived yet."
                 faults.append(Fault(reason, f"Let {name} be a parameter or a constant.", where))
         mean = cpd.argument("mean")
-        if isinstance(mean, Affine) and any(term.variable is not None for term in mean.terms):
+        gaussian = {ref.name for ref in gaussian_scope(graph, cpd)}
+        terms = mean.terms if isinstance(mean, Affine) else ()
+        plain = [term for term in terms if term.variable is None or term.variable.name not in gaussian]
+        if any(term.variable is not None for term in plain):
             reason = (
                 f"The mean of `{variable.name}` reads continuous variables: its M-step is not derived yet."
             )
             faults.append(Fault(reason, "Means may be parameters, subscripted by discrete variables.", where))
-        elif isinstance(mean, Affine) and len(mean.terms) > 1:
+        elif len(plain) > 1:
             reason = (
                 f"The mean of `{variable.name}` is a sum of several terms: its M-step is not derived yet."
             )
@@ -80,6 +90,16 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
     if len(variable.first) > 1:
         faults.append(Fault(f"`{variable.name}` has several initial steps: not derived yet.", "", where))
     return faults
+
+
+def not_discrete(graph: Graph, variable: Variable) -> bool:
+    return variable.role == "latent" and not variable.discrete
+
+
+def _meets(graph: Graph, variable: Variable, cpd: CPD) -> str:
+    if not_discrete(graph, variable):
+        return "a continuous latent variable"
+    return f"depends on the Gaussian latent `{gaussian_scope(graph, cpd)[0].name}`"
 
 
 def _plate_faults(graph: Graph) -> list[Fault]:

@@ -28,6 +28,7 @@ from bnlab.program.ops import (
     Constant,
     Einsum,
     Expr,
+    Identity,
     InBlocks,
     Keep,
     Linear,
@@ -102,6 +103,8 @@ def expression(expr: Expr) -> ast.expr:
             return call({0.0: "jnp.zeros", 1.0: "jnp.ones"}[value], _shape(expr))
         case Broadcast():
             return call("jnp.broadcast_to", aligned(expr.operand, expr.axes), _shape(expr))
+        case Identity(axes):
+            return call("jnp.eye", literal(axes[0].size))
         case Linear():
             return _linear(expr)
         case Keep(total, count, old):
@@ -251,21 +254,39 @@ def _matrix_product(expr: Einsum) -> ast.expr | None:
     if len(expr.operands) != 2:
         return None
     left, right = expr.operands
+    return _product(left, right, expr.axes) or _product(right, left, expr.axes)
+
+
+def _product(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
+    batched = _batched(left, right, axes)
+    if batched is not None:
+        return batched
     if not left.axes or len(right.axes) not in (1, 2):
         return None
     summed, kept = left.axes[-1], left.axes[:-1]
     rest = tuple(axis for axis in right.axes if axis != summed)
     if (
         summed not in right.axes
-        or summed in expr.axes
+        or summed in axes
         or set(rest) & set(left.axes)
-        or expr.axes != (*kept, *rest)
+        or axes != (*kept, *rest)
     ):
         return None
     matrix = expression(right)
     if len(right.axes) == 2 and right.axes[1] == summed:
         matrix = ast.Attribute(matrix, "T")
     return ast.BinOp(expression(left), ast.MatMult(), matrix)
+
+
+def _batched(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
+    """`A @ B` for stacks of matrices: B is one, and A another over the same members or a single matrix."""
+    if len(left.axes) < 2 or len(right.axes) < 3:
+        return None
+    batch, inner, column = right.axes[:-2], right.axes[-2], right.axes[-1]
+    row = left.axes[-2]
+    fits = left.axes[:-2] in ((), batch) and left.axes[-1] == inner and axes == (*batch, row, column)
+    distinct = len({*batch, row, inner, column}) == len(batch) + 3
+    return ast.BinOp(expression(left), ast.MatMult(), expression(right)) if fits and distinct else None
 
 
 WIDE = 8
@@ -379,6 +400,10 @@ def _linear(expr: Linear) -> ast.expr:
             return method(call("jnp.log", diagonal), "sum", literal(-1))
         case "inverse":
             return call("jnp.linalg.inv", operand)
+        case "log_det":
+            return subscript(call("jnp.linalg.slogdet", operand), literal(1))
+        case "diagonal":
+            return call("jnp.diagonal", operand, axis1=literal(-2), axis2=literal(-1))
 
 
 def _lambda_arguments(symbols: list[Expr]) -> ast.arguments:

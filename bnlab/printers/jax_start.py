@@ -53,13 +53,13 @@ def zeros_and_ones(x):
     return np.array([1 - ones, ones])
 '''
 
-CLUSTERED = ("centres", "spread", "levels")
+CLUSTERED = ("centres", "spread", "levels", "noise")
 """Starts that are made of clusters of a variable's data."""
 
 
 def helpers(program: Program) -> list[str]:
     kinds = {start.kind for start in program.starts}
-    clusters = [KMEANS] if kinds.intersection(CLUSTERED) else []
+    clusters = [KMEANS] if any(start.kind in CLUSTERED and start.variable for start in program.starts) else []
     levels = [LEVELS] if "levels" in kinds else []
     levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
@@ -68,7 +68,7 @@ def helpers(program: Program) -> list[str]:
 def init(program: Program) -> str:
     """The text of `init`."""
     body = ["rng = np.random.default_rng(seed)"]
-    variables = dict.fromkeys(start.variable for start in program.starts if start.kind in CLUSTERED)
+    variables = dict.fromkeys(start.variable for start in program.starts if start.kind in CLUSTERED and start.variable)
     for variable in variables:
         body += _clusters(program, variable)
     fields = ", ".join(f"{start.parameter}=jnp.asarray({_value(program, start)})" for start in program.starts)
@@ -142,6 +142,13 @@ def _value(program: Program, start: Start) -> str:
             return _centres(program, start, f"centres_{start.variable}")
         case "spread":
             return _spread(program, start)
+        case "noise":
+            noise = f"rng.normal(size={start.shape})"
+            return f"{noise} * rest_{start.variable}.std()" if start.variable else noise
+        case "unit":
+            if start.form != "cov":
+                return f"np.ones({start.shape})"
+            return f"np.broadcast_to(np.eye({start.shape[-1]}), {start.shape})"
 
 
 def _chance(program: Program, start: Start) -> str:

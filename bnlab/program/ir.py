@@ -104,12 +104,14 @@ class Start:
     the structure it is declared with.
     "levels": at positive levels near those centres; with the form "inverse", at 1 over them.
     "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
+    "noise": random numbers, on the scale of the variable's data where there is one; "unit": ones, or unit matrices with
+    the form "cov".
     "chances": near the frequency of ones with the form "data", else near one half.
     `shape` is the parameter's, `shared` which of its axes are plates that the variable is in too.
     """
 
     parameter: str
-    kind: Literal["fixed", "centres", "spread", "levels", "frequencies", "even", "chances"]
+    kind: Literal["fixed", "centres", "spread", "levels", "frequencies", "even", "chances", "noise", "unit"]
     variable: str
     shape: tuple[int, ...]
     shared: tuple[int, ...] = ()
