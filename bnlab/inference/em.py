@@ -15,7 +15,7 @@ from bnlab.inference.chain import chain_of
 from bnlab.inference.chain_scaled import guarded
 from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
-from bnlab.inference.expectation import with_residual
+from bnlab.inference.expectation import overall, with_residual
 from bnlab.inference.nodes import data
 from bnlab.inference.plan import Factor, Plan, SumChain, plan
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
@@ -72,10 +72,10 @@ def posterior(graph: Graph, before: Program | None = None) -> Program:
     members = run.upward()
     fields, results = [Field("log_p", members.axes)], [members]
     for variable in graph.in_role("latent"):
-        value = _marginal(run, variable)
-        fields.append(Field(variable.name, value.axes))
-        results.append(value)
-    title, doc = ("expect", "ln p of each member, and the posterior probabilities of each latent.")
+        for field, value in _posteriors(run, variable):
+            fields.append(field)
+            results.append(value)
+    title, doc = ("expect", "ln p of each member, and the posterior of each latent.")
     if before is not None:
         title, doc = (
             "maximise",
@@ -115,6 +115,19 @@ def _program(
         starts=starts,
         densities=dict(run.densities),
     )
+
+
+def _posteriors(run: Elimination, variable: Variable) -> list[tuple[Field, Expr]]:
+    """What is asked of a latent: the probabilities of its states, or its mean and covariance."""
+    name = variable.name
+    if variable.discrete:
+        value = _marginal(run, variable)
+        return [(Field(name, value.axes), value)]
+    mean, cov = overall(run, variable)
+    return [
+        (Field(f"mean_of_{name}", mean.axes, made="mean", of=name), mean),
+        (Field(f"cov_of_{name}", cov.axes, made="cov", of=name), cov),
+    ]
 
 
 def _marginal(run: Elimination, variable: Variable) -> Expr:

@@ -16,9 +16,10 @@ from bnlab.inference.gaussian import called, contract, forward, pair
 from bnlab.inference.integrate import Moments, at_members, coefficient, moments, named
 from bnlab.inference.nodes import indicators
 from bnlab.inference.plan import IntegrateChain, LeavePlates
-from bnlab.network.ir import VarRef
+from bnlab.inference.potentials import marginal
+from bnlab.network.ir import Variable, VarRef
 from bnlab.program import build
-from bnlab.program.ops import STEP, Axes, Axis, Broadcast, Expr, Linear, Number, Symbol
+from bnlab.program.ops import STATE, STEP, Axes, Axis, Broadcast, Expr, Linear, Number, Symbol, union
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -190,3 +191,46 @@ def _sized(run: Elimination, node: Node, factors: list[Expr], axes: Axes) -> lis
     return factors if number == 1 else [*factors, Number(float(number))]
 
 
+
+
+def overall(run: Elimination, variable: Variable) -> tuple[Expr, Expr]:
+    """The posterior mean and covariance of a Gaussian latent; those of a mixture where discrete latents are summed over."""
+    ref, name = VarRef(variable.name), variable.name
+    factor = next(f for f in run.plan.factors if f.variable == name and f.steps != "first")
+    found = _everywhere(run, factor)
+    entries = run.layout.vector(ref, 3)
+    mean, cov = found.mean[ref], found.cov[ref, ref]
+    origin = run.origins.get(name, Number(0.0))
+    if origin != Number(0.0):
+        mean = build.add(origin, mean) if mean != Number(0.0) else origin
+    members = run.layout.members(variable.plates)
+    wanted = (*members, *entries[:1])
+    posterior = run.posterior(factor.name)
+    states = tuple(axis for axis in union(mean, cov) if axis.kind == STATE)
+    if not states or posterior is None:
+        return _filled(run, mean, wanted), _filled(run, cov, (*members, *entries[:2]))
+    q = marginal(posterior, tuple(axis for axis in posterior.axes if axis in (*members, *states)))
+    inner = named(run, mean, f"mean_{name}_given", f"E[{name} | data, states]")
+    centre = named(run, build.einsum(wanted, q, inner), f"mean_{name}_overall", f"E[{name} | data]")
+    away = named(run, build.subtract(inner, centre), f"away_{name}", "the means of the states, from that of all")
+    turned = called(away, {entries[0]: entries[1]}) if entries else away
+    square = (*members, *entries[:2])
+    return centre, build.add(build.einsum(square, q, cov), build.einsum(square, q, away, turned))
+
+
+def _everywhere(run: Elimination, factor: Factor) -> Moments:
+    """The moments at all steps of a chain, or of all members."""
+    step = run.consumer(factor.name)
+    return run.smoothed(step, "") if isinstance(step, IntegrateChain) else moments(run, factor.name)
+
+
+def _filled(run: Elimination, value: Expr, axes: Axes) -> Expr:
+    """The value for every member: repeated where it is the same for some."""
+    if set(value.axes) == set(axes):
+        return build.arranged(value, axes)
+    rows = tuple(axis for axis in axes if axis.size is None)
+    like = next(iter(run.residuals.values()))
+    found = [data for data in run.residuals.values() if set(rows) <= set(data.axes)]
+    if not found:
+        like = run.weight(rows[-1])
+    return Broadcast(value, found[0] if found else like, axes)

@@ -6,6 +6,7 @@ What is mathematics comes from the Program; what is the same in every fitter (ch
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -219,7 +220,8 @@ def posterior(marginals: Program, best: Program, generative: str, header: str = 
     functions += [function(item) for item in best.functions if item.name not in names]
     fields = _names(marginals.statistics)
     bodies = [
-        function(program.expect, unpack(program, program.expect), "Found", fields) for program in programs
+        function(program.expect, unpack(program, program.expect, alone=False), "Found", fields)
+        for program in programs
     ]
     homes = (
         tuple(dict.fromkeys(_home(marginals, field) for field in marginals.statistics))
@@ -297,18 +299,48 @@ def _queries(program: Program) -> list[str]:
         )
 
     score = f"collect(found, {score_rows})" if program.root else "np.asarray(found)[None]"
-    marginals = ", ".join(f'"{field.name}": {back(f"found.{field.name}", field)}' for field in latents)
-    best = ", ".join(f'"{field.name}": {back(f"found.{field.name}", field)}.argmax(-1)' for field in latents)
+    marginals = ", ".join(_entry(name, fields, back) for name, fields in _by_latent(latents))
+    best = ", ".join(_best(fields[0], back) for _, fields in _by_latent(latents))
     return [
         f"@jax.jit\ndef _expect(theta, data):\n    return {run('expect')}",
         f"@jax.jit\ndef _maximise(theta, data):\n    return {run('maximise')}",
         'def score(theta: Parameters, data: Data):\n    """ln p(x | theta) of each member of the outermost plate."""\n'
         f"    found = _expect(theta, data).log_p\n    return {score}",
-        'def posterior(theta: Parameters, data: Data):\n    """The probabilities of each latent, states last."""\n'
+        f'def posterior(theta: Parameters, data: Data):\n    """{_doc_of_posterior(latents)}"""\n'
         f"    found = _expect(theta, data)\n    return {{{marginals}}}",
         'def predict(theta: Parameters, data: Data):\n    """The most probable joint value of the latents."""\n'
         f"    found = _maximise(theta, data)\n    return {{{best}}}",
     ]
+
+
+Back = Callable[[str, Field], str]
+
+
+def _by_latent(fields: list[Field]) -> list[tuple[str, list[Field]]]:
+    """The results of each latent: its probabilities, or its mean and covariance."""
+    names = dict.fromkeys(field.of or field.name for field in fields)
+    return [(name, [field for field in fields if (field.of or field.name) == name]) for name in names]
+
+
+def _entry(name: str, fields: list[Field], back: Back) -> str:
+    values = [back(f"found.{field.name}", field) for field in fields]
+    if not fields[0].made:
+        return f'"{name}": {values[0]}'
+    parts = ", ".join(f'"{field.made}": {value}' for field, value in zip(fields, values, strict=True))
+    return f'"{name}": {{{parts}}}'
+
+
+def _best(field: Field, back: Back) -> str:
+    value = back(f"found.{field.name}", field)
+    return f'"{field.of}": {value}' if field.made else f'"{field.name}": {value}.argmax(-1)'
+
+
+def _doc_of_posterior(fields: list[Field]) -> str:
+    gaussian, discrete = any(field.made for field in fields), any(not field.made for field in fields)
+    words = ["the probabilities of each discrete latent, states last"] if discrete else []
+    words += ["the mean and covariance of each Gaussian one"] if gaussian else []
+    text = "; ".join(words)
+    return text[:1].upper() + text[1:] + "."
 
 
 def _names(fields: tuple[Field, ...]) -> tuple[str, ...]:
@@ -407,11 +439,11 @@ def _fields(fields: tuple[Field, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((field.name, f"{shape(field.axes):<{width}}  {field.comment}".rstrip()) for field in fields)
 
 
-def unpack(program: Program, item: Function) -> tuple[Statement, ...]:
-    """The fields of a chunk that a function reads, as locals."""
+def unpack(program: Program, item: Function, alone: bool = True) -> tuple[Statement, ...]:
+    """The fields of a chunk that a function reads, as locals; `alone`: a chunk has no fields but the program's."""
     text = "\n".join(lines(function(item)))
     used = [field.name for field in program.chunk if re.search(rf"(?<![.\w]){field.name}\b", text)]
-    if used == list(_names(program.chunk)) and len(used) > 1:
+    if alone and used == list(_names(program.chunk)) and len(used) > 1:
         return (Verbatim(f"{', '.join(used)} = chunk"),)
     return tuple(Verbatim(f"{name} = chunk.{name}") for name in used)
 

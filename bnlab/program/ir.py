@@ -85,7 +85,8 @@ class Field:
 
     `made` tells what `prepare` makes it of; "" for a variable's data: "weight" of the members of the outermost plate,
     "rows" (1 for those of an inner plate that are no padding), "mask" (the steps before the end of a sequence), or the name of
-    the outer plate whose row each row of an inner one belongs to.
+    the outer plate whose row each row of an inner one belongs to. Of a result, `made` is "mean" or "cov" where it is
+    that of the Gaussian latent `of`.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Field:
     comment: str = ""
     integer: bool = False
     made: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
