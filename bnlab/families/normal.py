@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -23,10 +24,13 @@ from bnlab.families.base import (
 )
 from bnlab.families.normal_density import diagonal, full
 from bnlab.families.normal_prior import log_normal_prior
-from bnlab.families.normal_update import maximise_normal, origin, spread_slot, turned
+from bnlab.families import normal_regression
+from bnlab.families.normal_regression import spread_slot
+from bnlab.families.normal_update import maximise_normal, origin, turned
 from bnlab.program.build import local, minus, subtract
 from bnlab.program.ir import Start, Statement
 from bnlab.program.ops import SIZED, Axes, Expr, Symbol
+from bnlab.program.walk import readings, symbols
 
 
 class Normal(AbstractFamily):
@@ -55,12 +59,14 @@ class Normal(AbstractFamily):
         return Real(shape)
 
     def density(self, node: Node) -> Density:
-        return full(node) if "cov" in node.arguments and node.event else diagonal(node)
+        node, body = _with_mean(node)
+        found = full(node) if "cov" in node.arguments and node.event else diagonal(node)
+        return Density(found.log, found.linear, (*body, *found.body))
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Means at the centres of clusters, spreads at those within clusters."""
         assert node.value is not None
-        found = []
+        found = list(_coefficients(node))
         for name in ("mean", "cov", "var", "std"):
             if node.parameter(name):
                 axes = node.own[name].axes
@@ -76,6 +82,10 @@ class Normal(AbstractFamily):
     def prepare(self, node: Node) -> tuple[Statement, ...]:
         """The residual that moments are taken of: about an origin near the data, so that nothing cancels."""
         assert node.value is not None
+        if node.terms:
+            left = normal_regression.residual(node)
+            value = subtract(node.value, node.arguments["mean"])
+            return (Statement(left, value, "numerics", "what the old coefficients leave"),)
         residual = local(f"r{node.suffix}", node.value.axes)
         about = origin(node)
         value = subtract(node.value, about) if about is not None else node.value
@@ -84,6 +94,8 @@ class Normal(AbstractFamily):
     def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
         """Counts, first and second moments of the residual, for each combination of subscripts."""
         assert node.value is not None
+        if node.terms:
+            return normal_regression.statistics(node, expected)
         entries = node.event[:1]
         residual = local(f"r{node.suffix}", node.value.axes)
         spread = node.own[spread_slot(node.own)]
@@ -123,6 +135,34 @@ class Normal(AbstractFamily):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         return log_normal_prior(value, constants, event)
+
+
+def _coefficients(node: Node) -> Iterator[Start]:
+    """The first offset at centres of clusters; all else at random."""
+    assert node.value is not None
+    centred = False
+    for term in node.terms:
+        if not term.free or term.own is None:
+            continue
+        shape = tuple(axis.size or 1 for axis in term.own.axes)
+        if term.value is None and not centred:
+            centred = True
+            own = enumerate(term.own.axes)
+            shared = tuple(place for place, axis in own if axis.kind == SIZED and axis in node.value.axes)
+            yield Start(term.parameter, "centres", node.variable, shape, shared)
+        else:
+            read = readings(term.value) if term.value is not None else ()
+            regressor = symbols(read[0])[0].name if read else ""
+            yield Start(term.parameter, "slopes", node.variable, shape, regressor=regressor)
+
+
+def _with_mean(node: Node) -> tuple[Node, tuple[Statement, ...]]:
+    """The node with a mean that is a sum by name, and the statement that names it."""
+    if not node.terms:
+        return node, ()
+    mean = node.arguments["mean"]
+    named = local("mean", mean.axes)
+    return replace(node, arguments={**node.arguments, "mean": named}), (Statement(named, mean, "density"),)
 
 
 FAMILY = Normal()

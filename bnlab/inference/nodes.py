@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bnlab.domains import Integer
 from bnlab.families.base import Node, Term
-from bnlab.inference.axes import Layout, coefficient_axes
+from bnlab.inference.axes import Layout, coefficient_axes, mean_terms
 from bnlab.inference.pieces import Piece
-from bnlab.network.graph import alignment, coefficients
-from bnlab.network.ir import Affine, Argument, Ref, Variable, VarRef
+from bnlab.network.graph import alignment, coefficients, cpds
+from bnlab.network.ir import CPD, Affine, Argument, Ref, Variable, VarRef
 from bnlab.network.ir import Term as NetworkTerm
 from bnlab.program.build import add, einsum, multiply, subtract
 from bnlab.program.ops import (
@@ -58,9 +58,10 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
     own: dict[str, Symbol | Constant] = {}
     arguments: dict[str, Expr] = {}
     terms: tuple[Term, ...] = ()
+    regression = _is_regression(layout, piece.cpd)
     for name, argument in piece.cpd.arguments:
         ref = alone(argument)
-        if ref is not None:
+        if ref is not None and not (regression and isinstance(argument, Affine)):
             own[name] = whole(layout, ref, variable)
             arguments[name] = taken(layout, ref, variable, own[name], piece)
         elif isinstance(argument, VarRef):
@@ -75,6 +76,22 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
     )
 
 
+def _is_regression(layout: Layout, cpd: CPD) -> bool:
+    """Whether a mean is learnt by regression: it is a sum, or shares a parameter with one, or members are weighed by data."""
+
+    def summed(one: CPD) -> bool:
+        means = [argument for _, argument in one.arguments if isinstance(argument, Affine)]
+        data_ = any(isinstance(argument, VarRef) for _, argument in one.arguments)
+        return any(data_ or alone(mean) is None for mean in means)
+
+    def names(one: CPD) -> set[object]:
+        return {t.coefficient.target for t in mean_terms(one) if isinstance(t.coefficient, Ref)}
+
+    others = (other for variable in layout.graph.variables for other in cpds(variable))
+    parameters = {name for name in names(cpd) if isinstance(name, str)}
+    return summed(cpd) or any(summed(other) and names(other) & parameters for other in others)
+
+
 def _suffix(layout: Layout, variable: Variable, piece: Piece) -> str:
     sole = sum(not other.discrete for other in layout.graph.in_role("observed", "latent")) == 1
     first = "_first" + piece.label.partition(".first")[2] if piece.only else ""
@@ -83,11 +100,9 @@ def _suffix(layout: Layout, variable: Variable, piece: Piece) -> str:
 
 def _same_entries(layout: Layout, ref: VarRef, variable: Variable, piece: Piece) -> Expr:
     """Data with the child's entries."""
-    own, event = layout.event(ref.name, 2), layout.event(variable.name, 2)
     rank = len(layout.graph.variable(ref.name).domain.event_shape)
-    return reindexed(
-        read(layout, ref, variable, piece), dict(zip(own[:rank], event[:rank], strict=True)) if rank else {}
-    )
+    names = dict(zip(layout.event(ref.name, rank), layout.event(variable.name, rank), strict=True))
+    return reindexed(read(layout, ref, variable, piece), names)
 
 
 def alone(argument: Argument) -> Ref | None:

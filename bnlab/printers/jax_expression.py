@@ -71,6 +71,8 @@ def expression(expr: Expr) -> ast.expr:
             return name(f"{SPACES[space]}.{title}") if space in SPACES else name(title)
         case Number(value):
             return literal(value)
+        case Constant(_, (rows, columns)) if rows == columns > 1 and expr.flat == _identity(rows):
+            return call("jnp.eye", literal(rows))
         case Constant():
             return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():
@@ -229,6 +231,10 @@ def _scan(item: ir.Scan) -> list[Statement]:
     if not item.outputs:
         return [step, Assign(tuple_of(last), subscript(scan, literal(0)))]
     return [step, Assign(ast.Tuple([tuple_of(last), outputs]), scan)]
+
+
+def _identity(size: int) -> tuple[float, ...]:
+    return tuple(float(row == column) for row in range(size) for column in range(size))
 
 
 def _nested(constant: Constant) -> object:
