@@ -48,21 +48,47 @@ Expected = Callable[[tuple[Expr, ...], Axes], Expr]
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """One term of an affine mean: sign * coefficient * regressor.
+
+    `own` is the coefficient whole, its entries under the axes of the child's (`row`) and the regressor's; None
+    for 1. `value` is the regressor at the members, under the same axes; None for an offset. `columns` are the
+    axes of the regressor's own entries, and `twins` the same once more, for products of two regressors. `name`
+    is what the regressor is called in names of statistics, `formula` in text. `free`: the coefficient is learnt.
+    """
+
+    sign: int
+    own: Symbol | Constant | None
+    value: Expr | None
+    columns: Axes = ()
+    twins: Axes = ()
+    free: bool = False
+    name: str = ""
+    formula: str = ""
+
+    @property
+    def parameter(self) -> str:
+        """The name of the parameter that is learnt; "" for a coefficient that is known."""
+        return self.own.name if self.free and isinstance(self.own, Symbol) else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Slope:
     """A Gaussian latent in the mean of a Normal: sign * coefficient * parent.
 
     `parent` is its name, `lag` how many steps earlier it is read, `entries` its entries' axes (none for a scalar).
-    `coefficient` is read at the members, `own` whole; both None for 1. An `elementwise` one multiplies entry by entry; any
+    `coefficient` is read at the members; None for 1. An `elementwise` one multiplies entry by entry; any
     other is a matrix from the entries of the parent to those of the child (a vector, where one of them is a scalar).
+    `place` is the term's among those of the mean.
     """
 
     parent: str
     lag: int
     entries: Axes
     coefficient: Expr | None
-    own: Symbol | Constant | None
     elementwise: bool
     sign: int
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +100,22 @@ class Node:
     `event` those of a vector's entries (twice, for matrices). `arguments` are read at the members: discrete
     latents in subscripts are axes, observed ones have been taken. `own` are the same parameters whole, in the
     user's shape, with every subscript an axis. `suffix` tells the node's locals from those of other nodes; ""
-    where there is only one that has any. `slopes` are the Gaussian latents in the mean; the mean in `arguments`
-    is then what is left of it, and `residual` the variable less its mean under the old parameters, expected;
-    `proxy` is an observed variable on the scale of a latent one ("" if there is none).
+    where there is only one that has any. `terms` are those of a mean that is more than one parameter or
+    constant; it is then no entry of `own`. An argument that is data is none either.
+    `slopes` are the Gaussian latents in the mean; the mean in `arguments` is then what is left of it, and `residual` the
+    variable less its mean under the old parameters, expected. `proxy` is an observed variable on the scale of a latent
+    one ("" if there is none).
     """
 
     label: str
     variable: str
-    value: Symbol | None
+    value: Expr | None
     state: Axis | None
     event: Axes
     arguments: Mapping[str, Expr]
     own: Mapping[str, Symbol | Constant]
     suffix: str = ""
+    terms: tuple[Term, ...] = ()
     slopes: tuple[Slope, ...] = ()
     residual: Symbol | None = None
     proxy: str = ""
@@ -100,6 +129,12 @@ class Node:
         """The name of the parameter behind an argument; "" for a constant or a given variable."""
         symbol = self.own.get(argument)
         return symbol.name if isinstance(symbol, Symbol) and symbol.space == "theta" else ""
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The names of all parameters that the distribution reads."""
+        named = (*self.own.values(), *(term.own for term in self.terms))
+        return frozenset(part.name for part in named if isinstance(part, Symbol) and part.space == "theta")
 
 
 @dataclass(frozen=True, slots=True)

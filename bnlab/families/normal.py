@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,17 +17,22 @@ from bnlab.families.base import (
     Node,
     Numbers,
     PriorOn,
+    Slope,
     Slot,
     Statistic,
+    Term,
     Use,
     widened,
 )
 from bnlab.families.normal_density import diagonal, full
 from bnlab.families.normal_prior import log_normal_prior
-from bnlab.families.normal_update import maximise_normal, origin, spread_slot, turned
+from bnlab.families import normal_regression
+from bnlab.families.normal_regression import spread_slot
+from bnlab.families.normal_update import maximise_normal, origin, turned
 from bnlab.program.build import local, minus, subtract
 from bnlab.program.ir import Start, Statement
 from bnlab.program.ops import SIZED, Axes, Expr, Symbol
+from bnlab.program.walk import readings, symbols
 
 
 class Normal(AbstractFamily):
@@ -55,23 +61,25 @@ class Normal(AbstractFamily):
         return Real(shape)
 
     def density(self, node: Node) -> Density:
-        return full(node) if "cov" in node.arguments and node.event else diagonal(node)
+        node, body = _with_mean(node)
+        found = full(node) if "cov" in node.arguments and node.event else diagonal(node)
+        return Density(found.log, found.linear, (*body, *found.body))
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Means at the centres of clusters, spreads at those within clusters."""
-        variable = node.variable if node.value is not None else node.proxy
-        found = [*_slope_starts(node)]
+        found = list(_coefficients(node))
+        variable = node.proxy if node.value is None else node.variable
+        members = node.value.axes if node.value is not None else ()
         for name in ("mean", "cov", "var", "std"):
             if node.parameter(name):
                 axes = node.own[name].axes
                 shape = tuple(axis.size or 1 for axis in axes)
                 if not variable:
-                    fixed: Literal["noise", "unit"] = "noise" if name == "mean" else "unit"
-                    matrix: Literal["", "cov"] = "cov" if name == "cov" and node.event else ""
-                    found.append(Start(node.parameter(name), fixed, "", shape, form=matrix))
+                    unit: Literal["", "cov"] = "cov" if name == "cov" and node.event else ""
+                    found.append(Start(node.parameter(name), "unit", "", shape, form=unit))
                     continue
                 shared = tuple(
-                    place for place, axis in enumerate(axes) if axis.kind == SIZED and node.value and axis in node.value.axes
+                    place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in members
                 )
                 kind: Literal["centres", "spread"] = "centres" if name == "mean" else "spread"
                 form: Literal["", "cov", "var", "std"] = "" if name == "mean" else name  # type: ignore[assignment]
@@ -83,6 +91,10 @@ class Normal(AbstractFamily):
         if node.gaussian:
             return ()
         assert node.value is not None
+        if node.terms:
+            left = normal_regression.residual(node)
+            value = subtract(node.value, node.arguments["mean"])
+            return (Statement(left, value, "numerics", "what the old coefficients leave"),)
         residual = local(f"r{node.suffix}", node.value.axes)
         about = origin(node)
         value = subtract(node.value, about) if about is not None else node.value
@@ -90,22 +102,22 @@ class Normal(AbstractFamily):
 
     def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
         """Counts, first and second moments of the residual, for each combination of subscripts."""
+        if node.terms:
+            return normal_regression.statistics(node, expected)
         entries = node.event[:1]
-        residual = _residual(node)
+        residual = local(f"r{node.suffix}", node.value.axes)
         spread = node.own[spread_slot(node.own)]
-        centre = node.own["mean"].axes if "mean" in node.own else ()
-        cells = tuple(sorted({*minus(centre, entries), *minus(spread.axes, node.event)}))
+        cells = tuple(sorted({*minus(node.own["mean"].axes, entries), *minus(spread.axes, node.event)}))
         moments = spread.axes
         matrix = bool(node.event) and set(node.event) <= set(moments)
         twin = turned(residual, node.event) if matrix else residual
-        first = Statistic(
-            Symbol("S", (*cells, *entries), "statistics"),
-            expected((residual,), (*cells, *entries)),
-            "r[{index}]",
-        )
         return {
             "N": Statistic(Symbol("N", cells, "statistics"), expected((), cells)),
-            **({} if node.gaussian and not node.parameter("mean") else {"S": first}),
+            "S": Statistic(
+                Symbol("S", (*cells, *entries), "statistics"),
+                expected((residual,), (*cells, *entries)),
+                "r[{index}]",
+            ),
             "SS": Statistic(
                 Symbol("SS", moments, "statistics"),
                 expected((residual, twin), moments),
@@ -133,24 +145,46 @@ class Normal(AbstractFamily):
         return log_normal_prior(value, constants, event)
 
 
-def _slope_starts(node: Node) -> tuple[Start, ...]:
-    """Coefficients of Gaussian latents: small and random, on the scale of the data; a latent's own past keeps its value."""
-    found = []
-    for slope in node.slopes:
-        if isinstance(slope.own, Symbol) and slope.own.space == "theta":
-            shape = tuple(axis.size or 1 for axis in slope.own.axes)
-            past = slope.lag > 0 and slope.parent == node.variable
-            variable = node.variable if node.value is not None else ""
-            form: Literal["", "cov"] = "cov" if past and not slope.elementwise and node.event else ""
-            found.append(Start(slope.own.name, "unit" if past else "noise", variable, shape, form=form))
-    return tuple(found)
+def _coefficients(node: Node) -> Iterator[Start]:
+    """The first offset at centres of clusters; all else at random."""
+    centred = False
+    latent = {slope.place: slope for slope in node.slopes}
+    variable = node.proxy if node.value is None else node.variable
+    members = node.value.axes if node.value is not None else ()
+    for place, term in enumerate(node.terms):
+        if not term.free or term.own is None:
+            continue
+        shape = tuple(axis.size or 1 for axis in term.own.axes)
+        if place in latent:
+            yield _latent_start(node, term, latent[place], shape)
+        elif term.value is None and variable and not centred:
+            centred = True
+            own = enumerate(term.own.axes)
+            shared = tuple(at for at, axis in own if axis.kind == SIZED and axis in members)
+            yield Start(term.parameter, "centres", variable, shape, shared)
+        elif not variable:
+            yield Start(term.parameter, "noise", "", shape)
+        else:
+            read = readings(term.value) if term.value is not None else ()
+            regressor = symbols(read[0])[0].name if read else ""
+            yield Start(term.parameter, "slopes", variable, shape, regressor=regressor)
 
 
-def _residual(node: Node) -> Symbol:
-    if node.residual is not None:
-        return node.residual
-    assert node.value is not None
-    return local(f"r{node.suffix}", node.value.axes)
+def _latent_start(node: Node, term: Term, slope: Slope, shape: tuple[int, ...]) -> Start:
+    """A coefficient of a Gaussian latent: random, on the scale of the data; a latent's own past keeps its value."""
+    if slope.lag and slope.parent == node.variable:
+        form: Literal["", "cov"] = "cov" if not slope.elementwise and node.event else ""
+        return Start(term.parameter, "unit", "", shape, form=form)
+    return Start(term.parameter, "noise", node.variable if node.value is not None else "", shape)
+
+
+def _with_mean(node: Node) -> tuple[Node, tuple[Statement, ...]]:
+    """The node with a mean that is a sum by name, and the statement that names it."""
+    if not node.terms:
+        return node, ()
+    mean = node.arguments["mean"]
+    named = local("mean", mean.axes)
+    return replace(node, arguments={**node.arguments, "mean": named}), (Statement(named, mean, "density"),)
 
 
 FAMILY = Normal()

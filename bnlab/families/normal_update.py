@@ -8,10 +8,12 @@ parameters add.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bnlab.families import inverse_gamma, inverse_wishart, normal_prior
 from bnlab.families.base import Maximum, Node, PriorOn, Use
+from bnlab.families.normal_equations import Moves, System, explained, scatter, solved, system
+from bnlab.families.normal_regression import spread_slot
 from bnlab.program.build import (
     add,
     arranged,
@@ -28,9 +30,7 @@ from bnlab.program.build import (
 )
 from bnlab.program.ir import Statement
 from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Unary, Where, union
-
-SPREADS = ("cov", "var", "std")
-
+from bnlab.program.walk import reindexed
 
 @dataclass(frozen=True, slots=True)
 class Centre:
@@ -42,21 +42,11 @@ class Centre:
     ratio: bool
 
 
-def spread_slot(arguments: Mapping[str, object]) -> str:
-    """Which of cov, var and std was declared."""
-    return next(name for name in SPREADS if name in arguments)
-
-
 def origin(node: Node) -> Expr | None:
-    """The mean of the mean parameter over the states that select it; None where the mean is a constant.
-
-    With Gaussian latents the origin is the old mean itself, for each state.
-    """
+    """The mean of the mean parameter over the states that select it; None where the mean is a constant."""
+    own = node.own["mean"]
     if not node.parameter("mean"):
         return None
-    own = node.own["mean"]
-    if node.gaussian:
-        return own
     assert node.value is not None
     return mean(own, minus(own.axes, node.value.axes))
 
@@ -70,20 +60,27 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
     body: list[Statement] = []
     values: dict[str, Expr] = {}
     centres: dict[str, Centre] = {}
-    for group in _sharing(uses, "mean"):
+    if any(use.node.terms for use in uses):
+        uses = tuple(_aligned(use, uses[0].node.event) for use in uses)
+    regressions = []
+    for group in _connected(uses, free):
+        regression = Regression(system(group, free, priors), group)
+        body += regression.made.body
+        values.update(regression.values())
+        regressions.append(regression)
+    for group in _sharing(tuple(use for use in uses if not use.node.terms), "mean"):
         name = group[0].node.parameter("mean")
-        if group[0].node.gaussian and name not in free:
-            continue
         statements, value, centre = _mean(group, name in free, priors.get(name))
         body += statements
         centres.update({use.node.label: centre for use in group})
         if name in free:
             values[name] = arranged(value, group[0].node.own["mean"].axes)
     for group in _sharing(uses, "spread"):
-        name = group[0].node.parameter(spread_slot(group[0].node.own))
+        name = group[0].node.parameter(spread_slot(group[0].node.arguments))
         if name in free:
             own = group[0].node.own[spread_slot(group[0].node.own)]
-            values[name] = arranged(_spread(group, centres, priors.get(name)), own.axes)
+            squares = _scatters(group, centres, regressions, own.axes)
+            values[name] = arranged(_spread(group, squares, priors.get(name)), own.axes)
     return Maximum(tuple(body), values)
 
 
@@ -91,7 +88,7 @@ def _sharing(uses: tuple[Use, ...], what: str) -> list[tuple[Use, ...]]:
     """The uses grouped by the parameter that is their mean, or their spread; constants are shared by nobody."""
     groups: dict[str, list[Use]] = {}
     for use in uses:
-        slot = "mean" if what == "mean" else spread_slot(use.node.own)
+        slot = "mean" if what == "mean" else spread_slot(use.node.arguments)
         groups.setdefault(use.node.parameter(slot) or f"constant of {use.node.label}", []).append(use)
     return [tuple(group) for group in groups.values()]
 
@@ -103,13 +100,11 @@ def _mean(uses: tuple[Use, ...], free: bool, prior: PriorOn | None) -> tuple[lis
     centre = local(f"mean{node.suffix}", tuple(sorted(own.axes)))
     body: list[Statement] = []
     about: Expr = Number(0.0)
-    if node.gaussian:
-        about = own
-    elif shift is not None:
+    if shift is not None:
         symbol = local(f"origin{node.suffix}", shift.axes)
         body.append(Statement(symbol, shift, "numerics"))
         about = symbol
-    old = Number(0.0) if node.gaussian else subtract(own, about) if shift is not None else own
+    old = subtract(own, about) if shift is not None else own
     if not free:
         return (
             [*body, Statement(centre, arranged(old, centre.axes), "maximise", "fixed")],
@@ -122,7 +117,7 @@ def _mean(uses: tuple[Use, ...], free: bool, prior: PriorOn | None) -> tuple[lis
         count = add(*(einsum(minus(centre.axes, node.event), use.statistics["N"]) for use in uses))
         update: Expr = keep(moment, count, old)
     else:
-        statements, update = _weighted(uses, own, old, about, prior)
+        statements, update = _weighted(uses, old, about, prior)
         body += statements
     body.append(Statement(centre, arranged(update, centre.axes), "maximise"))
     return body, add(centre, about), Centre(centre, plain and len(uses) == 1)
@@ -139,13 +134,13 @@ def _cancels(uses: tuple[Use, ...]) -> bool:
 
 
 def _weighted(
-    uses: tuple[Use, ...], own: Expr, old: Expr, about: Expr, prior: PriorOn | None
+    uses: tuple[Use, ...], old: Expr, about: Expr, prior: PriorOn | None
 ) -> tuple[list[Statement], Expr]:
     """The solution m of sum N Lambda m = sum Lambda S, with the old precisions Lambda; a Normal prior adds
     one more term.
     """
     node = uses[0].node
-    axes = tuple(sorted(own.axes))
+    axes = tuple(sorted(old.axes))
     plates = minus(axes, node.event)
     full = bool(node.event) and (
         any("cov" in use.node.own for use in uses) or (prior is not None and normal_prior.is_full(prior))
@@ -159,7 +154,7 @@ def _weighted(
         )
     body: list[Statement] = []
     if prior is not None:
-        precision, location = normal_prior.precision_and_mean(prior, own.axes, node.event, full)
+        precision, location = normal_prior.precision_and_mean(prior, old.axes, node.event, full)
         offset = local(f"prior_mean{node.suffix}", subtract(location, about).axes)
         body.append(
             Statement(offset, subtract(location, about), "numerics", "the prior mean, from the origin")
@@ -204,15 +199,89 @@ def identity(event: Axes) -> Expr:
     return Constant(flat, (size, size), event)
 
 
-def _spread(uses: tuple[Use, ...], centres: Mapping[str, Centre], prior: PriorOn | None) -> Expr:
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """Regressions that share coefficients, solved together."""
+
+    system: System
+    uses: tuple[Use, ...]
+
+    @property
+    def made(self) -> Moves:
+        return solved(self.system, self.uses[0].node.suffix)
+
+    def values(self) -> dict[str, Expr]:
+        """The new coefficients."""
+        return {
+            name: Binary("+", own, self.made.moves[name], own.axes) for name, own in self.system.own.items()
+        }
+
+
+def _aligned(use: Use, event: Axes) -> Use:
+    """A use whose vector's entries have the axes of the first one's."""
+    node = use.node
+    if node.event == event or tuple(a.size for a in node.event) != tuple(a.size for a in event):
+        return use
+    names = dict(zip(node.event, event, strict=True))
+    return Use(
+        replace(
+            node,
+            event=event,
+            own={key: reindexed(value, names) for key, value in node.own.items()},
+            arguments={key: reindexed(value, names) for key, value in node.arguments.items()},
+            terms=reindexed(node.terms, names),
+        ),
+        {key: reindexed(value, names) for key, value in use.statistics.items()},
+    )
+
+
+def _connected(uses: tuple[Use, ...], free: frozenset[str]) -> list[tuple[Use, ...]]:
+    """Regressions that share free coefficients, directly or through others."""
+    groups: list[tuple[set[str], list[Use]]] = []
+    for use in uses:
+        names = {term.parameter for term in use.node.terms} & free
+        if not names:
+            continue
+        touching = [group for group in groups if group[0] & names]
+        merged = (
+            names.union(*(group[0] for group in touching)),
+            [*(each for group in touching for each in group[1]), use],
+        )
+        groups = [group for group in groups if group not in touching] + [merged]
+    return [tuple(members) for _, members in groups]
+
+
+def _scatters(
+    uses: tuple[Use, ...], centres: Mapping[str, Centre], regressions: list[Regression], axes: Axes
+) -> Expr:
+    """The scatter of all uses of a spread about their new means."""
+    terms: list[Expr] = []
+    together: list[Expr] = []
+    for use in uses:
+        if not use.node.terms:
+            terms.append(_scatter(use, centres[use.node.label], axes))
+            continue
+        found = next((one for one in regressions if use in one.uses), None)
+        if found is None:
+            terms.append(use.statistics["SS"])
+        elif not found.system.cancels:
+            terms.append(scatter(found.system, found.made, use))
+        else:
+            terms.append(use.statistics["SS"])
+            term = explained(found.made, axes, use.node.event)
+            together += [] if term in together else [term]
+    value = add(*terms)
+    for term in together:
+        value = subtract(value, term)
+    return value
+
+
+def _spread(uses: tuple[Use, ...], scatter: Expr, prior: PriorOn | None) -> Expr:
     """Scatter about the new means, over counts; a conjugate prior adds pseudo-scatter and pseudo-counts."""
     node = uses[0].node
     slot = spread_slot(node.own)
     own = node.own[slot]
-    scatter = add(*(_scatter(use, centres.get(use.node.label), own.axes) for use in uses))
-    count = add(*(einsum(minus(own.axes, node.event), use.statistics["N"]) for use in uses))
-    if node.event and not set(node.event) & set(own.axes):
-        count = multiply(Number(float(node.event[0].size or 1)), count)
+    count = add(*(_count(use, own.axes) for use in uses))
     if prior is not None:
         conjugate = inverse_wishart if prior.family == "InverseWishart" else inverse_gamma
         event = tuple(axis for axis in own.axes if axis in node.event)
@@ -221,10 +290,17 @@ def _spread(uses: tuple[Use, ...], centres: Mapping[str, Centre], prior: PriorOn
     return sqrt(Unary("not_negative", value)) if slot == "std" else value
 
 
-def _scatter(use: Use, centre: Centre | None, axes: Axes) -> Expr:
+def _count(use: Use, axes: Axes) -> Expr:
+    """How many numbers a spread is of: members, times the entries that it is one for."""
+    node = use.node
+    members = einsum(minus(axes, node.event), use.statistics["N"])
+    if node.event and not set(node.event) & set(axes):
+        return multiply(Number(float(node.event[0].size or 1)), members)
+    return members
+
+
+def _scatter(use: Use, centre: Centre, axes: Axes) -> Expr:
     """sum N (r - m)(r - m)' = SS - S m' - m S' + N m m', which is SS - N m m' where m = S / N."""
-    if centre is None:
-        return use.statistics["SS"]
     number, first, second = (use.statistics[kind] for kind in ("N", "S", "SS"))
     event = use.node.event
     full = len(event) == 2 and set(event) <= set(axes)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bnlab.domains import Integer
+from bnlab.naming import fresh
 from bnlab.network.graph import coefficients, cpds, reads
-from bnlab.network.ir import Affine, Graph, Parameter, Ref, Term, Variable, VarRef
+from bnlab.network.ir import CPD, Affine, Graph, Parameter, Ref, Term, Variable, VarRef
 from bnlab.network.text import index_letters
-from bnlab.program.ops import EVENT, ROW, SIZED, STATE, STEP, Axes, Axis
+from bnlab.program.ops import EVENT, ROW, SIZED, STATE, STEP, Axes, Axis, Symbol
 
 STATE_LETTERS = "klmabcghpqvwr"
 EVENT_LETTERS = "defghopqr"
@@ -29,6 +29,8 @@ class Layout:
     plates: dict[str, Axis]
     states: dict[VarRef, Axis]
     events: dict[tuple[str, int], Axis]
+    columns: dict[tuple[str, VarRef], Axes] = field(default_factory=dict)
+    """For each vector that is a regressor of a child its entries' axis, and the same once more for products."""
 
     def members(self, plates: tuple[str, ...]) -> Axes:
         """The axes that count the members of some plates.
@@ -49,10 +51,18 @@ class Layout:
         return tuple(self.events[name, place] for place in range(rank))
 
     def vector(self, ref: VarRef, rank: int = 1) -> Axes:
-        """The axes of a Gaussian latent's entries, as it is read; rank 2 adds those of a matrix over them; () for a scalar."""
+        """The axes of a Gaussian latent's entries, as it is read: of rows, columns, and one more to sum over; () for a scalar."""
         shape = self.graph.variable(ref.name).domain.event_shape
         name = ref.name + LAGGED * ref.lag
         return tuple(self.events[name, place] for place in range(rank)) if shape else ()
+
+    def field(self, name: str) -> str:
+        """The name of a field of the data that is no variable's: no variable has it."""
+        return fresh(name, {variable.name for variable in self.graph.variables})
+
+    def index(self, inner: Axis, outer: Axis) -> Symbol:
+        """For every row of the inner plate the row of the outer one that it belongs to."""
+        return Symbol(self.field(f"{outer.name}_of_{inner.name}"), (inner,), "chunk")
 
     def parameter(self, parameter: Parameter) -> Axes:
         """The axes of a parameter's own array."""
@@ -73,8 +83,10 @@ def layout(graph: Graph) -> Layout:
     used_as_rows = {plate for variable in graph.variables for plate in variable.plates}
     taken |= {letters[plate] for plate in used_as_rows}
     states = _states(graph, letters, taken)
-    events = _events(graph, states, taken | set(letters.values()))
-    return Layout(graph, plates, states, events)
+    events = _variables(graph, states, taken | set(letters.values()))
+    columns = _columns(graph, events, taken | set(letters.values()) | {axis.letter for axis in states.values()})
+    _parameters(graph, states, events, columns, taken | set(letters.values()))
+    return Layout(graph, plates, states, events, columns)
 
 
 def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarRef, Axis]:
@@ -101,52 +113,124 @@ def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarR
             STATE, 2 * position + 1, variable.name, letter, size, letter.upper()
         )
         chained = variable.role == "latent" and any(graph.plate(plate).chain for plate in variable.plates)
-        if chained or VarRef(variable.name, 1) in lagged:
+        lags = {ref.lag for ref in lagged if ref.name == variable.name} | ({1} if chained else set())
+        for lag in sorted(lags):
             before = _free("ji" + SPARE, taken | reserved)
             taken.add(before)
-            states[VarRef(variable.name, 1)] = Axis(
-                STATE, 2 * position, f"{variable.name}'", before, size, letter.upper()
+            states[VarRef(variable.name, lag)] = Axis(
+                STATE, 2 * position, variable.name + "'" * lag, before, size, letter.upper()
             )
     return states
 
 
-def _events(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> dict[tuple[str, int], Axis]:
-    """Vectors' entries. A parameter shares the axes of the variable whose distribution it enters: its rows are that one's."""
-    events: dict[tuple[str, int], Axis] = {}
+Events = dict[tuple[str, int], Axis]
+Columns = dict[tuple[str, VarRef], Axes]
+
+
+def _variables(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> Events:
+    """Vectors' entries, each axis twice, for matrices over them; the rows and columns of a given matrix."""
+    events: Events = {}
     used = set(taken) | {axis.letter for axis in states.values()}
     position = 0
     for variable in graph.variables:
         if isinstance(variable.domain, Integer) or not variable.domain.event_shape:
             continue
-        extent = ""
-        lags = range(1 + any(r.lag and r.name == variable.name for v in graph.variables for c in cpds(v) for r in reads(c)))
-        ranks = 3 if variable.role == "latent" else 2
-        for lag, rank in ((lag, rank) for lag in lags for rank in range(ranks)):
+        extent, shape = "", variable.domain.event_shape
+        latent = variable.role == "latent"
+        for lag, rank in ((lag, rank) for lag in _lags(graph, variable) for rank in range(3 if latent else 2)):
             letter = _free(EVENT_LETTERS + SPARE, used)
             used.add(letter)
-            extent = extent or letter.upper()
+            extent = letter.upper() if len(shape) > 1 else extent or letter.upper()
             name = variable.name + "'" * rank + LAGGED * lag
-            events[variable.name + LAGGED * lag, rank] = Axis(
-                EVENT, position, name, letter, variable.domain.event_shape[0], extent
-            )
+            size = shape[rank] if len(shape) > 1 else shape[0]
+            events[variable.name + LAGGED * lag, rank] = Axis(EVENT, position, name, letter, size, extent)
             position += 1
+    return events
+
+
+def _lags(graph: Graph, variable: Variable) -> range:
+    """How far back a Gaussian latent is read; 0 alone for data."""
+    if variable.role != "latent":
+        return range(1)
+    read = (ref for other in graph.variables for cpd in cpds(other) for ref in reads(cpd))
+    return range(1 + max((ref.lag for ref in read if ref.name == variable.name), default=0))
+
+
+def _columns(graph: Graph, events: Events, taken: set[str]) -> Columns:
+    """The entries of regressors that are summed over: a variable's own axes, or new ones where the child has these."""
+    found: Columns = {}
+    used = set(taken) | {axis.letter for axis in events.values()}
+    for variable in graph.variables:
+        for ref, size in _regressors(graph, variable):
+            key = (variable.name, VarRef(ref.name, ref.lag))
+            if key in found:
+                continue
+            own = (events[ref.name, 0], events[ref.name, 1])
+            if graph.variable(ref.name).role == "latent":
+                found[key] = tuple(events[ref.name + LAGGED * ref.lag, rank] for rank in range(2))
+                continue
+            matrix = len(graph.variable(ref.name).domain.event_shape) > 1
+            others = {axis for (child, _), axes in found.items() if child == variable.name for axis in axes}
+            if not matrix and ref.name != variable.name and not others.intersection(own):
+                found[key] = own
+                continue
+            place, extent, pair = 500 + 2 * len(found), "", []
+            for rank in range(2):
+                letter = _free(EVENT_LETTERS + SPARE, used)
+                used.add(letter)
+                extent = extent or letter.upper()
+                name = f"{ref.name}{'-' * ref.lag} of {variable.name}" + "'" * rank
+                pair.append(Axis(EVENT, place + rank, name, letter, size, extent))
+            found[key] = tuple(pair)
+    return found
+
+
+def _regressors(graph: Graph, variable: Variable) -> list[tuple[VarRef, int]]:
+    """The variables whose entries the mean of `variable` sums over, and how many these are."""
+    found = []
+    for cpd in cpds(variable):
+        for term in mean_terms(cpd):
+            if term.op != "scale" and isinstance(term.variable, VarRef):
+                shape = graph.variable(term.variable.name).domain.event_shape
+                found.append((term.variable, shape[0] if term.op == "matmul" else shape[-1]))
+    return found
+
+
+def mean_terms(cpd: CPD) -> tuple[Term, ...]:
+    """All terms of the means of a distribution."""
+    return tuple(t for _, argument in cpd.arguments if isinstance(argument, Affine) for t in argument.terms)
+
+
+def coefficient_axes(
+    term: Term, event: Axes, columns: Axes, shape: tuple[int, ...]
+) -> Axes:
+    """The axes of the entries of a coefficient of this shape: the child's, the regressor's, or both."""
+    if term.variable is None or term.op == "scale":
+        return event[: len(shape)]
+    if len(shape) == 1:
+        return columns[:1]
+    return (event[0], columns[0]) if term.op == "matmul" else (columns[0], event[0])
+
+
+def _parameters(
+    graph: Graph, states: dict[VarRef, Axis], events: Events, columns: Columns, taken: set[str]
+) -> None:
+    """Adds the axes of parameters: those of the variable whose distribution they enter first."""
+    used = set(taken) | {axis.letter for axis in (*states.values(), *events.values())}
+    used |= {axis.letter for axes in columns.values() for axis in axes}
+    position = len(events)
     for parameter in graph.parameters:
-        owner = next(
-            (
-                v
-                for v in graph.variables
-                if any(r.target == parameter.name for c in cpds(v) for r in coefficients(c))
-            ),
-            None,
-        )
+        owner, term = _owner(graph, parameter)
         shape = parameter.domain.event_shape
-        slope = _regressor(graph, owner, parameter)
-        if owner is not None and slope is not None:
-            events.update({(parameter.name, r): axis for r, axis in enumerate(slope_axes(graph, events, owner, slope, len(shape)))})
+        event = tuple(events[owner.name, rank] for rank in range(2)) if owner and (owner.name, 0) in events else ()
+        if owner is not None and term is not None and term.variable is not None and shape:
+            own = columns.get((owner.name, VarRef(term.variable.name, term.variable.lag)), ())
+            for rank, axis in enumerate(coefficient_axes(term, event, own, shape)):
+                events[parameter.name, rank] = axis
             continue
         for rank, size in enumerate(shape):
-            if owner is not None and (owner.name, rank) in events:
-                events[parameter.name, rank] = events[owner.name, rank]
+            if event:
+                events[parameter.name, rank] = event[rank]
                 continue
             state = states.get(VarRef(owner.name)) if owner is not None else None
             letter = state.letter if state is not None and rank == 0 else _free(EVENT_LETTERS + SPARE, used)
@@ -156,32 +240,20 @@ def _events(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> dict[t
                 EVENT, 1000 + position, f"{parameter.name}.{rank}", letter, size, letter.upper()
             )
             position += 1
-    return events
 
 
-def slope_axes(graph: Graph, events: Mapping[tuple[str, int], Axis], owner: Variable, term: Term, rank: int) -> Axes:
-    """The axes of a coefficient: the entries of `owner` and those of the variable that it multiplies."""
-    assert term.variable is not None
-    parent = graph.variable(term.variable.name)
-    rows = (events[owner.name, 0],) if owner.domain.event_shape else ()
-    columns = (events[parent.name + LAGGED * term.variable.lag, 0],) if parent.domain.event_shape else ()
-    match term.op:
-        case "matmul":
-            return (*rows, *columns) if rank == 2 else columns
-        case "rmatmul":
-            return (*columns, *rows) if rank == 2 else columns
-        case _:
-            return rows if rank else ()
-
-
-def _regressor(graph: Graph, owner: Variable | None, parameter: Parameter) -> Term | None:
-    """The first term that the parameter is the coefficient of, where it multiplies a continuous variable."""
-    for cpd in cpds(owner) if owner is not None else ():
-        mean = cpd.argument("mean")
-        for term in mean.terms if isinstance(mean, Affine) else ():
-            if isinstance(term.coefficient, Ref) and term.coefficient.target == parameter.name:
-                return term if term.variable is not None else None
-    return None
+def _owner(graph: Graph, parameter: Parameter) -> tuple[Variable | None, Term | None]:
+    """The first variable whose distribution reads a parameter, and the term of its mean that does."""
+    for variable in graph.variables:
+        for cpd in cpds(variable):
+            if any(ref.target == parameter.name for ref in coefficients(cpd)):
+                terms = (
+                    term
+                    for term in mean_terms(cpd)
+                    if isinstance(term.coefficient, Ref) and term.coefficient.target == parameter.name
+                )
+                return variable, next(terms, None)
+    return None, None
 
 
 def _indexed_plates(graph: Graph) -> dict[str, str]:

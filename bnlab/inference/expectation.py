@@ -1,12 +1,13 @@
 """Expected statistics of Normal nodes that Gaussian latents take part in.
 
-What a node's parameters are learnt from is its residual: the variable less its mean under the old parameters. Its expectation is the
-residual at the posterior means; that of its square has the posterior covariance of the residual added.
+What a node's parameters are learnt from is its residual, the variable less its mean under the old parameters, and the latents that
+its mean reads. Their expectations are those at the posterior means; that of a product of two of them has their posterior
+covariance added.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bnlab.families.base import Node, Slope
@@ -15,38 +16,73 @@ from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import called, contract, forward, pair
 from bnlab.inference.integrate import Moments, at_members, coefficient, moments, named
 from bnlab.inference.nodes import indicators
+from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import IntegrateChain, LeavePlates
 from bnlab.inference.potentials import marginal
 from bnlab.network.ir import Variable, VarRef
 from bnlab.program import build
-from bnlab.program.ops import STATE, STEP, Axes, Axis, Broadcast, Expr, Linear, Number, Symbol, union
+from bnlab.program.ops import ROW, STATE, STEP, Axes, Axis, Broadcast, Expr, Linear, Number, Symbol, union
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
 
 
-def with_residual(run: Elimination, factor: Factor) -> Node:
-    """The node with its residual at the posterior means."""
-    node = run.nodes[factor.name]
-    name = factor.variable
+@dataclass(frozen=True, slots=True)
+class Random:
+    """What an array is the expectation of: a sum of coefficients times Gaussian latents, less known parts.
+
+    `entries` is the axis of its own entries, where it is a vector.
+    """
+
+    sides: tuple[tuple[VarRef, Slope], ...]
+    entries: Axes
+
+
+def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
+    """The node with its residual and its regressors at the posterior means."""
+    node, name = run.nodes[piece.label], factor.variable
     found = at_members(run, moments(run, factor.name), factor.plates)
-    value: Expr = found.mean[VarRef(name)] if node.value is None else _data(run, factor)
+    value: Expr = found.mean[VarRef(name)] if node.value is None else run.residuals[name]
+    terms, own = list(node.terms), VarRef(name)
     for slope in node.slopes:
         ref = VarRef(slope.parent, slope.lag)
-        fitted = forward(_at_steps(run, factor, slope), node.event, found.mean[ref], run.layout.vector(ref, 3))
+        at = run.layout.vector(ref, 3)
+        fitted = forward(_at_steps(run, factor, slope), node.event, found.mean[ref], at)
         value = build.subtract(value, fitted)
+        if terms[slope.place].free:
+            terms[slope.place] = replace(terms[slope.place], value=_regressor(run, node, slope, found))
     if node.value is None and isinstance(run.consumer(factor.name), IntegrateChain):
         value = build.subtract(value, _part(run, factor, node.arguments["mean"]))
-    label = "e_" + factor.name.replace(".", "_")
-    text = f"{name} less its mean, at the posterior means"
-    residual = named(run, value, label, text)
-    changed = replace(node, residual=residual)
-    run.nodes[factor.name] = changed
+    label = "e_" + piece.label.replace(".", "_")
+    residual = named(run, value, label, f"{name} less its mean, at the posterior means")
+    sides = [] if node.value is not None else [(own, Slope(name, 0, node.event[:1], None, True, 1))]
+    for slope in node.slopes:
+        turned = replace(_at_steps(run, factor, slope), sign=-slope.sign)
+        sides.append((VarRef(slope.parent, slope.lag), turned))
+    run.randoms[piece.label, residual.name] = Random(tuple(sides), node.event[:1])
+    changed = replace(node, residual=residual, terms=tuple(terms))
+    run.nodes[piece.label] = changed
     return changed
 
 
-def _data(run: Elimination, factor: Factor) -> Expr:
-    return run.residuals[factor.variable]
+def _regressor(run: Elimination, node: Node, slope: Slope, found: Moments) -> Symbol:
+    """The posterior mean of a latent that the coefficients multiply, as the mean itself and not its distance from before."""
+    ref = VarRef(slope.parent, slope.lag)
+    held = node.terms[slope.place].value
+    assert held is not None
+    origin = run.origins.get(ref.name, Number(0.0))
+    mean = found.mean[ref]
+    label = f"{ref.name}_mean" + ("_before" if ref.lag else "")
+    if origin != Number(0.0):
+        carried = run.brought(origin, run.layout.graph.variable(ref.name).plates, found.plates)
+        mean = build.add(carried, mean)
+    symbol = named(run, mean, label, f"E[{ref.name} | data]")
+    at = run.layout.vector(ref, 1)
+    value = called(symbol, dict(zip(at, held.axes, strict=True)))
+    assert isinstance(value, Symbol)
+    whole = Slope(ref.name, ref.lag, at, None, True, 1)
+    run.randoms[node.label, value.name] = Random(((ref, whole),), held.axes)
+    return value
 
 
 def _part(run: Elimination, factor: Factor, value: Expr) -> Expr:
@@ -63,29 +99,31 @@ def _at_steps(run: Elimination, factor: Factor, slope: Slope) -> Slope:
     return replace(slope, coefficient=_part(run, factor, slope.coefficient))
 
 
-def expected(run: Elimination, factor: Factor, operands: tuple[Expr, ...], axes: Axes) -> Expr:
-    """E_q[sum over members of the product of the operands]; two residuals among them are those of the node."""
-    node = run.nodes[factor.name]
+def expected(run: Elimination, factor: Factor, piece: Piece, operands: tuple[Expr, ...], axes: Axes) -> Expr:
+    """E_q[sum over members of the product of the operands], of which two at most depend on latents."""
+    node = run.nodes[piece.label]
     posterior = run.posterior(factor.name)
     weight = () if posterior is None else (_part(run, factor, posterior),)
-    chosen = indicators(run.layout, run.layout.graph.variable(factor.variable), run.cpd(factor))
-    have = {axis for operand in (*operands, *weight) for axis in operand.axes}
-    picks = tuple(chosen[axis] for axis in axes if axis not in have and axis in chosen)
-    parts = (*weight, *picks, *operands)
-    parts = (*parts, *_ones(run, factor, axes, parts))
+    parted = tuple(_part(run, factor, operand) if not _is_cut(run, piece, operand) else operand for operand in operands)
+    chosen = indicators(run.layout, run.layout.graph.variable(factor.variable), piece)
+    have = {axis for operand in (*parted, *weight) for axis in operand.axes}
+    picks = tuple(_part(run, factor, chosen[axis]) for axis in axes if axis not in have and axis in chosen)
+    parts = (*weight, *picks, *parted)
+    parts = (*parts, *_ones(run, factor, node, parts))
     value = build.einsum(axes, *parts)
-    twice = sum(_is_residual(node, operand) for operand in operands) == 2
-    if not twice:
+    random = [o for o in parted if isinstance(o, Symbol) and (piece.label, o.name) in run.randoms]
+    if len(random) < 2:
         return value
-    full = len({operand.axes for operand in operands if _is_residual(node, operand)}) == 2
-    return build.add(value, _covariance(run, factor, node, picks, axes, full))
+    others = tuple(operand for operand in parted if operand not in random)
+    return build.add(value, _covariance(run, factor, piece, (random[0], random[1]), (*picks, *others), axes))
 
 
-def _is_residual(node: Node, operand: Expr) -> bool:
-    return isinstance(operand, Symbol) and node.residual is not None and operand.name == node.residual.name
+def _is_cut(run: Elimination, piece: Piece, operand: Expr) -> bool:
+    """Whether an operand is at the steps of its factor already."""
+    return isinstance(operand, Symbol) and operand.space == "local"
 
 
-def _ones(run: Elimination, factor: Factor, axes: Axes, parts: tuple[Expr, ...]) -> tuple[Expr, ...]:
+def _ones(run: Elimination, factor: Factor, node: Node, parts: tuple[Expr, ...]) -> tuple[Expr, ...]:
     """1 for each member that the parts do not tell apart, so that members are counted."""
     members = run.layout.members(factor.plates)
     if factor.steps == "first":
@@ -93,45 +131,47 @@ def _ones(run: Elimination, factor: Factor, axes: Axes, parts: tuple[Expr, ...])
     alike = tuple(axis for axis in members if all(axis not in part.axes for part in parts))
     if not alike:
         return ()
-    like = next((part for part in (run.nodes[factor.name].residual,) if part is not None), None)
-    assert like is not None
-    return (Broadcast(Number(1.0), like, alike),)
+    assert node.residual is not None
+    return (Broadcast(Number(1.0), node.residual, alike),)
 
 
 def _covariance(
-    run: Elimination, factor: Factor, node: Node, picks: tuple[Expr, ...], axes: Axes, full: bool
+    run: Elimination,
+    factor: Factor,
+    piece: Piece,
+    random: tuple[Symbol, Symbol],
+    others: tuple[Expr, ...],
+    axes: Axes,
 ) -> Expr:
-    """The posterior covariance of the residual, summed over members: sum C_a Cov(a, b) C_b'."""
+    """The posterior covariance of two sums of latents, summed over members: sum C_a Cov(a, b) C_b'."""
     found = moments(run, factor.name)
-    own = VarRef(factor.variable)
-    sides: list[tuple[VarRef, Slope]] = []
-    if node.value is None:
-        sides.append((own, Slope(own.name, 0, node.event[:1], None, None, True, 1)))
-    for slope in node.slopes:
-        turned = replace(_at_steps(run, factor, slope), sign=-slope.sign)
-        sides.append((VarRef(slope.parent, slope.lag), turned))
+    left, right = (run.randoms[piece.label, symbol.name] for symbol in random)
     inner = set(run.layout.members(factor.plates)) - set(run.layout.members(found.plates))
-    rows = any(
-        inner & set(slope.coefficient.axes) & {axis for axis in inner if axis.size is None}
-        for _, slope in sides
-        if slope.coefficient is not None
-    )
-    if rows or picks:
+    rows = {axis for axis in inner if axis.kind in (ROW, STEP)}
+    read = [slope.coefficient for _, slope in (*left.sides, *right.sides) if slope.coefficient is not None]
+    apart = any(rows & set(part.axes) for part in (*read, *others))
+    if apart:
         found = at_members(run, found, factor.plates)
-        weights = _weights(run, factor, found, picks)
-    else:
-        weights = _weights(run, factor, found, ())
+    weights = (*_weights(run, factor, found, apart), *others)
+    row, column = (_own_axes(one, symbol) for one, symbol in zip((left, right), random, strict=True))
     terms = [
-        _term(run, node, a, b, found, weights, axes, full) for a in sides for b in sides
+        _term(run, factor.plates, a, b, found, weights, axes, (row, left.entries), (column, right.entries))
+        for a in left.sides
+        for b in right.sides
     ]
-    return build.add(*terms)
+    return build.add(*(term for term in terms if term != Number(0.0)))
 
 
-def _weights(run: Elimination, factor: Factor, found: Moments, picks: tuple[Expr, ...]) -> tuple[Expr, ...]:
+def _own_axes(one: Random, symbol: Symbol) -> Axes:
+    """The axis of the entries of an array as it is read here: the last one."""
+    return symbol.axes[-1:] if one.entries else ()
+
+
+def _weights(run: Elimination, factor: Factor, found: Moments, apart: bool) -> tuple[Expr, ...]:
     """The weight of the covariance of each member of the plates that it is found at."""
-    if found.plates == factor.plates or picks:
+    if found.plates == factor.plates or apart:
         posterior = run.posterior(factor.name)
-        return (*(() if posterior is None else (_part(run, factor, posterior),)), *picks)
+        return () if posterior is None else (_part(run, factor, posterior),)
     name = factor.name
     while isinstance(step := run.consumer(name), LeavePlates):
         name = step.message.name
@@ -145,52 +185,48 @@ def _weights(run: Elimination, factor: Factor, found: Moments, picks: tuple[Expr
 
 def _term(
     run: Elimination,
-    node: Node,
+    plates: tuple[str, ...],
     left: tuple[VarRef, Slope],
     right: tuple[VarRef, Slope],
     found: Moments,
     weights: tuple[Expr, ...],
     axes: Axes,
-    full: bool,
+    rows: tuple[Axes, Axes],
+    columns: tuple[Axes, Axes],
 ) -> Expr:
+    """One product; `rows` are the axes of the left sum's entries as they are read here and as its coefficients have them."""
     (a, one), (b, two) = left, right
     cov = found.cov.get(pair(a, b), Number(0.0))
     if cov == Number(0.0):
         return Number(0.0)
-    row = node.event[:1]
-    column = node.event[1:2] if full else row
-    rows, columns = run.layout.vector(a, 3)[:1], run.layout.vector(b, 3)[:1]
+    (row, own_row), (column, own_column) = rows, columns
+    first, second = run.layout.vector(a, 3)[:1], run.layout.vector(b, 3)[:1]
     if a == b:
-        columns = run.layout.vector(b, 3)[1:2]
+        second = run.layout.vector(b, 3)[1:2]
     names: dict[Axis, Axis] = {}
-    names |= dict(zip(rows, row, strict=True)) if one.elementwise else {}
-    names |= dict(zip(columns, column, strict=True)) if two.elementwise else {}
-    if one.elementwise and two.elementwise and row and not full:
-        held = build.minus(cov.axes, (*rows, *columns))
-        cov = called(Linear("diagonal", cov, (*held, row[0])), {})
+    names |= dict(zip(first, row, strict=True)) if one.elementwise else {}
+    names |= dict(zip(second, column, strict=True)) if two.elementwise else {}
+    if one.elementwise and two.elementwise and row and row == column:
+        cov = Linear("diagonal", cov, (*build.minus(cov.axes, (*first, *second)), row[0]))
     else:
         cov = called(cov, names)
-    sign = Number(float(one.sign * two.sign))
-    c_a, c_b = coefficient(one, node.event, row, rows), coefficient(two, node.event, column, columns)
+    c_a, c_b = coefficient(one, own_row, row, first), coefficient(two, own_column, column, second)
     factors = [part for part in (*weights, c_a, cov, c_b) if part != Number(1.0)]
     missing = tuple(axis for axis in axes if all(axis not in part.axes for part in factors))
     if missing:
         factors.append(Broadcast(Number(1.0), factors[0], missing))
-    value = build.einsum(axes, *_sized(run, node, factors, axes))
-    return contract((), sign, value)
+    scale = float(one.sign * two.sign) * _number(run, plates, factors)
+    return contract((), Number(scale), build.einsum(axes, *factors))
 
 
-def _sized(run: Elimination, node: Node, factors: list[Expr], axes: Axes) -> list[Expr]:
-    """The factors, and how often each counts because of sized plates that none of them tells apart."""
-    plates = run.layout.graph.variable(node.variable).plates
+def _number(run: Elimination, plates: tuple[str, ...], factors: list[Expr]) -> int:
+    """How often each counts because of sized plates that no factor tells apart."""
     number = 1
     for name in plates:
         axis = run.layout.plates[name]
         if axis.size is not None and all(axis not in part.axes for part in factors):
             number *= axis.size
-    return factors if number == 1 else [*factors, Number(float(number))]
-
-
+    return number
 
 
 def overall(run: Elimination, variable: Variable) -> tuple[Expr, Expr]:

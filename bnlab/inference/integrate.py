@@ -31,6 +31,7 @@ from bnlab.inference.gaussian import (
     times_spread,
     turned_times,
 )
+from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates
 
 from bnlab.network.ir import VarRef
@@ -107,7 +108,7 @@ def spread_of(node: Node, entries: Axes) -> Spread:
     raise AssertionError("a Normal has a spread")
 
 
-def declare_child(run: Elimination, factor: Factor, node: Node) -> None:
+def declare_child(run: Elimination, factor: Factor, piece: Piece, node: Node) -> None:
     """An observed child of Gaussian latents, as a function of these."""
     assert node.value is not None
     about = prior_mean(run, node, factor.plates)
@@ -117,9 +118,11 @@ def declare_child(run: Elimination, factor: Factor, node: Node) -> None:
         residual = run.statement(f"r_{factor.variable}", build.subtract(residual, about), "numerics", text)
     else:
         residual = node.value
-    plain = replace(node, value=residual, arguments={**node.arguments, "mean": Number(0.0)}, slopes=())
+    arguments = {**node.arguments, "mean": Number(0.0)}
+    plain = replace(node, value=residual, arguments=arguments, slopes=(), terms=())
     density = registry()["Normal"].density(plain)
-    constant = run.density_of(factor, density, "at the prior means")
+    given = (residual,) if isinstance(residual, Symbol) and residual.space == "local" else ()
+    constant = run.density(factor, piece, density, given, " at the prior means")
     spread = spread_of(node, node.event)
     precision = _precision(run, factor, spread)
     weighted = _weigh(precision, spread, residual, node.event)

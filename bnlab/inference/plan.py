@@ -19,7 +19,7 @@ from bnlab.errors import Fault, InternalError, IntractableError
 from bnlab.inference.factor import Factor as Factor
 from bnlab.inference.intractable import coupled, refuse_chain, refuse_mixture
 from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
-from bnlab.network.graph import topological_order
+from bnlab.network.graph import cpds, topological_order
 from bnlab.network.ir import CPD, Graph, Variable, VarRef
 
 LARGEST_TABLE = 2**24
@@ -134,6 +134,14 @@ def plan(graph: Graph, missing: frozenset[str] = frozenset()) -> Plan:
 def _factors(graph: Graph) -> Iterable[Factor]:
     for variable in graph.in_role("latent", "observed"):
         assert variable.cpd is not None
+        if variable.role == "observed":
+            scopes = (discrete_scope(graph, cpd) for cpd in cpds(variable))
+            scope = tuple(dict.fromkeys(ref for found in scopes for ref in found))
+            read = (ref for cpd in cpds(variable) for ref in gaussian_scope(graph, cpd))
+            gaussian, name = tuple(dict.fromkeys(read)), variable.name
+            given = (*scope, *gaussian)
+            yield Factor(name, (name,), given, scope, variable.plates, "all", name, gaussian)
+            continue
         for step, cpd in enumerate(variable.first):
             yield _factor(
                 graph, variable, cpd, f"{variable.name}.first" + (str(step) if step else ""), "first"

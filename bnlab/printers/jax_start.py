@@ -46,6 +46,13 @@ def levels(centres, x):
     return 0.9 * centres + 0.1 * x.mean(0)
 '''
 
+RELATIVE = '''
+def relative(y, u):
+    """How large y is spread beside u; beside its size where it is not spread at all."""
+    size = np.std(u) or np.abs(u).mean() or 1.0
+    return np.std(y) / size
+'''
+
 FREQUENCIES = '''
 def zeros_and_ones(x):
     """The frequencies of 0 and 1, where each was seen once more."""
@@ -60,7 +67,8 @@ CLUSTERED = ("centres", "spread", "levels", "noise")
 def helpers(program: Program) -> list[str]:
     kinds = {start.kind for start in program.starts}
     clusters = [KMEANS] if any(start.kind in CLUSTERED and start.variable for start in program.starts) else []
-    levels = [LEVELS] if "levels" in kinds else []
+    levels = [RELATIVE] if any(start.regressor for start in program.starts) else []
+    levels += [LEVELS] if "levels" in kinds else []
     levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
 
@@ -142,6 +150,11 @@ def _value(program: Program, start: Start) -> str:
             return _centres(program, start, f"centres_{start.variable}")
         case "spread":
             return _spread(program, start)
+        case "slopes":
+            size = f"np.std({_real(program, start.variable)})"
+            if start.regressor:
+                size = f"relative({_real(program, start.variable)}, {_real(program, start.regressor)})"
+            return f"0.5 * {size} * rng.normal(size={start.shape})"
         case "noise":
             noise = f"rng.normal(size={start.shape})"
             return f"{noise} * rest_{start.variable}.std()" if start.variable else noise

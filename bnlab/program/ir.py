@@ -104,6 +104,7 @@ class Start:
     "fixed": at `values`. "centres": at the centres of clusters of the variable's data, one for each entry of
     the plates that are not among the variable's; "spread": at the spread within those clusters, `form` being
     the structure it is declared with.
+    "slopes": at random, as large as the variable is beside the data of `regressor`, or as it is spread.
     "levels": at positive levels near those centres; with the form "inverse", at 1 over them.
     "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
     "noise": random numbers, on the scale of the variable's data where there is one; "unit": ones, or unit matrices with
@@ -113,12 +114,15 @@ class Start:
     """
 
     parameter: str
-    kind: Literal["fixed", "centres", "spread", "levels", "frequencies", "even", "chances", "noise", "unit"]
+    kind: Literal[
+        "fixed", "centres", "spread", "slopes", "levels", "frequencies", "even", "chances", "noise", "unit"
+    ]
     variable: str
     shape: tuple[int, ...]
     shared: tuple[int, ...] = ()
     form: Literal["", "cov", "var", "std", "inverse", "data"] = ""
     values: tuple[float, ...] = ()
+    regressor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     """grad Q(theta_new, theta) + grad ln p(theta_new) = 0, with Q from the oracle's posterior at theta.
 
     A mean and a covariance without a joint maximum are maximised one given the other, the mean first: it is then
-    stationary beside the old covariance. A variance that collapses has no maximum at all.
+    stationary beside the old covariance, if it is not beside the new one. A variance that collapses has no maximum at all.
     """
     graph, old, new = subject.graph, subject.theta, subject.step()
     if subject.collapses(new):
@@ -78,7 +78,11 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     if conditional:
         mixed = new | {name: np.asarray(old[name]) for name in spreads(graph)}
         beside = tangent(graph, mixed, slope(mixed))
-        after |= {name: beside[name] for name in conditional if name in after}
+        after |= {
+            name: min(after[name], beside[name], key=lambda g: float(np.nan_to_num(np.abs(g).max(), nan=np.inf)))
+            for name in conditional
+            if name in after
+        }
     for name, value in after.items():
         scale = 1 + np.abs(before[name]).max()
         yield difference(f"gradient of Q in {name}", value, np.zeros_like(value), STATIONARY, scale)

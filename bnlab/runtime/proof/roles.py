@@ -37,8 +37,22 @@ def spreads(graph: Graph) -> set[str]:
 
 
 def given_old_spreads(graph: Graph) -> set[str]:
-    """Means that no closed form maximises together with their spreads: those with a prior of their own."""
-    return {name for name in names(used_as(graph, "mean")) if graph.parameter(name).prior is not None}
+    """Coefficients of means that no closed form may maximise together with their spreads: those with a prior of their own,
+    and those of sums (where they share one covariance that is a factor of all their equations, they are)."""
+    summed: set[str] = set()
+    for variable in graph.variables:
+        for cpd in (*variable.first, *([variable.cpd] if variable.cpd else [])):
+            mean = cpd.argument("mean")
+            if isinstance(mean, Affine) and (len(mean.terms) > 1 or mean.terms[0].variable is not None):
+                summed |= names(_refs(mean))
+    return summed | {name for name in names(used_as(graph, "mean")) if graph.parameter(name).prior is not None}
+
+
+def has_regressions(graph: Graph) -> bool:
+    """Whether a mean is a sum or reads other continuous variables, so that moving the data does not just move it."""
+    found = (cpd.argument("mean") for v in graph.variables for cpd in (*v.first, *([v.cpd] if v.cpd else [])))
+    means = [mean for mean in found if isinstance(mean, Affine)]
+    return any(len(mean.terms) > 1 or mean.terms[0].variable is not None for mean in means)
 
 
 def units(graph: Graph, factor: float) -> dict[str, float]:
@@ -59,7 +73,7 @@ def map_data(
         return None
     used = used_as(graph, "mean", "cov", "var", "std")
     still = [p for p in graph.parameters if p.prior is not None or p.value is not None]
-    if not real or still or any(not isinstance(ref.target, str) for ref in used):
+    if not real or still or has_regressions(graph) or any(not isinstance(ref.target, str) for ref in used):
         return None
     moved = {
         name: factor * np.asarray(value) + offset if name in real else value for name, value in data.items()
