@@ -21,7 +21,7 @@ from bnlab.inference.plan import IntegrateChain, LeavePlates
 from bnlab.inference.potentials import marginal
 from bnlab.network.ir import Variable, VarRef
 from bnlab.program import build
-from bnlab.program.ops import ROW, STATE, STEP, Axes, Axis, Broadcast, Expr, Linear, Number, Symbol, union
+from bnlab.program.ops import ROW, STATE, STEP, Axes, Binary, Broadcast, Expr, Linear, Number, Symbol, union
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -115,7 +115,7 @@ def expected(run: Elimination, factor: Factor, piece: Piece, operands: tuple[Exp
     if len(random) < 2:
         return value
     others = tuple(operand for operand in parted if operand not in random)
-    return build.add(value, _covariance(run, factor, piece, (random[0], random[1]), (*picks, *others), axes))
+    return _together(axes, value, *_covariance(run, factor, piece, (random[0], random[1]), (*picks, *others), axes))
 
 
 def _is_cut(run: Elimination, piece: Piece, operand: Expr) -> bool:
@@ -142,8 +142,8 @@ def _covariance(
     random: tuple[Symbol, Symbol],
     others: tuple[Expr, ...],
     axes: Axes,
-) -> Expr:
-    """The posterior covariance of two sums of latents, summed over members: sum C_a Cov(a, b) C_b'."""
+) -> tuple[Expr, ...]:
+    """The posterior covariance of two sums of latents, summed over members: sum C_a Cov(a, b) C_b', by terms."""
     found = moments(run, factor.name)
     left, right = (run.randoms[piece.label, symbol.name] for symbol in random)
     inner = set(run.layout.members(factor.plates)) - set(run.layout.members(found.plates))
@@ -159,7 +159,18 @@ def _covariance(
         for a in left.sides
         for b in right.sides
     ]
-    return build.add(*(term for term in terms if term != Number(0.0)))
+    return tuple(term for term in terms if term != Number(0.0))
+
+
+def _together(axes: Axes, *terms: Expr) -> Expr:
+    """The sum of some arrays with these axes, laid out as they are."""
+    total = terms[0]
+    for term in terms[1:]:
+        if isinstance(term, Binary) and term.left == Number(-1.0):
+            total = Binary("-", total, term.right, axes)
+        else:
+            total = Binary("+", total, term, axes)
+    return total
 
 
 def _own_axes(one: Random, symbol: Symbol) -> Axes:
@@ -200,23 +211,23 @@ def _term(
     if cov == Number(0.0):
         return Number(0.0)
     (row, own_row), (column, own_column) = rows, columns
-    first, second = run.layout.vector(a, 3)[:1], run.layout.vector(b, 3)[:1]
-    if a == b:
-        second = run.layout.vector(b, 3)[1:2]
-    names: dict[Axis, Axis] = {}
-    names |= dict(zip(first, row, strict=True)) if one.elementwise else {}
-    names |= dict(zip(second, column, strict=True)) if two.elementwise else {}
+    first, second = run.layout.vector(a, 3), run.layout.vector(b, 3)
+    start, end = first[:1], second[1:2] if a == b else second[:1]
+    left_end = row if one.elementwise else first[2:]
+    right_end = column if two.elementwise else second[1:2]
     if one.elementwise and two.elementwise and row and row == column:
-        cov = Linear("diagonal", cov, (*build.minus(cov.axes, (*first, *second)), row[0]))
+        cov = Linear("diagonal", cov, (*build.minus(cov.axes, (*start, *end)), row[0]))
     else:
+        names = dict(zip((*start, *end), (*left_end, *right_end), strict=True))
         cov = called(cov, names)
-    c_a, c_b = coefficient(one, own_row, row, first), coefficient(two, own_column, column, second)
+    c_a, c_b = coefficient(one, own_row, row, left_end), coefficient(two, own_column, column, right_end)
     factors = [part for part in (*weights, c_a, cov, c_b) if part != Number(1.0)]
     missing = tuple(axis for axis in axes if all(axis not in part.axes for part in factors))
     if missing:
         factors.append(Broadcast(Number(1.0), factors[0], missing))
     scale = float(one.sign * two.sign) * _number(run, plates, factors)
-    return contract((), Number(scale), build.einsum(axes, *factors))
+    value = build.einsum(axes, *factors)
+    return value if scale == 1 else Binary("*", Number(scale), value, axes)
 
 
 def _number(run: Elimination, plates: tuple[str, ...], factors: list[Expr]) -> int:

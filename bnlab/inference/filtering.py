@@ -97,6 +97,7 @@ def integrate_chain(run: Elimination, step: IntegrateChain) -> None:
     text = f"what the data of a step say of {step.variable}"
     eta = named(run, found.shift[ref], f"eta_{step.variable}", text)
     Lambda = named(run, found.precision[ref, ref], f"Lambda_{step.variable}", "and how precisely")
+    _name_drive(run, step)
     log_g = named(run, found.constant, f"log_g_{step.variable}", f"ln p of the data of a step at {step.variable} = 0")
     run.arrays[step.message.name, "eta"], run.arrays[step.message.name, "Lambda"] = eta, Lambda
     chain = _filter(run, step, eta, Lambda)
@@ -108,6 +109,17 @@ def integrate_chain(run: Elimination, step: IntegrateChain) -> None:
     inputs = _arguments(chain, eta, Lambda, log_g)
     run.body.append(Invoke(arrays, function.name, (Symbol("theta", ()), *inputs)))
     run.pass_on(step, Quadratic(run.sum_steps(arrays[-1], step.chain)))
+
+
+def _name_drive(run: Elimination, step: IntegrateChain) -> None:
+    """What data add to the mean of each step, as an array of its own."""
+    for name in step.later or step.every[:1]:
+        node = run.nodes[name]
+        mean = node.arguments["mean"]
+        if run.layout.plates[step.chain] in mean.axes and not isinstance(mean, Symbol):
+            text = f"what the data of a step add to the mean of {step.variable}"
+            drive = run.statement(f"drive_{step.variable}", mean, "recursion", text)
+            run.nodes[name] = replace(node, arguments={**node.arguments, "mean": drive})
 
 
 def _filter(run: Elimination, step: IntegrateChain, eta: Symbol, Lambda: Symbol) -> Filter:
@@ -140,7 +152,7 @@ def _driven(chain: Filter) -> tuple[Symbol, ...]:
     spread = spread_of(chain.later, chain.entries).value
     coefficient = chain.slope.coefficient if chain.slope else None
     parts = [chain.later.arguments["mean"], spread, *([coefficient] if coefficient is not None else [])]
-    return tuple(s for s in chain.driven(*parts) if s.space == "chunk")
+    return chain.driven(*parts)
 
 
 def _forward(chain: Filter, log_g: Symbol) -> Function:

@@ -110,7 +110,7 @@ def _is_regression(layout: Layout, cpd: CPD) -> bool:
 
 def _suffix(layout: Layout, variable: Variable, piece: Piece) -> str:
     sole = sum(not other.discrete for other in layout.graph.in_role("observed", "latent")) == 1
-    first = "_first" + piece.label.partition(".first")[2] if piece.only else ""
+    first = "_first" + piece.label.partition(".first")[2] if ".first" in piece.label else ""
     return first if sole else f"_{variable.name}{first}"
 
 
