@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from bnlab.domains import Covariance, Domain, Positive, Real, Values
+from bnlab.families import normal_regression
 from bnlab.families.base import (
     AbstractFamily,
     Density,
@@ -24,7 +25,6 @@ from bnlab.families.base import (
 )
 from bnlab.families.normal_density import diagonal, full
 from bnlab.families.normal_prior import log_normal_prior
-from bnlab.families import normal_regression
 from bnlab.families.normal_regression import spread_slot
 from bnlab.families.normal_update import maximise_normal, origin, turned
 from bnlab.program.build import local, minus, subtract

@@ -96,7 +96,9 @@ def system(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, Pri
     known = {name: priors[name] for name in own if name in priors}
     row = uses[0].node.event[:1]
     rows = not row or all(set(row) & set(_own(side).axes) for side in sides)
-    spreads = {(spread_slot(use.node.arguments), use.node.own.get(spread_slot(use.node.arguments))) for use in uses}
+    spreads = {
+        (spread_slot(use.node.arguments), use.node.own.get(spread_slot(use.node.arguments))) for use in uses
+    }
     common = tuple(axis for axis in _shared(sides, own) if axis not in row)
     one = len(spreads) == 1 and not any(by_data(use.node) for use in uses) and not known
     inside = all(set(spread_cells(use.node)) <= set(common) for use in uses)
@@ -291,7 +293,10 @@ def _block(found: System, one: str, other: str, axes: Axes) -> Expr:
     parts: list[Expr] = []
     for left in found.sides:
         for right in found.sides:
-            if left.use.node.label == right.use.node.label and (_own(left).name, _own(right).name) == (one, other):
+            if left.use.node.label == right.use.node.label and (_own(left).name, _own(right).name) == (
+                one,
+                other,
+            ):
                 factors = _complete(_contribution(found, left, right), axes)
                 parts.append(_signed(left.term.sign * right.term.sign, einsum(axes, *factors)))
     if one == other and one in found.priors:

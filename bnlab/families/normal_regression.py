@@ -114,7 +114,10 @@ def pair(node: Node, one: Regressor, other: Regressor) -> Block:
     selected = tuple(sorted({*one.cells, *other.cells, *spread_cells(node)}))
     left = (*(row if one.entries(node.event) or weighted else ()), *one.columns)
     same = one.columns == other.columns
-    right = (*(column if other.entries(node.event) or weighted else ()), *(other.twins if same else other.columns))
+    right = (
+        *(column if other.entries(node.event) or weighted else ()),
+        *(other.twins if same else other.columns),
+    )
     names = [each.name for each in (one, other) if each.value is not None]
     return Block(f"S {' '.join(names)}" if names else "N", selected, left, right)
 

@@ -120,7 +120,13 @@ def _m_step(named: Names, posteriors: Posteriors, walk: EStep) -> Iterator[str]:
     if statistics:
         yield "What the M-step needs of the data are sums over members, the expected sufficient statistics:"
         yield display(*statistics)
-    if walk.moments:
+    left = any("old coefficients" in item.formula for item in walk.moments)
+    if left:
+        yield (
+            "Moments of a regression are of $r$, what the old mean leaves: data far from 0 lose no digits, and "
+            "coefficients move by what $r$ still tells of them."
+        )
+    if any("old coefficients" not in item.formula for item in walk.moments):
         yield (
             "Moments are taken about an origin near the data, made of the old means, so that data far from 0 lose no "
             "digits; it cancels in the updates."

@@ -29,6 +29,9 @@ LETTERS = {
     "r": "r",
     "origin": "o",
     "mean": "m",
+    "moments": "M",
+    "change": r"\delta",
+    "precision": r"\Lambda",
     "N": "N",
     "S": "S",
     "q": r"\gamma",
@@ -122,6 +125,7 @@ def names(graph: Graph, program: Program) -> Names:
     axes = tuple(dict.fromkeys(axes_of(program)))
     letters = _letters(graph, axes)
     shapes = [symbol.axes for symbol in symbols_of(program)]
+    shapes += [item.axes for item in program.statistics]
     shapes += [constant.axes for constant in constants_of(program.m_step)]
     matrices = (found for found in map(_events, shapes) if len(found) == 2)
     silent = frozenset(axis for pair in matrices for axis in pair)
@@ -196,9 +200,11 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
     for name in sorted(arrays):
         head, _, rest = name.partition("_")
         if name[0] == "S" and head not in LETTERS:
-            head, rest = "S", head[1:]
+            head, rest = "S", name[1:]
         if head not in LETTERS or (head == "q" and name not in posteriors):
             continue
+        if head == "S":
+            rest = re.sub(r"_prev([0-9]*)(?=_|$)", lambda lag: "'" * int(lag[1] or 1), rest)
         rest = re.sub(r"(^|_)[0-9]+$|^t$|(^|_)prev(?=_|$)", "", rest)
         alone = (head == "N" and len(counts) == 1) or (head == "q" and len(posteriors) == 1)
         base = _free(LETTERS[head], taken)

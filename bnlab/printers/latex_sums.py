@@ -30,7 +30,11 @@ def limited(names: Names, axis: Axis, start: str) -> str:
 
 def shifted_steps(operands: tuple[Expr, ...]) -> Axes:
     """The steps of which an operand leaves out the first or the last."""
-    return tuple(o.axis for o in operands if isinstance(o, Steps) and o.part in ("later", "earlier"))
+    return tuple(
+        o.axis
+        for o in operands
+        if isinstance(o, Steps) and (o.part in ("later", "earlier") or o.start + o.end)
+    )
 
 
 def picked(expr: Einsum) -> tuple[Einsum, dict[Axis, str]] | None:
