@@ -84,7 +84,7 @@ class Normal(AbstractFamily):
         assert node.value is not None
         if node.terms:
             left = normal_regression.residual(node)
-            value = subtract(node.value, node.arguments["mean"])
+            value = normal_regression.left_over(node)
             return (Statement(left, value, "numerics", "what the old coefficients leave"),)
         residual = local(f"r{node.suffix}", node.value.axes)
         about = origin(node)

@@ -155,9 +155,7 @@ class Writer:
                 return self._joined(parts, axis)
             case Blocks(blocks):
                 rows = (" & ".join(self.text_of(block) for block in line) for line in blocks)
-                lines = (
-                    [r" \\ ".join(rows)] if expr.columns else [r" \\ ".join(map(self.text_of, blocks[0]))]
-                )
+                lines = [r" \\ ".join(rows)] if expr.columns else [r" \\ ".join(map(self.text_of, blocks[0]))]
                 return rf"\begin{{pmatrix}} {lines[0]} \end{{pmatrix}}", ATOM
             case Solve(matrix, vector):
                 return rf"{self.held(matrix, ATOM)}^{{-1}} {self.held(vector, ATOM)}", PRODUCT
@@ -293,7 +291,7 @@ class Writer:
         clash = {axis: self.names.letters[axis] + "'" for axis in over if axis in self.free}
         return replace(self, at={**self.at, **clash}) if clash else self
 
-    def sign(self, over: Axes, shifted: Axes = ()) -> str:
+    def sign(self, over: Axes, shifted: Mapping[Axis, int] | None = None) -> str:
         r"""The `\sum` over some axes; over those in `shifted` it begins at the second step."""
         return sum_sign(self.names, {axis: self._letter(axis) for axis in over}, shifted)
 

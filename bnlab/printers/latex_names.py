@@ -30,6 +30,7 @@ LETTERS = {
     "origin": "o",
     "mean": "m",
     "moments": "M",
+    "products": "s",
     "change": r"\delta",
     "precision": r"\Lambda",
     "N": "N",
@@ -104,7 +105,8 @@ class Names:
         ):
             chain = self.graph.plate(plate).chain
             back = f"{letter}-{ref.lag}" if ref.lag else letter
-            index.append((step or back) if chain else letter)
+            now = str(int(step) - ref.lag) if step else back
+            index.append(now if chain else letter)
         return tex(ref.name, index)
 
     def size(self, plate: str) -> str:

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bnlab.domains import Values
-from bnlab.network.graph import alignment, reads
+from bnlab.network.graph import alignment, reads, selectors
 from bnlab.network.ir import CPD, Affine, Argument, Parameter, Ref, Term, Variable, VarRef
 from bnlab.notation import tex
+from bnlab.printers.latex_layout import width
 from bnlab.printers.latex_names import Names
 from bnlab.printers.latex_text import array, number, transposed
+
+LONG = 22.0
+"""How wide a mean may be, in letters, before it gets a name."""
 
 Mode = Literal["story", "state", "own"]
 """What stands in a subscript: the variable itself; the letter of a latent one's state; the letter of every one's state."""
@@ -18,16 +22,18 @@ Mode = Literal["story", "state", "own"]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One conditional distribution: of `variable`, at `steps` of its chain."""
+    """One conditional distribution: of `variable`, at `steps` of its chain, from step `start` (counted from 0) on."""
 
     names: Names
     variable: Variable
     cpd: CPD
     steps: Literal["all", "first", "later"]
+    start: int = 0
 
     @property
     def step(self) -> str:
-        return "1" if self.steps == "first" else ""
+        """The step that the distribution is for, if it is one only."""
+        return str(self.start + 1) if self.steps == "first" else ""
 
     @property
     def chain(self) -> str:
@@ -56,7 +62,22 @@ class Use:
         term = self.term(slot)
         argument = self.cpd.argument(slot) if term is None else term.coefficient
         assert argument is not None
+        if isinstance(argument, Affine) and width(argument_tex(self, argument, "story")) > LONG:
+            return with_index(self.hat(mode), entry)
         return argument_tex(self, argument, mode, entry)
+
+    def hat(self, mode: Mode) -> str:
+        """The variable with a hat: a name for its mean, where that is long."""
+        states = [] if mode == "story" else [_subscript(self, one, mode) for one in selectors(self.cpd)]
+        base, _, index = self.names.variable(VarRef(self.variable.name), self.step).partition("_")
+        known = index.strip("{}")
+        hidden = [
+            each for one, each in zip(selectors(self.cpd), states, strict=False) if self._hidden(one, mode)
+        ]
+        return rf"\hat{{{base}}}_{{{','.join([*([known] if known else []), *hidden])}}}"
+
+    def _hidden(self, ref: VarRef, mode: Mode) -> bool:
+        return mode == "own" or self.names.graph.variable(ref.name).role == "latent"
 
     def term(self, slot: str) -> Term | None:
         """The term of a sum with the coefficient that `slot` names: `mean W`."""
@@ -118,9 +139,10 @@ def uses(names: Names) -> tuple[Use, ...]:
     """All conditional distributions, in order of declaration."""
     found: list[Use] = []
     for variable in names.graph.in_role("latent", "observed"):
-        found += [Use(names, variable, cpd, "first") for cpd in variable.first]
+        found += [Use(names, variable, cpd, "first", step) for step, cpd in enumerate(variable.first)]
         assert variable.cpd is not None
-        found.append(Use(names, variable, variable.cpd, "later" if variable.first else "all"))
+        steps: Literal["later", "all"] = "later" if variable.first else "all"
+        found.append(Use(names, variable, variable.cpd, steps, len(variable.first)))
     return tuple(found)
 
 
@@ -150,6 +172,20 @@ def argument_tex(use: Use, argument: Argument, mode: Mode, entry: str = "") -> s
                 else text.removeprefix("+ ")
             )
     raise AssertionError(argument)
+
+
+def sum_tex(use: Use, mode: Mode) -> tuple[str, ...]:
+    """The terms of a mean, each with its sign, between which a line may end."""
+    mean = use.cpd.argument("mean")
+    assert isinstance(mean, Affine)
+    found = [("+" if term.sign > 0 else "-") + term_tex(use, term, mode) for term in mean.terms]
+    return (found[0].removeprefix("+"), *found[1:])
+
+
+def has_long_mean(use: Use) -> bool:
+    """Whether the mean is called by a name."""
+    mean = use.cpd.argument("mean")
+    return isinstance(mean, Affine) and width(argument_tex(use, mean, "story")) > LONG
 
 
 def is_alone(affine: Affine) -> bool:

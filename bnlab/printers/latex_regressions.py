@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bnlab.network.ir import Term
 from bnlab.printers.latex_families import covariance, difference, inverse, is_matrix, variance
 from bnlab.printers.latex_layout import display, line
+from bnlab.printers.latex_means import pull_of_prior
 from bnlab.printers.latex_network import Use, argument_tex, is_vector
 from bnlab.printers.latex_posteriors import entry_letter
 from bnlab.printers.latex_text import transposed
@@ -17,9 +18,8 @@ def regression(update: Update) -> Iterator[str]:
     """A residual times a regressor has to vanish on average."""
     own = update.own()
     zero = [*update.sum(lambda use: _pull(use, update.slot))]
-    prior = r"+ \frac{\partial}{\partial " + own + rf"}} \ln p({own})" if update.prior is not None else ""
     yield f"The derivative of {objective(update)} by ${own}$, set to 0:"
-    terms = (*zero, prior) if prior else tuple(zero)
+    terms = (*zero, *pull_of_prior(update, own, ""))
     yield display(line(rf"\frac{{\partial}}{{\partial {own}}} {bracket(update)}", terms, "0"))
     yield (
         "This is linear in all coefficients, and they are solved for together. The unknowns are their moves from the "
