@@ -500,12 +500,12 @@ def autoregressive() -> bn.Network:
         pi = bn.parameter("pi", bn.Simplex(2))
         with bn.plate("k", 2):
             A = bn.parameter("A", bn.Simplex(2))
-            B1 = bn.parameter("B1", bn.Simplex(3))
+            C = bn.parameter("C", bn.Simplex(3))
             with bn.plate("s", 3):
                 B = bn.parameter("B", bn.Simplex(3))
         with bn.plate("sequence"), bn.chain("t"):
             z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
-            bn.observed("x", bn.Categorical(B[z, bn.previous("x")]), first=bn.Categorical(B1[z]))
+            bn.observed("x", bn.Categorical(B[z, bn.previous("x")]), first=bn.Categorical(C[z]))
     return net
 
 
@@ -724,7 +724,9 @@ def autoregression() -> bn.Network:
         s = bn.parameter("s", bn.Positive())
         with bn.plate("sequence"), bn.chain("t"):
             z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
-            bn.observed("x", bn.Normal(a[z] * bn.previous("x") + b[z], var=v[z]), first=bn.Normal(m[z], std=s))
+            bn.observed(
+                "x", bn.Normal(a[z] * bn.previous("x") + b[z], var=v[z]), first=bn.Normal(m[z], std=s)
+            )
     return net
 
 
@@ -751,12 +753,12 @@ def autoregression_of_order_two() -> bn.Network:
 def autoregression_observed() -> bn.Network:
     """A chain of which nothing is latent, in no plate, driven by another one that is observed too."""
     with bn.Network("autoregression_observed") as net:
-        a, b, v = (bn.parameter(n, bn.Real()) for n in ("a", "b", "c")), None, bn.parameter("v", bn.Positive())
-        a1, a2, c = a
+        a, b, c = (bn.parameter(name, bn.Real()) for name in "abc")
+        v = bn.parameter("v", bn.Positive())
         m, s = bn.parameter("m", bn.Real()), bn.parameter("s", bn.Positive())
         with bn.chain("t"):
             y = bn.observed("y", bn.Normal(m, var=s))
-            mean = a1 * bn.previous("x") + a2 * bn.previous("y") + c * y
+            mean = a * bn.previous("x") + b * bn.previous("y") + c * y
             bn.observed("x", bn.Normal(mean, var=v), first=bn.Normal(bn.zeros(), var=bn.constant(1.0)))
     return net
 
@@ -983,7 +985,5 @@ EXAMPLES = (
 )
 """What exact EM is derived for."""
 
-LATER = (
-    Example(second_order, {"sequence": (5, 1, 2, 3)}),
-)
+LATER = (Example(second_order, {"sequence": (5, 1, 2, 3)}),)
 """What can be declared, and is refused by name until it is derived."""

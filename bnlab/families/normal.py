@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from bnlab.domains import Covariance, Domain, Positive, Real, Values
+from bnlab.families import normal_regression
 from bnlab.families.base import (
     AbstractFamily,
     Density,
@@ -26,7 +27,6 @@ from bnlab.families.base import (
 )
 from bnlab.families.normal_density import diagonal, full
 from bnlab.families.normal_prior import log_normal_prior
-from bnlab.families import normal_regression
 from bnlab.families.normal_regression import spread_slot
 from bnlab.families.normal_update import maximise_normal, origin, turned
 from bnlab.program.build import local, minus, subtract
@@ -93,7 +93,7 @@ class Normal(AbstractFamily):
         assert node.value is not None
         if node.terms:
             left = normal_regression.residual(node)
-            value = subtract(node.value, node.arguments["mean"])
+            value = normal_regression.left_over(node)
             return (Statement(left, value, "numerics", "what the old coefficients leave"),)
         residual = local(f"r{node.suffix}", node.value.axes)
         about = origin(node)

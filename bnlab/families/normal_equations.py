@@ -96,7 +96,9 @@ def system(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, Pri
     known = {name: priors[name] for name in own if name in priors}
     row = uses[0].node.event[:1]
     rows = not row or all(set(row) & set(_own(side).axes) for side in sides)
-    spreads = {(spread_slot(use.node.arguments), use.node.own.get(spread_slot(use.node.arguments))) for use in uses}
+    spreads = {
+        (spread_slot(use.node.arguments), use.node.own.get(spread_slot(use.node.arguments))) for use in uses
+    }
     common = tuple(axis for axis in _shared(sides, own) if axis not in row)
     one = len(spreads) == 1 and not any(by_data(use.node) for use in uses) and not known
     inside = all(set(spread_cells(use.node)) <= set(common) for use in uses)
@@ -250,8 +252,18 @@ def _right_side(found: System, side: Side) -> tuple[Expr, ...]:
     return (stat,) if weight is None else (stat, reindexed(weight, of_weight))
 
 
-def equations(found: System) -> tuple[Expr, Expr, Axes]:
-    """The matrix and the right side, and the axis of the unknowns (none for a single number)."""
+@dataclass(frozen=True, slots=True)
+class Equations:
+    """The matrix and the right side, the axis of the unknowns (none for a single number), and what is named first."""
+
+    body: tuple[Statement, ...]
+    matrix: Expr
+    vector: Expr
+    unknown: Axes
+
+
+def equations(found: System) -> Equations:
+    """The equations of all unknowns. Blocks that are not just statistics have names of their own."""
     names = list(found.own)
     sizes = {name: _size(found.entries(name)) for name in names}
     total = sum(sizes.values())
@@ -260,20 +272,43 @@ def equations(found: System) -> tuple[Expr, Expr, Axes]:
         unknown = rows[names[0]]
         axes = (*found.batch, *unknown, *copies(unknown))
         matrix_ = _block(found, names[0], names[0], axes)
-        return matrix_, _vector(found, names[0], (*found.batch, *found.across, *unknown)), unknown
+        return Equations(
+            (), matrix_, _vector(found, names[0], (*found.batch, *found.across, *unknown)), unknown
+        )
+    body: list[Statement] = []
+
+    def named(title: str, value: Expr) -> Expr:
+        if isinstance(value, Symbol | Broadcast):
+            return value
+        body.append(Statement(local(title, value.axes), value, "maximise"))
+        return body[-1].target
+
+    upper: dict[tuple[str, str], Expr] = {}
+    for place, a in enumerate(names):
+        for b in names[place:]:
+            value = _block(found, a, b, (*found.batch, *rows[a], *copies(rows[b])))
+            upper[a, b] = named(f"moments_{a}_{b}", value)
     numbered = Axis(EVENT, 9000, "coefficients", "p", total, "P")
-    blocks = tuple(
-        tuple(_block(found, a, b, (*found.batch, *rows[a], *copies(rows[b]))) for b in names) for a in names
-    )
+    blocks = tuple(tuple(_either(found, upper, a, b) for b in names) for a in names)
     axes = (*found.batch, numbered, copied(numbered))
     every, columns = tuple(rows[a] for a in names), tuple(copies(rows[a]) for a in names)
     leading = (*found.batch, *found.across)
-    vector = tuple(_vector(found, a, (*leading, *rows[a])) for a in names)
-    return (
+    vector = tuple(named(f"products_{a}", _vector(found, a, (*leading, *rows[a]))) for a in names)
+    return Equations(
+        tuple(body),
         Blocks(blocks, every, columns, axes),
         Blocks((vector,), every, (), (*leading, numbered)),
         (numbered,),
     )
+
+
+def _either(found: System, upper: Mapping[tuple[str, str], Expr], one: str, other: str) -> Expr:
+    """A block on or above the diagonal, or the transpose of one."""
+    if (one, other) in upper:
+        return upper[one, other]
+    rows, columns = found.entries(one), found.entries(other)
+    names = {axis: copied(axis) for axis in columns} | {copied(axis): axis for axis in rows}
+    return arranged(reindexed(upper[other, one], names), (*found.batch, *rows, *copies(columns)))
 
 
 def _size(axes: Axes) -> int:
@@ -291,7 +326,10 @@ def _block(found: System, one: str, other: str, axes: Axes) -> Expr:
     parts: list[Expr] = []
     for left in found.sides:
         for right in found.sides:
-            if left.use.node.label == right.use.node.label and (_own(left).name, _own(right).name) == (one, other):
+            if left.use.node.label == right.use.node.label and (_own(left).name, _own(right).name) == (
+                one,
+                other,
+            ):
                 factors = _complete(_contribution(found, left, right), axes)
                 parts.append(_signed(left.term.sign * right.term.sign, einsum(axes, *factors)))
     if one == other and one in found.priors:
@@ -360,8 +398,9 @@ class Moves:
 
 def solved(found: System, suffix: str) -> Moves:
     """The moves of all coefficients."""
-    whole, vector, unknown = equations(found)
-    body = precisions(found)
+    made_of = equations(found)
+    whole, vector, unknown = made_of.matrix, made_of.vector, made_of.unknown
+    body = [*precisions(found), *made_of.body]
     title = " and ".join(dict.fromkeys(side.term.formula or "1" for side in found.sides))
     moments = local(f"moments{suffix}", whole.axes)
     change = local(f"change{suffix}", vector.axes)

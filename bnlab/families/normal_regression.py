@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bnlab.families.base import Expected, Node, Statistic, Term
-from bnlab.program.build import divide, local, minus, square
-from bnlab.program.ops import Axes, Axis, Expr, Linear, Number, Symbol
+from bnlab.program.build import add, divide, local, minus, square, subtract
+from bnlab.program.ops import Axes, Axis, Binary, Expr, Linear, Number, Symbol
 from bnlab.program.walk import read_name, reindexed
 
 SPREADS = ("cov", "var", "std")
@@ -41,6 +41,24 @@ def residual(node: Node) -> Symbol:
     assert node.value is not None
     mean = node.arguments["mean"]
     return local(f"r{node.suffix}", tuple(sorted({*node.value.axes, *mean.axes})))
+
+
+def left_over(node: Node) -> Expr:
+    """The data less every term of the old mean."""
+    assert node.value is not None
+    return _less(node.value, node.arguments["mean"])
+
+
+def _less(value: Expr, mean: Expr) -> Expr:
+    match mean:
+        case Binary("+", left, right):
+            return subtract(_less(value, left), right)
+        case Binary("-", left, right):
+            return add(_less(value, left), right)
+        case Binary("*", Number(-1.0), term):
+            return add(value, term)
+        case _:
+            return subtract(value, mean)
 
 
 def spread_slot(arguments: Mapping[str, object]) -> str:
@@ -116,7 +134,10 @@ def pair(node: Node, one: Regressor, other: Regressor) -> Block:
     selected = tuple(sorted({*one.cells, *other.cells, *spread_cells(node)}))
     left = (*(row if one.entries(node.event) or weighted else ()), *one.columns)
     same = one.columns == other.columns
-    right = (*(column if other.entries(node.event) or weighted else ()), *(other.twins if same else other.columns))
+    right = (
+        *(column if other.entries(node.event) or weighted else ()),
+        *(other.twins if same else other.columns),
+    )
     names = [each.name for each in (one, other) if each.value is not None]
     return Block(f"S {' '.join(names)}" if names else "N", selected, left, right)
 
@@ -139,7 +160,7 @@ def statistics(node: Node, expected: Expected) -> Mapping[str, Statistic]:
     weight = (_weight(node),) if by_data(node) else ()
     over = f" / {node_weight(node)}" if weight else ""
 
-    def add(block: Block, operands: tuple[Expr, ...], formula: str) -> None:
+    def collect(block: Block, operands: tuple[Expr, ...], formula: str) -> None:
         target = Symbol(block.kind, block.axes, "statistics")
         found[block.kind] = Statistic(target, expected(operands, block.axes), formula)
 
@@ -149,12 +170,12 @@ def statistics(node: Node, expected: Expected) -> Mapping[str, Statistic]:
             twin = _turned(node, other, one.columns == other.columns)
             operands = tuple(value for value in (one.value, twin, *weight) if value is not None)
             text = _squared(one, other)
-            add(block, operands, (text or "1") + over if over else text)
+            collect(block, operands, (text or "1") + over if over else text)
     for one in known:
         value = _turned(node, one, False) if not by_data(node) else one.value
         left = reindexed(r, _swap(node)) if by_data(node) and matrix(node) else r
         formula = f"r[{{index}}] {one.formula}".rstrip()
-        add(moment(node, one), (left, *((value,) if value is not None else ()), *weight), formula + over)
+        collect(moment(node, one), (left, *((value,) if value is not None else ()), *weight), formula + over)
     if by_data(node):
         return found
     if "N" not in found:

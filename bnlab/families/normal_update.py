@@ -32,6 +32,7 @@ from bnlab.program.ir import Statement
 from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Unary, Where, union
 from bnlab.program.walk import reindexed
 
+
 @dataclass(frozen=True, slots=True)
 class Centre:
     """The new mean less the origin. `ratio`: it is S / N, so that the terms of the scatter that are linear in

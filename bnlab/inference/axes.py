@@ -84,7 +84,9 @@ def layout(graph: Graph) -> Layout:
     taken |= {letters[plate] for plate in used_as_rows}
     states = _states(graph, letters, taken)
     events = _variables(graph, states, taken | set(letters.values()))
-    columns = _columns(graph, events, taken | set(letters.values()) | {axis.letter for axis in states.values()})
+    columns = _columns(
+        graph, events, taken | set(letters.values()) | {axis.letter for axis in states.values()}
+    )
     _parameters(graph, states, events, columns, taken | set(letters.values()))
     return Layout(graph, plates, states, events, columns)
 
@@ -201,9 +203,7 @@ def mean_terms(cpd: CPD) -> tuple[Term, ...]:
     return tuple(t for _, argument in cpd.arguments if isinstance(argument, Affine) for t in argument.terms)
 
 
-def coefficient_axes(
-    term: Term, event: Axes, columns: Axes, shape: tuple[int, ...]
-) -> Axes:
+def coefficient_axes(term: Term, event: Axes, columns: Axes, shape: tuple[int, ...]) -> Axes:
     """The axes of the entries of a coefficient of this shape: the child's, the regressor's, or both."""
     if term.variable is None or term.op == "scale":
         return event[: len(shape)]
@@ -222,7 +222,11 @@ def _parameters(
     for parameter in graph.parameters:
         owner, term = _owner(graph, parameter)
         shape = parameter.domain.event_shape
-        event = tuple(events[owner.name, rank] for rank in range(2)) if owner and (owner.name, 0) in events else ()
+        event = (
+            tuple(events[owner.name, rank] for rank in range(2))
+            if owner and (owner.name, 0) in events
+            else ()
+        )
         if owner is not None and term is not None and term.variable is not None and shape:
             own = columns.get((owner.name, VarRef(term.variable.name, term.variable.lag)), ())
             for rank, axis in enumerate(coefficient_axes(term, event, own, shape)):

@@ -272,9 +272,9 @@ def _statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, 
     variable = factor.variable
     behind = "_first" + piece.label.partition(".first")[2] if piece.only else ""
     if kind.startswith("S "):
-        names = [name or variable for name in kind.split(" ")[1:]]
-        short = all(len(name) == 1 for name in names)
-        return ("S" + "".join(names) if short else "S_" + "_".join(names)) + behind
+        factors = [name or variable for name in kind.split(" ")[1:]]
+        short = all(len(name) == 1 for name in factors)
+        return ("S" + "".join(factors) if short else "S_" + "_".join(factors)) + behind
     if kind != "N":
         return (f"S{variable}{variable}" if kind == "SS" else f"{kind}{variable}") + behind
     if piece.only:
@@ -304,7 +304,8 @@ def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic
     seen = observed in axes and VarRef(factor.variable) not in states
     at = zip(factor.plates, wording.indices(layout, factor.plates, factor.variable), strict=True)
     index = ",".join(
-        str(piece.start + 1) if piece.only and layout.graph.plate(plate).chain else letter for plate, letter in at
+        str(piece.start + 1) if piece.only and layout.graph.plate(plate).chain else letter
+        for plate, letter in at
     )
     value = f" {statistic.formula.format(index=index)}".rstrip()
     if not states:

@@ -262,7 +262,9 @@ def _term(layout: Layout, term: NetworkTerm, variable: Variable, piece: Piece) -
     value = None if term.variable is None else _factor(layout, term.variable, term, variable, piece, True)
     if not isinstance(term.coefficient, Ref):
         if term.coefficient is not None and value is not None:
-            value = _product(_factor(layout, term.coefficient, term, variable, piece, False), value, columns[:1])
+            value = _product(
+                _factor(layout, term.coefficient, term, variable, piece, False), value, columns[:1]
+            )
         assert value is not None, "a term has a coefficient or a variable"
         return Term(term.sign, None, value), value
     entries = coefficient_axes(term, event, columns, _entries(layout, term.coefficient))
@@ -308,9 +310,7 @@ def _product(left: Expr, right: Expr, over: Axes) -> Expr:
     return einsum(tuple(axis for axis in union(left, right) if axis not in over), left, right)
 
 
-def _called(
-    layout: Layout, ref: VarRef | None, variable: Variable, piece: Piece
-) -> tuple[str, str]:
+def _called(layout: Layout, ref: VarRef | None, variable: Variable, piece: Piece) -> tuple[str, str]:
     """The name of a regressor in statistics, and the regressor with its indices."""
     if ref is None:
         return "", ""
@@ -319,6 +319,8 @@ def _called(
     for plate in graph.variable(ref.name).plates:
         letter = layout.plates[plate].letter
         if graph.plate(plate).chain:
-            letter = str(piece.start + 1 - ref.lag) if piece.only else f"{letter}-{ref.lag}" if ref.lag else letter
+            letter = (
+                str(piece.start + 1 - ref.lag) if piece.only else f"{letter}-{ref.lag}" if ref.lag else letter
+            )
         letters.append(letter)
     return name, f"{ref.name}[{','.join(letters)}]" if letters else ref.name

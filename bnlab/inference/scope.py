@@ -68,7 +68,9 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
     if len(variable.first) > 1 and (variable.role == "latent" or lagged):
         faults.append(Fault(f"`{variable.name}` has several initial steps: not derived yet.", "", where))
     if variable.role == "observed" and lagged:
-        reason = f"The distribution of `{variable.name}` depends on the latents of two steps: not derived yet."
+        reason = (
+            f"The distribution of `{variable.name}` depends on the latents of two steps: not derived yet."
+        )
         faults.append(Fault(reason, "Let it depend on the latents of its own step.", where))
     return faults
 

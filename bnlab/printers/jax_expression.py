@@ -72,8 +72,8 @@ def expression(expr: Expr) -> ast.expr:
             return name(f"{SPACES[space]}.{title}") if space in SPACES else name(title)
         case Number(value):
             return literal(value)
-        case Constant(_, (rows, columns)) if rows == columns > 1 and expr.flat == _identity(rows):
-            return call("jnp.eye", literal(rows))
+        case Constant(_, (size, columns)) if size == columns > 1 and expr.flat == _identity(size):
+            return call("jnp.eye", literal(size))
         case Constant():
             return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():
@@ -109,9 +109,9 @@ def expression(expr: Expr) -> ast.expr:
             both = ast.List([head, expression(rest)])
             return call("jnp.concatenate", both, **({"axis": literal(place)} if place else {}))
         case Joined(parts, axis):
-            place = expr.axes.index(axis)
+            position = expr.axes.index(axis)
             pieces = ast.List([expression(part) for part in parts])
-            return call("jnp.concatenate", pieces, **({"axis": literal(place)} if place else {}))
+            return call("jnp.concatenate", pieces, **({"axis": literal(position)} if position else {}))
         case Blocks():
             return _blocks(expr)
         case Solve(matrix, vector):
@@ -447,7 +447,7 @@ def _blocks(expr: Blocks) -> ast.expr:
         ast.List([flat(block, rows, columns) for block, columns in zip(line, expr.columns, strict=True)])
         for line, rows in zip(expr.blocks, expr.rows, strict=True)
     ]
-    return call("jnp.block", ast.List(lines)) if len(lines) > 1 else lines[0].elts[0]
+    return call("jnp.block", ast.List([*lines])) if len(lines) > 1 else lines[0].elts[0]
 
 
 def _part(expr: Part) -> ast.expr:

@@ -180,7 +180,9 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
         case Blocks(blocks):
             return _blocks(expr, [[value(block) for block in row] for row in blocks])
         case Solve(matrix, vector):
-            return _solve(_aligned(value(matrix), matrix.axes, (*vector.axes, matrix.axes[-1])), value(vector))
+            return _solve(
+                _aligned(value(matrix), matrix.axes, (*vector.axes, matrix.axes[-1])), value(vector)
+            )
         case Part(operand, start, stop, axes):
             return value(operand)[..., start:stop].reshape(_part_shape(value(operand), operand.axes, axes))
         case Relabel(operand):
@@ -283,7 +285,10 @@ def _blocks(expr: Blocks, values: list[list[Array]]) -> Array:
 
     if not expr.columns:
         return np.concatenate([flat(v, r) for v, r in zip(values[0], expr.rows, strict=True)], -1)
-    lines = [np.concatenate([flat(v, rows) for v in line], -1) for line, rows in zip(values, expr.rows, strict=True)]
+    lines = [
+        np.concatenate([flat(v, rows) for v in line], -1)
+        for line, rows in zip(values, expr.rows, strict=True)
+    ]
     return np.concatenate(lines, -2)
 
 

@@ -102,12 +102,12 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
         case Joined(parts, axis):
             found = (_text(part, at)[0] for part in parts)
             return f"({', then '.join(found)} along {axis.letter})", ATOM
-        case Blocks(blocks, _, columns):
+        case Blocks(blocks):
             lines = (", ".join(_text(block, at)[0] for block in line) for line in blocks)
             return f"[{'; '.join(lines)}]", ATOM
         case Solve(matrix, vector):
             return f"{_held(matrix, at, ATOM)}^-1 {_held(vector, at, ATOM)}", PRODUCT
-        case Part(operand, start, stop, axes):
+        case Part(operand, start, stop):
             where = str(start + 1) if stop == start + 1 else f"{start + 1}..{stop}"
             return _text(operand, {**at, operand.axes[-1]: where})
         case Relabel(operand):
@@ -167,7 +167,9 @@ def _summed(word: str, over: Axes, text: str, shifted: Axes = ()) -> str:
 def _shifted(operands: tuple[Expr, ...]) -> Axes:
     """The steps of which an operand leaves out the first or the last."""
     return tuple(
-        o.axis for o in operands if isinstance(o, Steps) and (o.part in ("later", "earlier") or o.start + o.end)
+        o.axis
+        for o in operands
+        if isinstance(o, Steps) and (o.part in ("later", "earlier") or o.start + o.end)
     )
 
 

@@ -47,7 +47,7 @@ def reindexed(tree: Tree, mapping: Mapping[Axis, Axis]) -> Tree:
     if isinstance(tree, type) or not is_dataclass(tree):
         return tree
     changes = {slot.name: reindexed(getattr(tree, slot.name), mapping) for slot in fields(tree)}
-    return replace(tree, **changes)  # type: ignore[return-value, type-var]
+    return replace(tree, **changes)  # type: ignore[type-var]
 
 
 def read_name(read: Expr) -> str:
@@ -85,7 +85,7 @@ def reread(tree: Tree, names: Mapping[Expr, Symbol]) -> Tree:
     if isinstance(tree, Axis) or isinstance(tree, type) or not is_dataclass(tree):
         return tree
     changes = {slot.name: reread(getattr(tree, slot.name), names) for slot in fields(tree)}
-    return replace(tree, **changes)  # type: ignore[return-value, type-var]
+    return replace(tree, **changes)  # type: ignore[type-var]
 
 
 def _is_reading(tree: object) -> bool:

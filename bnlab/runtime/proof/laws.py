@@ -79,7 +79,9 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
         mixed = new | {name: np.asarray(old[name]) for name in spreads(graph)}
         beside = tangent(graph, mixed, slope(mixed))
         after |= {
-            name: min(after[name], beside[name], key=lambda g: float(np.nan_to_num(np.abs(g).max(), nan=np.inf)))
+            name: min(
+                after[name], beside[name], key=lambda g: float(np.nan_to_num(np.abs(g).max(), nan=np.inf))
+            )
             for name in conditional
             if name in after
         }

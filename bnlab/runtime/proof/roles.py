@@ -45,7 +45,9 @@ def given_old_spreads(graph: Graph) -> set[str]:
             mean = cpd.argument("mean")
             if isinstance(mean, Affine) and (len(mean.terms) > 1 or mean.terms[0].variable is not None):
                 summed |= names(_refs(mean))
-    return summed | {name for name in names(used_as(graph, "mean")) if graph.parameter(name).prior is not None}
+    return summed | {
+        name for name in names(used_as(graph, "mean")) if graph.parameter(name).prior is not None
+    }
 
 
 def has_regressions(graph: Graph) -> bool:
