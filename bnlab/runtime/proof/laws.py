@@ -17,7 +17,8 @@ from bnlab.runtime.proof import members, priors
 from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
 from bnlab.runtime.proof.relabel import empty_last_state, rename, renameable
-from bnlab.runtime.proof.roles import given_old_spreads, map_data, spreads, units
+from bnlab.runtime.proof.roles import means, spreads
+from bnlab.runtime.proof.scaling import motion, moved_data, moved_parameters, units
 from bnlab.runtime.proof.subject import Subject
 from bnlab.runtime.proof.tangent import tangent
 
@@ -55,18 +56,18 @@ def prior_is_the_textbooks(subject: Subject) -> Iterator[Deviation]:
 def fisher_identity(subject: Subject) -> Iterator[Deviation]:
     """grad ln p(x | theta) = grad Q(theta, theta') at theta' = theta."""
     q = subject.oracle.posterior(subject.theta)
-    expected = tangent(
-        subject.graph, subject.theta, slope_of_auxiliary(subject, q, prior=False)(subject.theta)
-    )
+    slope = slope_of_auxiliary(subject, q, prior=False)(subject.theta)
+    expected = tangent(subject.graph, subject.theta, slope)
     found = tangent(subject.graph, subject.theta, subject.gradient())
-    yield from differences("gradient", found, expected, GRADIENT)
+    for name in subject.judged:
+        yield difference(f"gradient: {name}", found[name], expected[name], GRADIENT)
 
 
 def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     """grad Q(theta_new, theta) + grad ln p(theta_new) = 0, with Q from the oracle's posterior at theta.
 
-    A mean and a covariance without a joint maximum are maximised one given the other, the mean first: it is then
-    stationary beside the old covariance, if it is not beside the new one. A variance that collapses has no maximum at all.
+    A mean and a covariance without a joint maximum in closed form are maximised one given the other, the mean first: it is
+    then stationary beside the old covariances. A variance that collapses has no maximum at all.
     """
     graph, old, new = subject.graph, subject.theta, subject.step()
     if subject.collapses(new):
@@ -74,25 +75,20 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     q = subject.oracle.modal(old) if subject.hard else subject.oracle.posterior(old)
     slope = slope_of_auxiliary(subject, q)
     before, after = tangent(graph, old, slope(old)), tangent(graph, new, slope(new))
-    conditional = given_old_spreads(graph)
-    if conditional:
-        mixed = new | {name: np.asarray(old[name]) for name in spreads(graph)}
-        beside = tangent(graph, mixed, slope(mixed))
-        after |= {
-            name: min(
-                after[name], beside[name], key=lambda g: float(np.nan_to_num(np.abs(g).max(), nan=np.inf))
-            )
-            for name in conditional
-            if name in after
-        }
-    for name, value in after.items():
+    mixed = new | {name: np.asarray(old[name]) for name in spreads(graph)}
+    beside = tangent(graph, mixed, slope(mixed))
+    for name in subject.judged:
         scale = 1 + np.abs(before[name]).max()
+        values = [after[name], *([beside[name]] if name in means(graph) else [])]
+        value = min(values, key=lambda gradient: float(np.nan_to_num(np.abs(gradient).max(), nan=np.inf)))
         yield difference(f"gradient of Q in {name}", value, np.zeros_like(value), STATIONARY, scale)
 
 
 def evidence_is_energy_plus_entropy(subject: Subject) -> Iterator[Deviation]:
     """ln p = Q + H at the posterior; at any other q, KL(q || p) > 0 is what is missing."""
     oracle, theta = subject.oracle, subject.theta
+    if oracle.without_density(theta):
+        return
     found, q = subject.log_evidence(), oracle.posterior(theta)
     yield difference(
         "Q + H at the posterior", found, oracle.auxiliary(theta, q) + oracle.entropy(q), EVIDENCE
@@ -220,21 +216,20 @@ def empty_states_keep_their_parameters(subject: Subject) -> Iterator[Deviation]:
 
 
 def scale_moves_the_evidence_only(subject: Subject) -> Iterator[Deviation]:
-    """x -> c x + a maps means and spreads accordingly and shifts ln p by -ln c for each number observed."""
+    """x -> c x + a maps means, loadings and spreads accordingly and shifts ln p by -ln c for each number observed."""
     factor, offset = 2.0**-20, 3.0  # a power of two: scaling by itself rounds nothing
-    moved = map_data(subject.graph, subject.data, subject.theta, factor, offset)
-    if moved is None:
+    found = motion(subject.graph)
+    if found is None:
         return
-    data, theta, count = moved
-    mapped = subject.on(data).at(theta)
+    data, count = moved_data(found, subject.data, factor, offset)
+    mapped = subject.on(data).at(moved_parameters(found, subject.theta, factor, offset))
     shifted = mapped.log_evidence() + count * np.log(factor)
     yield difference("log evidence", shifted, subject.log_evidence(), SCALED)
-    expected = map_data(subject.graph, subject.data, subject.step(), factor, offset)
-    assert expected is not None
-    found, scales = mapped.step(), units(subject.graph, factor)
-    for name, value in expected[1].items():
+    expected = moved_parameters(found, subject.step(), factor, offset)
+    step, scales = mapped.step(), units(found, factor)
+    for name, value in expected.items():
         scale = scales[name] * (1 + np.abs(subject.theta[name]).max())
-        yield difference(name, found[name], value, SCALED, float(scale))
+        yield difference(name, step[name], value, SCALED, float(scale))
 
 
 def fit_is_its_steps(subject: Subject) -> Iterator[Deviation]:
