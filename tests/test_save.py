@@ -17,7 +17,8 @@ import pytest
 
 import bnlab as bn
 from bnlab import atomic
-from bnlab.runtime.records import FitWarning
+from bnlab.runtime.records import FitWarning, Start
+from bnlab.runtime.restarts import gathered
 from bnlab.runtime.result import Fit
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +55,7 @@ def made(seed: int = 0, draws: bool = False) -> Fit:
         objective=np.array([-4.0, -3.5, 2.0]),
         status="degenerate",
         warnings=(FitWarning("Sigma[0]", "collapsed.", "Try <b>fewer</b>."),),
-        optima=((2.0, 3), (1.0, 1)),
+        restarts=gathered([Start(seed, 2.0, "converged", 7), Start(99, 1.0, "max_iter", 200)]),
         settings={"dtype": "float64", "seed": seed},
         rows=272,
         draws={name: generator.normal(size=(2, 5, *value.shape)) for name, value in parameters.items()}

@@ -20,6 +20,7 @@ from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.progress import conclude
 from bnlab.runtime.records import FitWarning, Outcome, Problem
+from bnlab.runtime.restarts import gathered
 from bnlab.runtime.result import Fit
 
 METHODS = {
@@ -108,7 +109,7 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...]) -> F
         objective=outcome.objective,
         status=outcome.status,
         warnings=(*outcome.warnings, *notes),
-        optima=outcome.optima,
+        restarts=gathered(outcome.starts) if outcome.starts else None,
         settings={
             "init": problem.init if isinstance(problem.init, str) else "given",
             "n_init": problem.n_init,

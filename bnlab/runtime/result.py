@@ -18,6 +18,7 @@ from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.parameters import free
 from bnlab.runtime.records import Bound, FitWarning, Status
+from bnlab.runtime.restarts import Restarts
 from bnlab.runtime.sampling import sample
 
 
@@ -26,9 +27,10 @@ class Fit:
     """Fitted parameters and how they were found.
 
     `parameters` are arrays by name, plates first, then the event. `log_likelihood[i]` is ln p(X | theta_i), entry 0 at the
-    initial parameters and the last at the returned ones; `objective` is what the method maximises. `optima` are the
-    different optima that restarts reached and how often. `rows` is the number of observations, `draws` are posterior
-    samples (chain, draw, ...) of methods that draw. A fit that was loaded from a file does not know its data.
+    initial parameters and the last at the returned ones; `objective` is what the method maximises. `restarts` tells which
+    optima the starts reached and how often (None for a method without starts). `rows` is the number of observations,
+    `draws` are posterior samples (chain, draw, ...) of methods that draw. A fit that was loaded from a file does not know
+    its data.
     """
 
     network: Network
@@ -38,7 +40,7 @@ class Fit:
     objective: NDArray[np.float64]
     status: Status
     warnings: tuple[FitWarning, ...]
-    optima: tuple[tuple[float, int], ...]
+    restarts: Restarts | None
     settings: Mapping[str, Any]
     rows: int
     draws: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
@@ -48,6 +50,11 @@ class Fit:
     def n_iter(self) -> int:
         """Iterations made: one less than the traces have entries."""
         return len(self.objective) - 1
+
+    @property
+    def optima(self) -> tuple[tuple[float, int], ...]:
+        """The different optima that starts reached, as (objective, how often), the best first."""
+        return self.restarts.optima if self.restarts else ()
 
     @property
     def converged(self) -> bool:
@@ -93,8 +100,8 @@ class Fit:
         for name, value in self.parameters.items():
             text = np.array2string(np.asarray(value), precision=6, threshold=200)
             lines.append(f"  {name:<{width}} = " + text.replace("\n", "\n" + " " * (width + 5)))
-        if sum(times for _, times in self.optima) > 1:
-            lines.append("  starts: " + ", ".join(f"{times} x {value:.6g}" for value, times in self.optima))
+        if self.restarts and len(self.restarts.starts) > 1:
+            lines += [f"  starts: {line}" for line in self.restarts.lines()]
         return "\n".join(lines + [f"  warning: {warning}" for warning in self.warnings])
 
     def to_arviz(self) -> Any:
@@ -119,7 +126,8 @@ class Fit:
         cells = ((html.escape(name), html.escape(text)) for name, text in shown.items())
         rows = "".join(f"<tr><th>{name}</th><td><pre>{text}</pre></td></tr>" for name, text in cells)
         notes = "".join(f"<li>{html.escape(str(warning))}</li>" for warning in self.warnings)
-        return f"<p>{html.escape(self.headline())}</p><table>{rows}</table>" + (
+        starts = self.restarts._repr_html_() if self.restarts and len(self.restarts.starts) > 1 else ""
+        return f"<p>{html.escape(self.headline())}</p><table>{rows}</table>{starts}" + (
             f"<ul>{notes}</ul>" if notes else ""
         )
 
