@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from bnlab.errors import Fault, FitError
 from bnlab.runtime.em import Limits, State, precision
-from bnlab.runtime.em_engine import engine
+from bnlab.runtime.em_engine import Engine, engine
 from bnlab.runtime.em_report import warnings
 from bnlab.runtime.em_resume import keeper, opened
+from bnlab.runtime.em_saddle import saddles
 from bnlab.runtime.em_starts import Host, all_starts, ending, status_of
 from bnlab.runtime.interrupt import interruptible
 from bnlab.runtime.progress import reporter
-from bnlab.runtime.records import Outcome, Problem
-from bnlab.runtime.restarts import best_of
+from bnlab.runtime.records import FitWarning, Outcome, Problem, Start
+from bnlab.runtime.restarts import best_of, gathered
+
+SEVERAL = 4
+"""From so many starts on, an optimum that only one of them reached is worth a word."""
 
 
 def run(problem: Problem) -> Outcome:
@@ -34,7 +39,7 @@ def run(problem: Problem) -> Outcome:
             reporter(problem.progress, problem.method, problem.max_iter) as report,
         ):
             runs = all_starts(problem, ready, saved.runs, Host(keeper(problem, saved), report, pressed))
-        return _outcome(problem, runs)
+        return _outcome(problem, ready, runs)
 
 
 def _refuse(problem: Problem) -> None:
@@ -54,20 +59,29 @@ def _refuse(problem: Problem) -> None:
         raise FitError(*faults)
 
 
-def _outcome(problem: Problem, runs: list[State]) -> Outcome:
+def _outcome(problem: Problem, ready: Engine, runs: list[State]) -> Outcome:
     """The best run: finished ones before collapsed ones, and among these the highest objective."""
     starts = tuple(ending(problem, number, state) for number, state in enumerate(runs))
     best = runs[best_of(starts)]
     interrupted = len(runs) < problem.n_init or any(run.stop is None for run in runs)
     final = _evaluated(best)
+    told = warnings(problem.graph, final, Limits(problem.max_iter, problem.tol, problem.dtype))
     return Outcome(
         parameters={name: np.asarray(value) for name, value in final.theta.items()},
         log_likelihood=final.log_likelihood,
         objective=final.objective,
         status="interrupted" if interrupted else status_of(best),
-        warnings=warnings(problem.graph, final, Limits(problem.max_iter, problem.tol, problem.dtype)),
+        warnings=(*told, *saddles(problem, ready, final), *_luck(starts)),
         starts=starts,
     )
+
+
+def _luck(starts: tuple[Start, ...]) -> Iterator[FitWarning]:
+    """A best optimum that one of several starts reached: others may have missed a better one still."""
+    reached = gathered(starts)
+    if len(starts) >= SEVERAL and len(reached.optima) > 1 and reached.groups[0] == (reached.best,):
+        message = f"only 1 of {len(starts)} reached the best optimum; there may be better ones."
+        yield FitWarning("starts", message, "Raise n_init.")
 
 
 def _evaluated(state: State) -> State:

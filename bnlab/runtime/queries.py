@@ -26,18 +26,18 @@ def posterior(net: Network, parameters: Parameters, bound: Bound, dtype: str) ->
     """For each discrete latent the probabilities of its states, states last. Raises DataError for impossible data, under
     which there are none."""
     _possible(net, parameters, bound, dtype)
-    return _mirrored(net, bound, _ask(net, parameters, bound, dtype, "posterior"))
+    return _mirrored(net, bound, ask(net, parameters, bound, dtype, "posterior"))
 
 
 def predict(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
     """The most probable joint assignment of the discrete latents. Raises DataError for impossible data."""
     _possible(net, parameters, bound, dtype)
-    return _mirrored(net, bound, _ask(net, parameters, bound, dtype, "predict"))
+    return _mirrored(net, bound, ask(net, parameters, bound, dtype, "predict"))
 
 
 def score(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> NDArray[Any]:
     """ln p of each member of the outermost plate."""
-    return np.asarray(_ask(net, parameters, bound, dtype, "score"))
+    return np.asarray(ask(net, parameters, bound, dtype, "score"))
 
 
 def _possible(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> None:
@@ -53,7 +53,8 @@ def _possible(net: Network, parameters: Parameters, bound: Bound, dtype: str) ->
         )
 
 
-def _ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question: str) -> Any:
+def ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question: str) -> Any:
+    """What the emitted posterior module answers to "posterior", "predict" or "score", over canonical rows."""
     with precision(dtype):
         module = _module(net)
         data = module.prepare(dict(bound.canonical), np.dtype(dtype))
