@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bnlab.runtime.fit import fit
     from bnlab.runtime.result import load
     from bnlab.runtime.sampling import sample
+    from bnlab.runtime.select import select
     from bnlab.runtime.verify import verify
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "previous",
     "read",
     "sample",
+    "select",
     "verify",
     "write",
     "zeros",
@@ -86,6 +88,7 @@ _LAZY = {
     "fit": "bnlab.runtime",
     "load": "bnlab.runtime",
     "sample": "bnlab.runtime",
+    "select": "bnlab.runtime.select",
     "verify": "bnlab.runtime",
 }
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from bnlab.errors import Fault, FitError
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
-from bnlab.network.ir import Graph
+from bnlab.runtime.criteria import observations
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_checks import fittable
 from bnlab.runtime.data_frames import Columns
@@ -118,15 +118,10 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...]) -> F
             "seed": problem.seed,
             "dtype": problem.dtype,
         },
-        rows=_rows(problem.graph, problem.bound.canonical),
+        rows=observations(problem.graph, problem.bound),
         draws=outcome.draws,
         bound=problem.bound,
     )
-
-
-def _rows(graph: Graph, canonical: Mapping[str, Any]) -> int:
-    """The number of observations: rows of the variable that has most."""
-    return max(len(np.atleast_1d(canonical[variable.name])) for variable in graph.in_role("observed"))
 
 
 def _check(method: str, settings: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> None:

@@ -120,7 +120,7 @@ def _fit(lazy: xr.DataTree) -> Fit:
         warnings=tuple(FitWarning(*map(str, parts)) for parts in record["warnings"]),
         restarts=_restarts(record["starts"]),
         settings=record["settings"],
-        rows=int(record["rows"]),
+        rows=float(record["rows"]),
         draws=None if draws is None else {str(name): array.to_numpy() for name, array in draws.items()},
     )
 
