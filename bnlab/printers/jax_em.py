@@ -213,7 +213,7 @@ def posterior(marginals: Program, best: Program, generative: str, header: str = 
     """The file for the posterior of the latents, and for their most probable joint value."""
     marginals, constants = hoisted(marginals)
     best = hoisted(best)[0]
-    names = {function.name for function in marginals.functions}
+    names = {item.name for item in marginals.functions}
     programs = (marginals, best)
     functions = [function(item) for item in marginals.functions]
     functions += [function(item) for item in best.functions if item.name not in names]
