@@ -85,11 +85,11 @@ _LAZY = {
     "derive": "bnlab.compile",
     "draw": "bnlab.compile",
     "emit": "bnlab.compile",
-    "fit": "bnlab.runtime",
-    "load": "bnlab.runtime",
-    "sample": "bnlab.runtime",
+    "fit": "bnlab.runtime.fit",
+    "load": "bnlab.runtime.result",
+    "sample": "bnlab.runtime.sampling",
     "select": "bnlab.runtime.select",
-    "verify": "bnlab.runtime",
+    "verify": "bnlab.runtime.verify",
 }
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bnlab.network.graph import parents
 from bnlab.network.ir import Graph
 from bnlab.runtime.em import Feed, Program, program
-from bnlab.runtime.em_floor import floored, floors, scales
+from bnlab.runtime.em_floor import floors, raised, scales
 from bnlab.runtime.em_loop import Count
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.parameters import checked
@@ -52,7 +52,7 @@ def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, ND
         method = init if isinstance(init, str) else "data"
         drawn = ready.program.step.init(ready.feed.step, seed_of(problem.seed, number), method)._asdict()
         theta = drawn | {
-            floor.parameter: floored(floor, drawn[floor.parameter], ready.feed.scales[floor.parameter])[0]
+            floor.parameter: raised(floor, drawn[floor.parameter], ready.feed.scales[floor.parameter])
             for floor in floors(problem.graph)
         }
     theta |= given

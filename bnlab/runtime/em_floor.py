@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bnlab.network.ir import Graph, Ref, Variable
 
@@ -101,3 +101,16 @@ def _matrix(value: Array, variance: Array, smallest: float) -> tuple[Array, Arra
 
     result: tuple[Array, Array] = jax.lax.cond(suspect.any(), raise_eigenvalues, keep, value)
     return result
+
+
+def raised(floor: Floor, value: ArrayLike, variance: NDArray[Any]) -> NDArray[Any]:
+    """What `floored` gives, in NumPy: for one array there is nothing to compile."""
+    array = np.asarray(value)
+    smallest = SMALLEST[str(array.dtype)]
+    if floor.kind != "cov":
+        return np.maximum(array, variance * smallest if floor.kind == "var" else np.sqrt(variance * smallest))
+    scale = np.sqrt(variance[:, None] * variance)
+    eigenvalues, vectors = np.linalg.eigh(array / scale)
+    lifted = np.einsum("...ij,...j,...kj->...ik", vectors, np.maximum(eigenvalues, smallest), vectors)
+    low = eigenvalues.min(axis=-1) < smallest
+    return np.where(low[..., None, None], lifted * scale, array)
