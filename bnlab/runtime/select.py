@@ -101,7 +101,7 @@ def select(make: Callable[..., Network], data: Any, criterion: str = "bic", **op
 
     Of `options`, those that are arguments of `make` go to it: a range, list or other sequence is tried one by one (all
     combinations, where there are several), anything else is passed as it is. The rest goes to `bn.fit`:
-    `bn.select(gmm, data, components=range(1, 8), n_init=10)`. A candidate that the data refuse (more states than rows) is
+    `bn.select(mixture, data, components=range(1, 8), n_init=10)`. A candidate that the data refuse (more states than rows) is
     listed and left out, and one that collapsed is never the best: its likelihood has no bound.
 
     Raises FitError for an unknown criterion, or where nothing varies, and DataError where the data fit no candidate.
