@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from string import Template
@@ -53,9 +54,17 @@ def _log_by_name(use: Use) -> str:
 def _log_density(use: Use) -> tuple[str, ...]:
     tex, entry = registry()[use.cpd.family].tex, entry_letter(use)
     assert tex is not None
-    arguments = {slot: use.argument(slot, "state", entry) for slot, _ in use.cpd.arguments}
+    arguments = {
+        slot: use.argument(slot, "state", entry if has_entries(use, slot) else "")
+        for slot, _ in use.cpd.arguments
+    }
     text = Template(tex.log).substitute(arguments, x=use.value("state", entry))
-    return (rf"\sum_{{{entry}}} \left({text}\right)" if entry else text,)
+    if entry:
+        return (rf"\sum_{{{entry}}} \left({text}\right)",)
+    first, *rest = re.split(
+        r" (?=[+-] (?![^()]*\)))", text
+    )  # a line may end before a term, but not within parentheses
+    return (first, *(term[0] + term[2:] for term in rest))
 
 
 # -- Categorical ------------------------------------------------------------------------------------------------------
