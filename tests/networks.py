@@ -685,6 +685,36 @@ def chain_durations() -> bn.Network:
     return net
 
 
+def mixture_unigrams() -> bn.Network:
+    """Vectors of counts, whose probabilities have a prior, or are read by an observed category too."""
+    with bn.Network("mixture_unigrams") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            word = bn.parameter("word", bn.Simplex(4))
+            link = bn.parameter("link", bn.Simplex(3), prior=bn.Dirichlet(2.0))
+            with bn.plate("l", 2):
+                style = bn.parameter("style", bn.Simplex(2))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            u = bn.given("u", bn.Integer(2))
+            bn.observed("x", bn.Multinomial(word[z]))
+            bn.observed("y", bn.Multinomial(link[z]))
+            bn.observed("w", bn.Multinomial(style[z, u]))
+    return net
+
+
+def chain_words() -> bn.Network:
+    with bn.Network("chain_words") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            word = bn.parameter("word", bn.Simplex(3))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Multinomial(word[z]))
+    return net
+
+
 LEFT_TO_RIGHT = {
     "pi": np.array([False, True, True]),
     "A": np.tri(3, k=-1, dtype=bool) | ~np.tri(3, k=1, dtype=bool),
@@ -723,6 +753,9 @@ EXAMPLES = (
     Example(rates_and_chances, {"n": 11}),
     Example(mixture_durations, {"n": 17}),
     Example(chain_durations, RAGGED),
+    Example(mixture_unigrams, {"n": 14}),
+    Example(mixture_unigrams, {"n": 14}, {"word": np.array([[False] * 4, [True] + [False] * 3])}),
+    Example(chain_words, RAGGED),
     Example(chain_counts, RAGGED),
     Example(chain_of_answers, RAGGED),
     Example(chain_gaussian, LONGER),

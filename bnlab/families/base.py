@@ -141,6 +141,8 @@ class AbstractFamily(ABC):
     slots: ClassVar[tuple[Slot, ...]]
     is_cpd: ClassVar[bool] = True
     is_prior: ClassVar[bool] = False
+    given_total: ClassVar[bool] = False
+    """Whether the density is of counts given their sum: then nothing can be drawn without data."""
     spelling: ClassVar[Mapping[str, str]] = {}
     """By target: "numpyro" is a template in the slots, `dist.Poisson({rate})`, for scalars."""
     tex: ClassVar[Tex | None] = None

@@ -52,6 +52,13 @@ def concentration(x, rest):
     return 1 / (np.square(rest / (x - rest)).mean() + 0.01)
 '''
 
+SHARES = '''
+def shares(x):
+    """Rows of counts as parts of their sum; equal ones where nothing was counted."""
+    total = x.sum(-1, keepdims=True)
+    return np.where(total > 0, x, 1) / np.where(total > 0, total, x.shape[-1])
+'''
+
 FREQUENCIES = '''
 def zeros_and_ones(x):
     """The frequencies of 0 and 1, where each was seen once more."""
@@ -59,14 +66,15 @@ def zeros_and_ones(x):
     return np.array([1 - ones, ones])
 '''
 
-CLUSTERED = ("centres", "spread", "levels", "concentration")
+CLUSTERED = ("centres", "spread", "levels", "concentration", "shares")
 """Starts that are made of clusters of a variable's data."""
 
 
 def helpers(program: Program) -> list[str]:
     kinds = {start.kind for start in program.starts}
     clusters = [KMEANS] if kinds.intersection(CLUSTERED) else []
-    levels = [LEVELS] if "levels" in kinds else []
+    levels = [LEVELS] if kinds & {"levels", "shares"} else []
+    levels += [SHARES] if "shares" in kinds else []
     levels += [CONCENTRATION] if any("concentration" in (s.kind, s.form) for s in program.starts) else []
     levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
@@ -117,7 +125,7 @@ def _rows(program: Program, variable: str, shared: tuple[int, ...]) -> str:
 def _centre(program: Program, variable: str) -> Start | None:
     """The start that tells how many clusters the data of a variable are put in."""
     starts = [start for start in program.starts if start.variable == variable]
-    return next((start for start in starts if start.kind in ("centres", "levels")), None)
+    return next((start for start in starts if start.kind in ("centres", "levels", "shares")), None)
 
 
 def _shared(program: Program, variable: str) -> tuple[int, ...]:
@@ -128,6 +136,7 @@ def _shared(program: Program, variable: str) -> tuple[int, ...]:
 def _clusters(program: Program, variable: str) -> list[str]:
     centre, shared = _centre(program, variable), _shared(program, variable)
     rows = _rows(program, variable, shared)
+    rows = f"shares({rows})" if centre and centre.kind == "shares" else rows
     count = 1
     if centre:
         for place, axis in enumerate(_axes(program, centre)):
@@ -164,6 +173,10 @@ def _value(program: Program, start: Start) -> str:
                     return f"{_moment(program, start)} / {value}"
                 case _:
                     return f"{start.values[0]!r} * {value}" if start.values else value
+        case "shares":
+            rows = _rows(program, start.variable, start.shared)
+            level = _centres(program, start, f"levels(centres_{start.variable}, shares({rows}))")
+            return f"shares({level} + {0.1 / start.shape[-1]:.2g})"
         case "concentration":
             return (
                 f"np.full({start.shape}, {_moment(program, start)})"

@@ -83,6 +83,24 @@ def _nothing_more(use: Use) -> tuple[str, ...]:
     return ()
 
 
+# -- Multinomial ------------------------------------------------------------------------------------------------------
+
+
+def _counts(use: Use) -> str:
+    return rf"\operatorname{{Multinomial}}{_listed([use.argument('probs', 'story')])}"
+
+
+def _log_counts(use: Use) -> str:
+    return rf"\ln \operatorname{{Multinomial}}({use.value()}; {use.argument('probs')})"
+
+
+def _ways_and_powers(use: Use) -> tuple[str, ...]:
+    entry = entry_letter(use)
+    value, probs = use.value("state", entry), use.argument("probs", "state", entry)
+    ways = rf"\ln \frac{{\left(\sum_{{{entry}}} {value}\right)!}}{{\prod_{{{entry}}} {value}!}}"
+    return (ways, rf"+\sum_{{{entry}}} {value} \ln {probs}")
+
+
 # -- Normal -----------------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +188,7 @@ def inverse(matrix: str) -> str:
 
 FAMILIES = {
     "Categorical": Family(_table, _entry, _nothing_more),
+    "Multinomial": Family(_counts, _log_counts, _ways_and_powers),
     "Normal": Family(_normal, _log_normal, _spelled_normal),
 }
 

@@ -25,6 +25,7 @@ from bnlab.program.walk import symbols
 UPDATES: dict[tuple[str, str], Callable[[Update], Iterator[str]]] = {
     ("Categorical", "probs"): table,
     ("Gamma", "concentration"): concentration,
+    ("Multinomial", "probs"): table,
     ("Normal", "mean"): mean,
     ("Normal", "cov"): covariance_update,
     ("Normal", "var"): variance_update,

@@ -38,6 +38,8 @@ def log_density(xp: ModuleType, graph: Graph, theta: Theta, batch: Batch) -> Arr
             return _exponential(reader)
         case "Gamma":
             return _gamma(reader)
+        case "Multinomial":
+            return _multinomial(reader)
         case other:
             raise InternalError(f"the oracle does not know {other}")
 
@@ -148,6 +150,13 @@ def _gamma(reader: Reader) -> Array:
     log_gamma = gammaln(a) if xp is np else jax_gammaln(a)
     terms = a * xp.log(b) - log_gamma + (a - 1.0) * xp.log(x) - b * x
     return terms.reshape(len(x), -1).sum(-1)
+
+
+def _multinomial(reader: Reader) -> Array:
+    xp, x, probs = reader.xp, reader.child, reader.argument("probs")
+    ways = gammaln(x.sum(-1) + 1.0) - gammaln(x + 1.0).sum(-1)
+    with np.errstate(divide="ignore"):
+        return ways + xp.where(x > 0, x * xp.log(xp.where(x > 0, probs, 1.0)), 0.0).sum(-1)
 
 
 def _normal(reader: Reader) -> Array:
