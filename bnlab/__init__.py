@@ -20,6 +20,7 @@ from bnlab.network.distributions import (
     Gamma,
     InverseGamma,
     InverseWishart,
+    Multinomial,
     Normal,
     Poisson,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "IntractableError",
     "InverseGamma",
     "InverseWishart",
+    "Multinomial",
     "ModelError",
     "Network",
     "Normal",

@@ -53,6 +53,9 @@ FUNCTIONS = {
     "sqrt": "jnp.sqrt",
     "square": "jnp.square",
     "gammaln": "gammaln",
+    "digamma": "digamma",
+    "inverse_digamma": "inverse_digamma",
+    "gamma_shape": "gamma_shape",
 }
 SPACES = {"theta": "theta", "statistics": "s"}
 
@@ -64,6 +67,8 @@ def expression(expr: Expr) -> ast.expr:
             return name(f"{SPACES[space]}.{title}") if space in SPACES else name(title)
         case Number(value):
             return literal(value)
+        case Constant(flat, ()):
+            return literal(flat[0])
         case Constant():
             return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():

@@ -280,6 +280,12 @@ class Writer:
                 return power(self.held(expr.operand, ATOM), 2), PRODUCT
             case "gammaln":
                 return rf"\ln \Gamma\left({self.text_of(expr.operand)}\right)", BIG
+            case "digamma":
+                return rf"\psi\left({self.text_of(expr.operand)}\right)", BIG
+            case "inverse_digamma":
+                return rf"\psi^{{-1}}\left({self.text_of(expr.operand)}\right)", BIG
+            case "gamma_shape":
+                return rf"h^{{-1}}\left({self.text_of(expr.operand)}\right)", BIG
         assert_never(expr.op)
 
     def exponential(self, expr: Expr) -> Text:

@@ -31,6 +31,7 @@ LETTERS = {
     "mean": "m",
     "N": "N",
     "S": "S",
+    "logs": "L",
     "q": r"\gamma",
     "xi": r"\xi",
 }
@@ -197,6 +198,10 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
         head, _, rest = name.partition("_")
         if name[0] == "S" and head not in LETTERS:
             head, rest = "S", head[1:]
+        if name[0] == "L" and name in told_apart:
+            head, rest = "logs", name[1:]
+        if head == "new" and "_" not in tex(rest) and "^" not in tex(rest):
+            found[name], heads[name] = rf"\widehat{{{tex(rest)}}}", head
         if head not in LETTERS or (head == "q" and name not in posteriors):
             continue
         rest = re.sub(r"(^|_)[0-9]+$|^t$|(^|_)prev(?=_|$)", "", rest)

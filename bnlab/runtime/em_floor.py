@@ -21,13 +21,15 @@ from bnlab.network.ir import Graph, Ref, Variable
 SMALLEST = {"float64": 1e-10, "float32": 1e-6}
 """The floor as a part of the data's variance: well above the rounding of a second moment, far below any real spread."""
 
+Kind = Literal["cov", "var", "std", "concentration"]
+
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """A parameter that is a covariance, a variance or a standard deviation, and over how many leading axes."""
+    """A parameter that is a spread, and over how many leading axes. 1 / concentration is the variance of data of mean 1."""
 
     parameter: str
-    kind: Literal["cov", "var", "std"]
+    kind: Kind
     plates: int
 
 
@@ -40,9 +42,9 @@ def floors(graph: Graph) -> tuple[Floor, ...]:
     return tuple(found.values())
 
 
-def spreads(graph: Graph) -> list[tuple[Variable, Literal["cov", "var", "std"], str]]:
+def spreads(graph: Graph) -> list[tuple[Variable, Kind, str]]:
     """Each observed variable with each learnt parameter, without prior, that is its spread, and how it is written."""
-    kinds: tuple[Literal["cov", "var", "std"], ...] = ("cov", "var", "std")
+    kinds: tuple[Kind, ...] = ("cov", "var", "std", "concentration")
     uses = []
     for variable in graph.in_role("observed"):
         for cpd in (variable.cpd, *variable.first):
@@ -78,6 +80,9 @@ def floored(floor: Floor, value: Array, variance: Array) -> tuple[Array, Array]:
     smallest = SMALLEST[str(value.dtype)]
     if floor.kind == "cov":
         return _matrix(value, variance, smallest)
+    if floor.kind == "concentration":
+        high = value > 1 / smallest
+        return jnp.where(high, 1 / smallest, value), high.any(axis=tuple(range(floor.plates, value.ndim)))
     limit = variance * smallest if floor.kind == "var" else jnp.sqrt(variance * smallest)
     low = value < limit
     return jnp.where(low, limit, value), low.any(axis=tuple(range(floor.plates, value.ndim)))
