@@ -24,7 +24,7 @@ from bnlab.network.distributions import (
     Poisson,
 )
 from bnlab.network.expression import constant, eye, previous, zeros
-from bnlab.network.formats import read, write
+from bnlab.network.files.registry import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
 
 if TYPE_CHECKING:
