@@ -30,8 +30,8 @@ LARGEST_TABLE = 1 << 22
 
 LONGEST_NAME = 200
 
-ROUNDED = 2e-3
-"""How far a row may be from 1 where it is written with few digits: three times 0.333."""
+ROUNDED = 1e-5
+"""How far a row may be from 1 where it is written with few digits; the usual collections stay below 1e-6."""
 
 EXACT = 1e-12
 """Rows nearer to 1 than this are taken to the last bit, so that what bnlab wrote is read as it was."""
