@@ -24,6 +24,14 @@ from bnlab.network.distributions import (
     Poisson,
 )
 from bnlab.network.expression import constant, eye, previous, zeros
+from bnlab.network.files.exchange import (
+    from_networkx,
+    from_pgmpy,
+    from_pyagrum,
+    to_networkx,
+    to_pgmpy,
+    to_pyagrum,
+)
 from bnlab.network.files.registry import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
 
@@ -65,6 +73,9 @@ __all__ = [
     "emit",
     "eye",
     "fit",
+    "from_networkx",
+    "from_pgmpy",
+    "from_pyagrum",
     "given",
     "latent",
     "load",
@@ -74,6 +85,9 @@ __all__ = [
     "previous",
     "read",
     "sample",
+    "to_networkx",
+    "to_pgmpy",
+    "to_pyagrum",
     "verify",
     "write",
     "zeros",

@@ -30,6 +30,7 @@ from bnlab.network.files.tables import (
     normalised,
     number,
     refuse,
+    repeated,
     shape_of,
     structure_faults,
 )
@@ -223,6 +224,7 @@ def _assembled(
     tables: Tables, blocks: list[tuple[Token, tuple[str, ...], tuple[Row, ...], Location]]
 ) -> Tables:
     """Parents first, for every node, and only when these are right the tables."""
+    refuse(repeated(tables.nodes))
     known = {node.name: node for node in tables.nodes}
     faults = []
     found: dict[str, tuple[tuple[Row, ...], Location]] = {}

@@ -100,6 +100,7 @@ FORMATS: Mapping[str, Format] = {
     ),
     ".bif": Format("BIF", _of_text(bif.read), _to_text(bif.write)),
     ".xml": Format("XMLBIF", _of_bytes(xmlbif.read), _to_text(xmlbif.write)),
+    ".bifxml": Format("XMLBIF", _of_bytes(xmlbif.read), _to_text(xmlbif.write)),
     ".xmlbif": Format("XMLBIF", _of_bytes(xmlbif.read), _to_text(xmlbif.write)),
     ".xdsl": Format("XDSL", _of_bytes(xdsl.read), _to_text(xdsl.write)),
     ".uai": Format("UAI", _of_text(uai.read), _to_text(uai.write)),

@@ -88,13 +88,21 @@ def structure_faults(tables: Tables) -> Iterator[Fault]:
         yield Fault(f"There are {len(tables.nodes)} variables, and there may be {MOST_NODES}.")
         return
     known: dict[str, Node] = {}
+    yield from repeated(tables.nodes)
     for node in tables.nodes:
         yield from _name_faults(node)
-        if node.name in known:
-            yield Fault(f"{quoted(node.name)} is declared twice.", "", node.location)
         known.setdefault(node.name, node)
-    for node in tables.nodes:
+    for node in known.values():
         yield from _parent_faults(node, known)
+
+
+def repeated(nodes: tuple[Node, ...]) -> Iterator[Fault]:
+    """Nodes of one name."""
+    seen: set[str] = set()
+    for node in nodes:
+        if node.name in seen:
+            yield Fault(f"{quoted(node.name)} is declared twice.", "", node.location)
+        seen.add(node.name)
 
 
 def _name_faults(node: Node) -> Iterator[Fault]:
@@ -176,6 +184,10 @@ def filled(node: Node, shape: tuple[int, ...], values: list[float], location: Lo
 
 def normalised(name: str, table: Table, location: Location | None) -> Table:
     """The table with rows that sum to 1. What few written digits explain is scaled; more is refused."""
+    if not np.isfinite(table).all() or (table < 0).any():
+        raise ModelError(
+            Fault(f"The table of {quoted(name)} has an entry that is no probability.", "", location)
+        )
     sums = table.sum(-1)
     off = np.abs(sums - 1)
     if off.size and off.max() > ROUNDED:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bnlab.domains import Integer, Simplex, Values
-from bnlab.naming import DATA_NAMES, fault, identifier_fault, suggestion
+from bnlab.errors import Fault, ModelError
+from bnlab.naming import DATA_NAMES, fault, identifier_fault, quoted, suggestion
 from bnlab.network.declare import Network
-from bnlab.network.files.tables import Node, Table, Tables, normalised, refuse, structure_faults
+from bnlab.network.files.tables import Node, Table, Tables, normalised, refuse, shape_of, structure_faults
 from bnlab.network.graph import parents_first
 from bnlab.network.ir import CPD, Graph, Parameter, Plate, Ref, Variable, VarRef
 
@@ -47,7 +48,7 @@ def network_of(tables: Tables) -> Network:
         tables.doc,
     )
     values = {
-        laws[node.name]: Values.of(_sorted_axes(node, order))
+        laws[node.name]: Values.of(_sorted_axes(node, known, order))
         for node in tables.nodes
         if node.table is not None
     }
@@ -78,8 +79,14 @@ def _ordered(node: Node, order: dict[str, int]) -> list[str]:
     return sorted(node.parents, key=order.__getitem__)
 
 
-def _sorted_axes(node: Node, order: dict[str, int]) -> Table:
+def _sorted_axes(node: Node, known: dict[str, Node], order: dict[str, int]) -> Table:
     assert node.table is not None
+    shape = shape_of(node, known)
+    if node.table.shape != shape:
+        reason = f"The table of {quoted(node.name)} has the shape {node.table.shape}; it needs {shape}."
+        raise ModelError(
+            Fault(reason, "It has an axis for each parent, and the node's own last.", node.location)
+        )
     table = normalised(node.name, node.table, node.location)
     axes = [node.parents.index(parent) for parent in _ordered(node, order)]
     return table.transpose(*axes, len(axes))

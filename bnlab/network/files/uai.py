@@ -58,7 +58,7 @@ WORD = re.compile(r"\s*(\S+)")
 
 def read(text: str, file: str) -> Tables:
     """The network in `text`. Raises ModelError, with the line, where it is none."""
-    reader = Reader(re.sub(r"(?m)^c .*$", "", text), file)
+    reader = Reader(re.sub(r"(?m)^c .*$|#.*$", "", text), file)
     kind = reader.word()
     if kind != "BAYES":
         reader.fail(f"The file is {quoted(kind)}; bnlab reads BAYES, whose functions are distributions.")

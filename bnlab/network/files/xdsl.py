@@ -1,5 +1,7 @@
-"""XDSL, the format of GeNIe and SMILE: chance nodes (`cpt`) and deterministic ones. Own states run fastest.
+"""XDSL, the format of GeNIe and SMILE: chance nodes (`cpt`) and deterministic ones.
 
+Tables run over parents in their order, the first slowest, and over own states fastest (SMILE's manual; pyAgrum 3.3 turns
+the parents round).
 Identifiers there are plain; what GeNIe shows for a node stands in its extensions, and becomes the node's title here.
 """
 

@@ -1,4 +1,7 @@
-"""XMLBIF 0.3: BIF in XML, as JavaBayes, Weka, SamIam and pgmpy write it. Tables run over the node's own states fastest."""
+"""XMLBIF 0.3: BIF in XML, as JavaBayes, Weka, SamIam and pgmpy write it. Tables run over the node's own states fastest.
+
+It is written without the document type that the format's page shows: pyAgrum does not read that.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,11 @@ from bnlab.network.files.tables import (
     named,
     number,
     refuse,
+    repeated,
     shape_of,
     structure_faults,
 )
 from bnlab.network.files.xml_tree import Element, tree
-
-HEAD = """<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE BIF [
-  <!ELEMENT BIF (NETWORK)*>
-  <!ATTLIST BIF VERSION CDATA #REQUIRED>
-  <!ELEMENT NETWORK (NAME, (PROPERTY | VARIABLE | DEFINITION)*)>
-  <!ELEMENT NAME (#PCDATA)>
-  <!ELEMENT VARIABLE (NAME, (OUTCOME | PROPERTY)*)>
-  <!ATTLIST VARIABLE TYPE (nature | decision | utility) "nature">
-  <!ELEMENT OUTCOME (#PCDATA)>
-  <!ELEMENT DEFINITION (FOR | GIVEN | TABLE | PROPERTY)*>
-  <!ELEMENT FOR (#PCDATA)>
-  <!ELEMENT GIVEN (#PCDATA)>
-  <!ELEMENT TABLE (#PCDATA)>
-  <!ELEMENT PROPERTY (#PCDATA)>
-]>
-"""
 
 
 def read(data: bytes, file: str) -> Tables:
@@ -46,6 +33,7 @@ def read(data: bytes, file: str) -> Tables:
     network = root.needed("NETWORK")
     title = network.first("NAME")
     nodes = [_variable(element) for element in network.all("VARIABLE")]
+    refuse(repeated(tuple(nodes)))
     known = {node.name: node for node in nodes}
     found: dict[str, Element] = {}
     faults = []
@@ -93,7 +81,8 @@ def _with_table(node: Node, known: dict[str, Node], element: Element) -> Node:
 
 def write(tables: Tables) -> str:
     """The network as XMLBIF, numbers to the last bit."""
-    parts = [HEAD + '<BIF VERSION="0.3">\n<NETWORK>', f"<NAME>{_text(tables.name)}</NAME>"]
+    parts = ['<?xml version="1.0" encoding="UTF-8"?>', '<BIF VERSION="0.3">', "<NETWORK>"]
+    parts.append(f"<NAME>{_text(tables.name)}</NAME>")
     for node in tables.nodes:
         outcomes = "".join(f"\n  <OUTCOME>{_text(label)}</OUTCOME>" for label in labels(node))
         parts.append(f'<VARIABLE TYPE="nature">\n  <NAME>{_text(node.name)}</NAME>{outcomes}\n</VARIABLE>')
