@@ -49,6 +49,7 @@ OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
 FUNCTIONS = {
     "log": "jnp.log",
     "log_or_never": "log",
+    "log_if_reliable": "log_if_reliable",
     "exp": "jnp.exp",
     "sqrt": "jnp.sqrt",
     "square": "jnp.square",
