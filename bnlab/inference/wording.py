@@ -44,7 +44,7 @@ class Titles:
         words = title(factor), formula(self.layout, factor), formula_tex(self.layout, factor)
         if self.brief:
             meets = ", ".join(_plain_ref(self.layout, factor, ref) for ref in factor.scope)
-            symbol = rf"\ln \psi^{{({tex(name)})}}"
+            symbol = rf"\ln \psi^{{({tex(name)})}}" + _below(self.layout, factor)
             words = f"log_clique_{name}", f"the tables that hold {name}: {meets}", symbol
         return words if log else _without_log(words)
 
@@ -54,7 +54,7 @@ class Titles:
         text = f"{verb} {name}"
         words = title(factor), f"{formula(self.layout, factor)}: {text}", formula_tex(self.layout, factor)
         if self.brief:
-            words = f"log_message_{name}", text, rf"\ln m^{{({tex(name)})}}"
+            words = f"log_message_{name}", text, rf"\ln m^{{({tex(name)})}}" + _below(self.layout, factor)
         return words if log else _without_log(words)
 
     def posterior(self, step: SumOut) -> Words:
@@ -69,6 +69,12 @@ def titles(layout: Layout, plan: Plan) -> Titles:
     """Brief ones if any other would be too long."""
     steps = [step for step in plan.steps if isinstance(step, SumOut)]
     return Titles(layout, any(len(title(step.joint)) > LONGEST_TITLE for step in steps))
+
+
+def _below(layout: Layout, factor: Factor) -> str:
+    """The indices of a factor's table in TeX."""
+    members = [layout.plates[plate].letter for plate in factor.plates]
+    return f"_{{{','.join([*members, *(layout.states[ref].letter for ref in factor.scope)])}}}"
 
 
 def _without_log(words: Words) -> Words:
