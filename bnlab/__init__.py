@@ -25,7 +25,15 @@ from bnlab.network.distributions import (
     Poisson,
 )
 from bnlab.network.expression import constant, eye, previous, zeros
-from bnlab.network.formats import read, write
+from bnlab.network.files.exchange import (
+    from_networkx,
+    from_pgmpy,
+    from_pyagrum,
+    to_networkx,
+    to_pgmpy,
+    to_pyagrum,
+)
+from bnlab.network.files.registry import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
 
 if TYPE_CHECKING:
@@ -68,6 +76,9 @@ __all__ = [
     "emit",
     "eye",
     "fit",
+    "from_networkx",
+    "from_pgmpy",
+    "from_pyagrum",
     "given",
     "latent",
     "load",
@@ -78,6 +89,9 @@ __all__ = [
     "read",
     "sample",
     "select",
+    "to_networkx",
+    "to_pgmpy",
+    "to_pyagrum",
     "verify",
     "write",
     "zeros",

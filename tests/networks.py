@@ -712,6 +712,25 @@ def chain_words() -> bn.Network:
         with bn.plate("sequence"), bn.chain("t"):
             z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
             bn.observed("x", bn.Multinomial(word[z]))
+def clinic() -> bn.Network:
+    """Latents in a loop, read by tables in another order than they were declared in; one is read by nothing."""
+    with bn.Network("clinic") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("a", 2):
+            q = bn.parameter("q", bn.Simplex(3))
+            r = bn.parameter("r", bn.Simplex(2))
+            with bn.plate("b", 3):
+                s = bn.parameter("s", bn.Simplex(2))
+        with bn.plate("c", 2):
+            u = bn.parameter("u", bn.Simplex(2))
+        with bn.plate("n"):
+            cause = bn.latent("cause", bn.Categorical(p))
+            left = bn.latent("left", bn.Categorical(q[cause]))
+            right = bn.latent("right", bn.Categorical(r[cause]))
+            both = bn.latent("both", bn.Categorical(s[right, left]))
+            bn.observed("x", bn.Categorical(u[both]))
+            bn.observed("y", bn.Categorical(s[cause, left]))
+            bn.latent("unseen", bn.Categorical(r[right]))
     return net
 
 
@@ -735,6 +754,7 @@ EXAMPLES = (
     Example(naive_bayes, {"n": 15}),
     Example(two_causes, {"n": 30}),
     Example(shared_table, {"n": 16}),
+    Example(clinic, {"n": 7}),
     Example(cascade, {"n": 24}),
     Example(grouped_rows, {"group": (3, 1, 5, 2, 4, 6, 5)}),
     Example(group_and_row, {"group": (3, 1, 2, 4, 5, 3)}),

@@ -38,6 +38,12 @@ def log(p):
     return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
 '''
 
+LOG_IF_RELIABLE = '''
+def log_if_reliable(p):
+    """ln p; NaN where p is so small that what underflowed on the way may matter: then use logarithms."""
+    return jnp.where(p > jnp.finfo(p.dtype).tiny ** 0.5, jnp.log(p), jnp.nan)
+'''
+
 LOG_SUM_EXP = '''
 def log_sum_exp(x, axis):
     """ln sum exp(x); where all of x is -inf so is the result, with gradient 0."""
@@ -441,6 +447,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
     candidates = {
         "ratio": RATIO,
         "log": LOG,
+        "log_if_reliable": LOG_IF_RELIABLE,
         "log_sum_exp": LOG_SUM_EXP,
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,

@@ -33,9 +33,8 @@ def cluster(x, K, rng, method):
 '''
 
 EVEN = '''
-def near(probabilities, rng, method):
+def near(probabilities, shape, rng, method):
     """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
-    shape = np.shape(probabilities)
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 '''
@@ -59,6 +58,13 @@ def shares(x):
     return np.where(total > 0, x, 1) / np.where(total > 0, total, x.shape[-1])
 '''
 
+COUNTED = '''
+def frequencies(x, size):
+    """How frequent each category is, where each was seen once more."""
+    counts = np.bincount(x.ravel(), minlength=size) + 1.0
+    return counts / counts.sum()
+'''
+
 FREQUENCIES = '''
 def zeros_and_ones(x):
     """The frequencies of 0 and 1, where each was seen once more."""
@@ -77,6 +83,7 @@ def helpers(program: Program) -> list[str]:
     levels += [SHARES] if "shares" in kinds else []
     levels += [CONCENTRATION] if any("concentration" in (s.kind, s.form) for s in program.starts) else []
     levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
+    levels += [COUNTED] if "frequencies" in kinds else []
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
 
 
@@ -150,16 +157,12 @@ def _value(program: Program, start: Start) -> str:
             numbers = ", ".join(repr(value) for value in start.values)
             return f"np.array([{numbers}]).reshape({start.shape})" if start.shape else repr(start.values[0])
         case "even":
-            return f"near(np.full({start.shape}, {1 / start.shape[-1]!r}), rng, method)"
+            return f"near({1 / start.shape[-1]!r}, {start.shape}, rng, method)"
         case "frequencies":
-            counts = (
-                f"np.bincount({_real(program, start.variable)}.ravel(), minlength={start.shape[-1]}) + 1.0"
-            )
-            return f"near(np.broadcast_to(({counts}) / ({counts}).sum(), {start.shape}), rng, method)"
+            counted = f"frequencies({_real(program, start.variable)}, {start.shape[-1]})"
+            return f"near({counted}, {start.shape}, rng, method)"
         case "chances":
-            return (
-                f"near(np.broadcast_to({_chance(program, start)}, {(*start.shape, 2)}), rng, method)[..., 1]"
-            )
+            return f"near({_chance(program, start)}, {(*start.shape, 2)}, rng, method)[..., 1]"
         case "levels":
             rows = _rows(program, start.variable, start.shared)
             level = f"levels(centres_{start.variable}, {rows})"

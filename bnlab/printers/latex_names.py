@@ -225,8 +225,12 @@ def _above(head: str, rest: str) -> str:
 
 
 def _meanings(program: Program, letters: Mapping[Axis, str]) -> dict[str, str]:
-    """Arrays that are logs of probabilities, and densities, which the functions of the Program are."""
-    found = {item.target.name: item.tex for item in _statements(program) if item.tex.startswith(r"\ln p")}
+    """Arrays that are probabilities or their logs, and densities, which the functions of the Program are."""
+    found = {
+        item.target.name: item.tex
+        for item in _statements(program)
+        if item.tex.startswith(r"\ln p") or item.because in ("multiply", "sum out")
+    }
     found.update({function.name: function.tex for function in program.functions if function.tex})
     return {name: relettered(text, letters) for name, text in found.items()}
 

@@ -42,6 +42,7 @@ Environment = dict[tuple[str, str], Array]
 UNARY: dict[str, Callable[[Array], Array]] = {
     "log": np.log,
     "log_or_never": np.log,
+    "log_if_reliable": lambda value: np.where(value > np.finfo(float).tiny ** 0.5, np.log(value), np.nan),
     "exp": np.exp,
     "sqrt": np.sqrt,
     "square": np.square,

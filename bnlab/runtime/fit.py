@@ -52,15 +52,17 @@ def fit(
 ) -> Fit:
     """Fit the network to data.
 
-    `init` is "data" (the default), "random", or a dict of arrays, complete or partial; the best of `n_init` starts is
-    kept. EM stops when its objective rises by at most tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations,
-    max_iter=0 returns the initial parameters with their likelihood. Ctrl-C ends it with the best so far. `checkpoint`
+    `init` is "data", "random", or a dict of arrays, complete or partial; by default it is `net.parameters` for a network
+    that brings some along, else "data". The best of `n_init` starts is kept. EM stops when its objective rises by at most
+    tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations, max_iter=0 returns the initial parameters with
+    their likelihood. Ctrl-C ends it with the best so far. `checkpoint`
     names a file from which the same call goes on if it was cut off. `columns` names a frame's columns for each variable,
     `weights` has a number for each member of the outermost plate. `options` are the method's own.
 
     Raises DataError or FitError with everything that is wrong.
     """
     graph = net.graph
+    init = net.parameters if init is None and net.known else init
     settings = {
         "init": init,
         "n_init": n_init,
