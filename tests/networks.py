@@ -712,6 +712,9 @@ def chain_words() -> bn.Network:
         with bn.plate("sequence"), bn.chain("t"):
             z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
             bn.observed("x", bn.Multinomial(word[z]))
+    return net
+
+
 def clinic() -> bn.Network:
     """Latents in a loop, read by tables in another order than they were declared in; one is read by nothing."""
     with bn.Network("clinic") as net:
