@@ -105,6 +105,7 @@ class Normal(AbstractFamily):
         if node.terms:
             return normal_regression.statistics(node, expected)
         entries = node.event[:1]
+        assert node.value is not None
         residual = local(f"r{node.suffix}", node.value.axes)
         spread = node.own[spread_slot(node.own)]
         cells = tuple(sorted({*minus(node.own["mean"].axes, entries), *minus(spread.axes, node.event)}))

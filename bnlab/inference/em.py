@@ -18,7 +18,7 @@ from bnlab.inference.elimination import Elimination
 from bnlab.inference.expectation import overall, with_residual
 from bnlab.inference.nodes import data
 from bnlab.inference.pieces import Piece
-from bnlab.inference.plan import Factor, Plan, SumChain, plan
+from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Field, Function, Program, Start, Statement
@@ -91,7 +91,8 @@ def posterior(graph: Graph, before: Program | None = None) -> Program:
 def _run(
     graph: Graph, maximise: bool, scaled: bool, weighted: bool, missing: frozenset[str] = frozenset()
 ) -> Elimination:
-    run = Elimination(layout(graph), plan(graph, missing), maximise, scaled, weighted)
+    found = plan(graph, missing)
+    run = Elimination(layout(graph, meetings(found)), found, maximise, scaled, weighted)
     run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
     return run
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bnlab.families.base import Node, Slope
 from bnlab.inference.chain import cut
 from bnlab.inference.factor import Factor
-from bnlab.inference.gaussian import called, contract, forward, pair
+from bnlab.inference.gaussian import called, forward, pair
 from bnlab.inference.integrate import Moments, at_members, coefficient, moments, named
 from bnlab.inference.nodes import indicators
 from bnlab.inference.pieces import Piece
@@ -104,7 +104,9 @@ def expected(run: Elimination, factor: Factor, piece: Piece, operands: tuple[Exp
     node = run.nodes[piece.label]
     posterior = run.posterior(factor.name)
     weight = () if posterior is None else (_part(run, factor, posterior),)
-    parted = tuple(_part(run, factor, operand) if not _is_cut(run, piece, operand) else operand for operand in operands)
+    parted = tuple(
+        _part(run, factor, operand) if not _is_cut(run, piece, operand) else operand for operand in operands
+    )
     chosen = indicators(run.layout, run.layout.graph.variable(factor.variable), piece)
     have = {axis for operand in (*parted, *weight) for axis in operand.axes}
     picks = tuple(_part(run, factor, chosen[axis]) for axis in axes if axis not in have and axis in chosen)
@@ -115,7 +117,9 @@ def expected(run: Elimination, factor: Factor, piece: Piece, operands: tuple[Exp
     if len(random) < 2:
         return value
     others = tuple(operand for operand in parted if operand not in random)
-    return _together(axes, value, *_covariance(run, factor, piece, (random[0], random[1]), (*picks, *others), axes))
+    return _together(
+        axes, value, *_covariance(run, factor, piece, (random[0], random[1]), (*picks, *others), axes)
+    )
 
 
 def _is_cut(run: Elimination, piece: Piece, operand: Expr) -> bool:
@@ -259,7 +263,9 @@ def overall(run: Elimination, variable: Variable) -> tuple[Expr, Expr]:
     q = marginal(posterior, tuple(axis for axis in posterior.axes if axis in (*members, *states)))
     inner = named(run, mean, f"mean_{name}_given", f"E[{name} | data, states]")
     centre = named(run, build.einsum(wanted, q, inner), f"mean_{name}_overall", f"E[{name} | data]")
-    away = named(run, build.subtract(inner, centre), f"away_{name}", "the means of the states, from that of all")
+    away = named(
+        run, build.subtract(inner, centre), f"away_{name}", "the means of the states, from that of all"
+    )
     turned = called(away, {entries[0]: entries[1]}) if entries else away
     square = (*members, *entries[:2])
     return centre, build.add(build.einsum(square, q, cov), build.einsum(square, q, away, turned))

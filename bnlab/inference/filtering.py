@@ -92,18 +92,24 @@ def integrate_chain(run: Elimination, step: IntegrateChain) -> None:
     ref = VarRef(step.variable)
     found = multiplied(run, step.every)
     if ref not in found.shift:
-        reason = f"Nothing observed depends on the chain of `{step.variable}`, so its parameters cannot be learnt."
+        reason = (
+            f"Nothing observed depends on the chain of `{step.variable}`, so its parameters cannot be learnt."
+        )
         raise IntractableError(Fault(reason, "Give it an observed child."))
     text = f"what the data of a step say of {step.variable}"
     eta = named(run, found.shift[ref], f"eta_{step.variable}", text)
     Lambda = named(run, found.precision[ref, ref], f"Lambda_{step.variable}", "and how precisely")
     _name_drive(run, step)
-    log_g = named(run, found.constant, f"log_g_{step.variable}", f"ln p of the data of a step at {step.variable} = 0")
+    log_g = named(
+        run, found.constant, f"log_g_{step.variable}", f"ln p of the data of a step at {step.variable} = 0"
+    )
     run.arrays[step.message.name, "eta"], run.arrays[step.message.name, "Lambda"] = eta, Lambda
     chain = _filter(run, step, eta, Lambda)
     function = _forward(chain, log_g)
     run.functions.append(function)
-    arrays = tuple(Symbol(run.fresh(s.name + chain.suffix), s.axes) for s in function.results if isinstance(s, Symbol))
+    arrays = tuple(
+        Symbol(run.fresh(s.name + chain.suffix), s.axes) for s in function.results if isinstance(s, Symbol)
+    )
     for role, symbol in zip(("m", "V", "S", "u", "log_c"), arrays, strict=True):
         run.arrays[step.message.name, role] = symbol
     inputs = _arguments(chain, eta, Lambda, log_g)
@@ -138,7 +144,19 @@ def _filter(run: Elimination, step: IntegrateChain, eta: Symbol, Lambda: Symbol)
     chains = [other for other in run.plan.steps if isinstance(other, IntegrateChain)]
     suffix = "" if len(chains) == 1 else f"_{step.variable}"
     return Filter(
-        run, step, later, first, slope, entries, axis, eta, Lambda, vectors, matrices, run.mask(step.chain), suffix
+        run,
+        step,
+        later,
+        first,
+        slope,
+        entries,
+        axis,
+        eta,
+        Lambda,
+        vectors,
+        matrices,
+        run.mask(step.chain),
+        suffix,
     )
 
 
@@ -176,10 +194,25 @@ def _forward(chain: Filter, log_g: Symbol) -> Function:
     letter = axis.letter
     body = (
         Statement(S, inverse(build.add(unit(entries), covariance), entries), "recursion"),
-        Statement(V, multiplied_matrix(S, P, entries), "recursion", f"Cov({chain.step.variable}[{letter}] | data up to {letter})"),
+        Statement(
+            V,
+            multiplied_matrix(S, P, entries),
+            "recursion",
+            f"Cov({chain.step.variable}[{letter}] | data up to {letter})",
+        ),
         Statement(u, build.subtract(eta, pulled), "recursion", "what the data say beyond the prediction"),
-        Statement(m, build.add(p, multiplied_matrix(V, u, entries)), "recursion", f"E[{chain.step.variable}[{letter}] | data up to {letter}]"),
-        Statement(log_c, Where(on, evidence, Number(0.0)) if on is not None else evidence, "recursion", f"ln p(data[{letter}] | data before)"),
+        Statement(
+            m,
+            build.add(p, multiplied_matrix(V, u, entries)),
+            "recursion",
+            f"E[{chain.step.variable}[{letter}] | data up to {letter}]",
+        ),
+        Statement(
+            log_c,
+            Where(on, evidence, Number(0.0)) if on is not None else evidence,
+            "recursion",
+            f"ln p(data[{letter}] | data before)",
+        ),
     )
     driven = _driven(chain)
     nexts = {symbol: Symbol(f"{symbol.name}_next", build.minus(symbol.axes, (axis,))) for symbol in driven}
@@ -195,7 +228,10 @@ def _forward(chain: Filter, log_g: Symbol) -> Function:
     begin = _spread_out(zero_free(chain.first.arguments["mean"]), like, chain.vectors)
     first = spread_of(chain.first, entries)
     start = first.value if first.full or not entries else contract((), first.value, unit(entries))
-    carry = ((p, begin, _spread_out(mean, m, chain.vectors)), (P, _spread_out(start, like, chain.matrices), _spread_out(spread, V, chain.matrices)))
+    carry = (
+        (p, begin, _spread_out(mean, m, chain.vectors)),
+        (P, _spread_out(start, like, chain.matrices), _spread_out(spread, V, chain.matrices)),
+    )
     outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (m, V, S, u, log_c))
     scan = Scan(carry, tuple(inputs), body, outputs, (None, None))
     y = f"{chain.step.variable}[{letter}]"
@@ -205,7 +241,9 @@ def _forward(chain: Filter, log_g: Symbol) -> Function:
     )
     arguments = tuple(local(symbol) for symbol in _arguments(chain, chain.eta, chain.Lambda, log_g))
     results = tuple(symbol for _, symbol in outputs)
-    return Function(chain.run.fresh(f"filter_{chain.step.variable}"), arguments, ("theta",), (scan,), results, doc)
+    return Function(
+        chain.run.fresh(f"filter_{chain.step.variable}"), arguments, ("theta",), (scan,), results, doc
+    )
 
 
 def _spread_out(value: Expr, like: Expr, axes: Axes) -> Expr:
@@ -241,10 +279,19 @@ def across(matrix: Expr, slope: Slope, entries: Axes, earlier: Axes) -> Expr:
     row, column = entries[:1], entries[1:2]
     ends = earlier[1:2]
     if slope.elementwise:
-        scale = Number(1.0) if slope.coefficient is None else called(slope.coefficient, dict(zip(row, ends, strict=True)))
-        return called(contract((), Number(float(slope.sign)), matrix, scale), dict(zip(ends, column, strict=True)))
+        scale = (
+            Number(1.0)
+            if slope.coefficient is None
+            else called(slope.coefficient, dict(zip(row, ends, strict=True)))
+        )
+        return called(
+            contract((), Number(float(slope.sign)), matrix, scale), dict(zip(ends, column, strict=True))
+        )
     assert slope.coefficient is not None
-    turned_coefficient = called(slope.coefficient, {**dict(zip(row, column, strict=True)), **dict(zip(slope.entries, ends, strict=True))})
+    turned_coefficient = called(
+        slope.coefficient,
+        {**dict(zip(row, column, strict=True)), **dict(zip(slope.entries, ends, strict=True))},
+    )
     return contract(ends, Number(float(slope.sign)), matrix, turned_coefficient)
 
 
@@ -263,7 +310,9 @@ def smoothed(run: Elimination, step: IntegrateChain, name: str) -> Moments:
     if factor is None or factor.steps == "all" or factor.variable != step.variable:
         return Moments({ref: mean}, {(ref, ref): cov}, plates)
     if factor.steps == "first":
-        return Moments({ref: Steps(mean, chain.axis, "first")}, {(ref, ref): cut(cov, chain.axis, "first")}, plates)
+        return Moments(
+            {ref: Steps(mean, chain.axis, "first")}, {(ref, ref): cut(cov, chain.axis, "first")}, plates
+        )
     lag = dict(zip(chain.entries, chain.earlier, strict=True))
     means: dict[VarRef, Expr] = {ref: Steps(mean, chain.axis, "later")}
     covs = {(ref, ref): cut(cov, chain.axis, "later")}
@@ -282,7 +331,9 @@ def _smooth(chain: Filter) -> None:
     run, step, entries = chain.run, chain.step, chain.entries
     function = _backward(chain)
     run.functions.append(function)
-    a, A = (Symbol(run.fresh(s.name + chain.suffix), s.axes) for s in function.results if isinstance(s, Symbol))
+    a, A = (
+        Symbol(run.fresh(s.name + chain.suffix), s.axes) for s in function.results if isinstance(s, Symbol)
+    )
     arrays = _backward_arguments(chain)
     run.body.append(Invoke((a, A), function.name, (Symbol("theta", ()), *arrays)))
     m, V = chain.array("m"), chain.array("V")
@@ -316,7 +367,12 @@ def _backward(chain: Filter) -> Function:
     inner = multiplied_matrix(turned(S, A, entries), S, entries)
     body = (
         Statement(n, turned(S, build.add(u, a), entries), "recursion", "the smoothed mean is p + P n"),
-        Statement(N, build.add(multiplied_matrix(Lambda, S, entries), inner), "recursion", "the smoothed covariance is P - P N P"),
+        Statement(
+            N,
+            build.add(multiplied_matrix(Lambda, S, entries), inner),
+            "recursion",
+            "the smoothed covariance is P - P N P",
+        ),
     )
     zero = Number(0.0)
     if chain.slope is None:
@@ -371,8 +427,8 @@ def _lag_one(chain: Filter) -> Expr:
     value = called(value, dict(zip(column, earlier[:1], strict=True)))
     y, text = chain.step.variable, observed_names(chain.run)
     letter = axis.letter
-    symbol = chain.run.statement(f"cov_{y}_next", value, "posterior", f"Cov({y}[{letter}], {y}[{letter}-1] | {text})")
+    symbol = chain.run.statement(
+        f"cov_{y}_next", value, "posterior", f"Cov({y}[{letter}], {y}[{letter}-1] | {text})"
+    )
     chain.run.arrays[chain.step.message.name, "lag"] = symbol
     return symbol
-
-

@@ -52,7 +52,9 @@ def called(expr: Expr, names: Mapping[Axis, Axis]) -> Expr:
         return expr
     if isinstance(expr, Symbol):
         return Symbol(expr.name, axes, expr.space)
-    if isinstance(expr, Einsum) and not set(names.values()) & {a for part in expr.operands for a in part.axes}:
+    if isinstance(expr, Einsum) and not set(names.values()) & {
+        a for part in expr.operands for a in part.axes
+    }:
         return Einsum(tuple(called(part, names) for part in expr.operands), axes)
     if isinstance(expr, Relabel):
         return called(expr.operand, dict(zip(expr.operand.axes, axes, strict=True)))

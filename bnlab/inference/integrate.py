@@ -33,10 +33,8 @@ from bnlab.inference.gaussian import (
 )
 from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates
-
 from bnlab.network.ir import VarRef
 from bnlab.program import build
-from bnlab.program.ir import Statement
 from bnlab.program.ops import (
     Axes,
     Constant,
@@ -152,7 +150,9 @@ def _weigh(precision: Expr, spread: Spread, residual: Expr, event: Axes) -> Expr
     """Sigma^-1 r."""
     if spread.full:
         row, column = event
-        return contract((column,), called(residual, {row: column}), called(precision, {row: column, column: row}))
+        return contract(
+            (column,), called(residual, {row: column}), called(precision, {row: column, column: row})
+        )
     return contract((), precision, residual)
 
 
@@ -207,7 +207,10 @@ def leave(run: Elimination, step: LeavePlates) -> None:
     shift, precision = {}, {}
     for ref, value in found.shift.items():
         shift[ref] = run.statement(
-            f"eta_{ref.name}", summed(run, value, source, target), "leave plate", f"what the data say of {ref.name}"
+            f"eta_{ref.name}",
+            summed(run, value, source, target),
+            "leave plate",
+            f"what the data say of {ref.name}",
         )
     for (a, b), value in found.precision.items():
         names = a.name if a == b else f"{a.name}_{b.name}"
@@ -230,7 +233,11 @@ def _sum(run: Elimination, value: Expr, source: tuple[str, ...], target: tuple[s
     for plate in left:
         axis = run.layout.plates[plate.name]
         if plate.size is not None:
-            value = build.total(value, (axis,)) if axis in value.axes else contract((), Number(float(plate.size)), value)
+            value = (
+                build.total(value, (axis,))
+                if axis in value.axes
+                else contract((), Number(float(plate.size)), value)
+            )
     rows_in, rows_out = run.rows(source), run.rows(target)
     chain = next((plate.name for plate in left if plate.chain), None)
     if chain is not None and run.layout.plates[chain] in value.axes:
@@ -292,16 +299,20 @@ def integrate(run: Elimination, step: Integrate) -> None:
     if own is None or eta is None:
         solved = _unseen(run, node, spread, ref)
         run.solved[step.message.name] = solved
-        _pass_on(run, step, Quadratic(log, shift, precision))
+        run.pass_on(step, Quadratic(log, shift, precision))
         return
     eta, own = named(run, eta, f"eta_{name}"), named(run, own, f"Lambda_{name}")
     shrunk = inverse(build.add(unit(entries), spread_times(spread, own)), entries)
-    S = run.statement(f"S_{name}", shrunk, "numerics", "how far the data leave the prior covariance P: S P is V")
+    S = run.statement(
+        f"S_{name}", shrunk, "numerics", "how far the data leave the prior covariance P: S P is V"
+    )
     text = f"Cov({at_name(run, ref)} | {observed_names(run)}) = (P^-1 + Lambda_{name})^-1, also where P is singular"
     V = run.statement(f"V_{name}", times_spread(S, spread), "posterior", text)
     mean = matrix_times(V, eta, entries) if entries else contract((), V, eta)
     origin = f" - {plain_origin(run, ref)}"
-    d = run.statement(f"d_{name}", mean, "posterior", f"E[{at_name(run, ref)} | {observed_names(run)}]{origin}")
+    d = run.statement(
+        f"d_{name}", mean, "posterior", f"E[{at_name(run, ref)} | {observed_names(run)}]{origin}"
+    )
     energy = contract((), Number(0.5), contract(entries[:1], eta, d))
     log = build.add(log, energy, contract((), Number(0.5), log_det(S, entries)))
     gains: dict[VarRef, Expr] = {}
@@ -363,7 +374,7 @@ def _onto_parents(
 
 def other_side(matrix: Expr, slope: Slope, entries: Axes, ends: Axes) -> Expr:
     """A C, for A over the rows and columns of the child's entries, and the parent's entries `ends`."""
-    row, column = entries[:1], entries[1:2]
+    column = entries[1:2]
     value = coefficient(slope, entries, column, ends)
     if slope.elementwise:
         scaled = contract((), Number(float(slope.sign)), matrix, value)
@@ -407,7 +418,9 @@ def _onto_partners(
             value = contract(entries[:1], across[s], multiplied_matrix(V, right, entries))
             key = pair(s, t)
             known = precision.get(key)
-            precision[key] = build.subtract(known, value) if known is not None else contract((), Number(-1.0), value)
+            precision[key] = (
+                build.subtract(known, value) if known is not None else contract((), Number(-1.0), value)
+            )
 
 
 def multiplied_matrix(left: Expr, right: Expr, entries: Axes) -> Expr:
@@ -427,7 +440,9 @@ def _unseen(run: Elimination, node: Node, spread: Spread, ref: VarRef) -> Solved
     gains: dict[VarRef, Expr] = {}
     for slope in node.slopes:
         parent = VarRef(slope.parent, slope.lag)
-        gains[parent] = _plus(gains.get(parent), coefficient_matrix(slope, entries, run.layout.vector(parent, 3)))
+        gains[parent] = _plus(
+            gains.get(parent), coefficient_matrix(slope, entries, run.layout.vector(parent, 3))
+        )
     return Solved(Number(0.0), cov, gains)
 
 
@@ -482,17 +497,29 @@ def _clique(run: Elimination, step: Integrate) -> Moments:
         other: named(run, gain, f"G_{name}_{other.name}", f"how E[{name}] follows {other.name}")
         for other, gain in solved.gains.items()
     }
-    mean = build.add(solved.mean, *(_applied(run, gain, other, outer.mean[other]) for other, gain in gains.items()))
+    mean = build.add(
+        solved.mean, *(_applied(run, gain, other, outer.mean[other]) for other, gain in gains.items())
+    )
     if solved.mean == Number(0.0):
         mean = build.add(*(_applied(run, gain, other, outer.mean[other]) for other, gain in gains.items()))
-    m = run.statement(f"m_{name}", mean, "posterior", f"E[{at_name(run, ref)} | {observed_names(run)}] less its prior mean")
+    m = run.statement(
+        f"m_{name}", mean, "posterior", f"E[{at_name(run, ref)} | {observed_names(run)}] less its prior mean"
+    )
     means, covs = {**outer.mean, ref: m}, dict(outer.cov)
     for other in outer.mean:
         parts = [_crossed(run, gain, source, other, outer) for source, gain in gains.items()]
-        covs[pair(ref, other)] = named(run, build.add(*parts), f"V_{name}_{other.name}", f"Cov({name}, {other.name} | {observed_names(run)})")
+        covs[pair(ref, other)] = named(
+            run,
+            build.add(*parts),
+            f"V_{name}_{other.name}",
+            f"Cov({name}, {other.name} | {observed_names(run)})",
+        )
     spreads = [_crossed_back(run, gain, other, ref, covs, entries) for other, gain in gains.items()]
     covs[ref, ref] = run.statement(
-        f"V_{name}_all", build.add(solved.cov, *spreads), "posterior", f"Cov({at_name(run, ref)} | {observed_names(run)})"
+        f"V_{name}_all",
+        build.add(solved.cov, *spreads),
+        "posterior",
+        f"Cov({at_name(run, ref)} | {observed_names(run)})",
     )
     return Moments(means, covs, step.joint.plates)
 
@@ -509,7 +536,9 @@ def _crossed(run: Elimination, gain: Expr, source: VarRef, other: VarRef, outer:
         return contract((), gain, cov)
     if source != other:
         return contract(rows[:1], gain, cov)
-    return contract(rows[2:3], called(gain, {rows[0]: rows[2]}), called(cov, {rows[0]: rows[2], rows[1]: rows[0]}))
+    return contract(
+        rows[2:3], called(gain, {rows[0]: rows[2]}), called(cov, {rows[0]: rows[2], rows[1]: rows[0]})
+    )
 
 
 def _crossed_back(

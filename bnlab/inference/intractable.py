@@ -49,9 +49,7 @@ def refuse_chain(graph: Graph, chain: str, names: tuple[str, ...], factors: Sequ
                 f"{_placed(graph, steps[0])} selects how `{factor.left[0]}` depends on the Gaussian chain of {_listed(names)} "
                 "at each step: the posterior is a mixture with a term for each path of states (a switching linear system)."
             )
-            remedy = (
-                f"Declare `{steps[0].name}` outside the chain `{chain}`, or fit by NUTS or SVI: the NumPyro model can be emitted."
-            )
+            remedy = f"Declare `{steps[0].name}` outside the chain `{chain}`, or fit by NUTS or SVI: the NumPyro model can be emitted."
             raise IntractableError(Fault(reason, remedy, graph.variable(steps[0].name).location))
         strange = [ref for ref in factor.continuous if ref.lag and factor.variable not in names]
         if strange:
@@ -64,7 +62,11 @@ def refuse_chain(graph: Graph, chain: str, names: tuple[str, ...], factors: Sequ
             "not derived yet."
         )
         raise IntractableError(
-            Fault(reason, "Fit this network by NUTS: its NumPyro model can be emitted.", graph.variable(names[0]).location)
+            Fault(
+                reason,
+                "Fit this network by NUTS: its NumPyro model can be emitted.",
+                graph.variable(names[0]).location,
+            )
         )
     if len(names) > 1:
         reason = f"{_listed(names)} are several Gaussian latents of one chain that depend on one another: not derived yet."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnlab.domains import Integer
+from bnlab.domains import Integer, Values
 from bnlab.families.base import Node, Slope, Term
 from bnlab.inference.axes import Layout, coefficient_axes, mean_terms
 from bnlab.inference.pieces import Piece
@@ -58,6 +58,7 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
     event = layout.event(variable.name, 2) if rank else ()
     own: dict[str, Symbol | Constant] = {}
     arguments: dict[str, Expr] = {}
+    known: dict[str, Values] = {}
     terms: tuple[Term, ...] = ()
     slopes: tuple[Slope, ...] = ()
     regression = _is_regression(layout, piece.cpd) or _is_gaussian(layout, variable, piece.cpd)
@@ -66,6 +67,8 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
         if ref is not None and not (regression and isinstance(argument, Affine)):
             own[name] = whole(layout, ref, variable)
             arguments[name] = taken(layout, ref, variable, own[name], piece)
+            fixed = layout.graph.parameter(ref.target).value if isinstance(ref.target, str) else ref.target
+            known |= {name: fixed} if fixed is not None else {}
         elif isinstance(argument, VarRef):
             arguments[name] = _same_entries(layout, argument, variable, piece)
         else:
@@ -81,6 +84,7 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
         event,
         arguments,
         own,
+        known,
         _suffix(layout, variable, piece),
         terms,
         slopes,
@@ -244,7 +248,9 @@ def _slope(
         return Term(term.sign, None, value), Slope(ref.name, ref.lag, entries, None, True, term.sign, place)
     if isinstance(term.coefficient, VarRef):
         data_ = _factor(layout, term.coefficient, term, variable, piece, False)
-        return Term(term.sign, None, value), Slope(ref.name, ref.lag, entries, data_, elementwise, term.sign, place)
+        return Term(term.sign, None, value), Slope(
+            ref.name, ref.lag, entries, data_, elementwise, term.sign, place
+        )
     axes = coefficient_axes(term, event, columns, _entries(layout, term.coefficient))
     own = whole(layout, term.coefficient, variable, axes)
     coefficient = taken(layout, term.coefficient, variable, own, piece)

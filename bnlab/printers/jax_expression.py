@@ -57,10 +57,14 @@ OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
 FUNCTIONS = {
     "log": "jnp.log",
     "log_or_never": "log",
+    "log_if_reliable": "log_if_reliable",
     "exp": "jnp.exp",
     "sqrt": "jnp.sqrt",
     "square": "jnp.square",
     "gammaln": "gammaln",
+    "digamma": "digamma",
+    "inverse_digamma": "inverse_digamma",
+    "gamma_shape": "gamma_shape",
 }
 SPACES = {"theta": "theta", "statistics": "s"}
 
@@ -74,6 +78,8 @@ def expression(expr: Expr) -> ast.expr:
             return literal(value)
         case Constant(_, (size, columns)) if size == columns > 1 and expr.flat == _identity(size):
             return call("jnp.eye", literal(size))
+        case Constant(flat, ()):
+            return literal(flat[0])
         case Constant():
             return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():
@@ -298,12 +304,7 @@ def _product(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
         return None
     summed, kept = left.axes[-1], left.axes[:-1]
     rest = tuple(axis for axis in right.axes if axis != summed)
-    if (
-        summed not in right.axes
-        or summed in axes
-        or set(rest) & set(left.axes)
-        or axes != (*kept, *rest)
-    ):
+    if summed not in right.axes or summed in axes or set(rest) & set(left.axes) or axes != (*kept, *rest):
         return None
     matrix = expression(right)
     if len(right.axes) == 2 and right.axes[1] == summed:

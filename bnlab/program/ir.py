@@ -105,7 +105,10 @@ class Start:
     the plates that are not among the variable's; "spread": at the spread within those clusters, `form` being
     the structure it is declared with.
     "slopes": at random, as large as the variable is beside the data of `regressor`, or as it is spread.
-    "levels": at positive levels near those centres; with the form "inverse", at 1 over them.
+    "levels": at positive levels near those centres, times the number in `values` if there is one; with the form "inverse", at 1
+    over them; with the form "concentration", at the concentration over them, the number in `values` where it is known.
+    "concentration": at one over the squared relative deviation within those clusters.
+    "shares": near the shares of categories in clusters of rows of counts; none is 0.
     "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
     "noise": random numbers, on the scale of the variable's data where there is one; "unit": ones, or unit matrices with
     the form "cov".
@@ -115,12 +118,23 @@ class Start:
 
     parameter: str
     kind: Literal[
-        "fixed", "centres", "spread", "slopes", "levels", "frequencies", "even", "chances", "noise", "unit"
+        "fixed",
+        "centres",
+        "spread",
+        "slopes",
+        "levels",
+        "concentration",
+        "shares",
+        "frequencies",
+        "even",
+        "chances",
+        "noise",
+        "unit",
     ]
     variable: str
     shape: tuple[int, ...]
     shared: tuple[int, ...] = ()
-    form: Literal["", "cov", "var", "std", "inverse", "data"] = ""
+    form: Literal["", "cov", "var", "std", "inverse", "concentration", "data"] = ""
     values: tuple[float, ...] = ()
     regressor: str = ""
 

@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike
 from bnlab.errors import Fault, FitError
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
-from bnlab.network.ir import Graph
+from bnlab.runtime.criteria import observations
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_checks import fittable
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.progress import conclude
 from bnlab.runtime.records import FitWarning, Outcome, Problem
+from bnlab.runtime.restarts import gathered
 from bnlab.runtime.result import Fit
 
 METHODS = {
@@ -51,15 +52,17 @@ def fit(
 ) -> Fit:
     """Fit the network to data.
 
-    `init` is "data" (the default), "random", or a dict of arrays, complete or partial; the best of `n_init` starts is
-    kept. EM stops when its objective rises by at most tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations,
-    max_iter=0 returns the initial parameters with their likelihood. Ctrl-C ends it with the best so far. `checkpoint`
+    `init` is "data", "random", or a dict of arrays, complete or partial; by default it is `net.parameters` for a network
+    that brings some along, else "data". The best of `n_init` starts is kept. EM stops when its objective rises by at most
+    tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations, max_iter=0 returns the initial parameters with
+    their likelihood. Ctrl-C ends it with the best so far. `checkpoint`
     names a file from which the same call goes on if it was cut off. `columns` names a frame's columns for each variable,
     `weights` has a number for each member of the outermost plate. `options` are the method's own.
 
     Raises DataError or FitError with everything that is wrong.
     """
     graph = net.graph
+    init = net.parameters if init is None and net.known else init
     settings = {
         "init": init,
         "n_init": n_init,
@@ -108,7 +111,7 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...]) -> F
         objective=outcome.objective,
         status=outcome.status,
         warnings=(*outcome.warnings, *notes),
-        optima=outcome.optima,
+        restarts=gathered(outcome.starts) if outcome.starts else None,
         settings={
             "init": problem.init if isinstance(problem.init, str) else "given",
             "n_init": problem.n_init,
@@ -117,15 +120,10 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...]) -> F
             "seed": problem.seed,
             "dtype": problem.dtype,
         },
-        rows=_rows(problem.graph, problem.bound.canonical),
+        rows=observations(problem.graph, problem.bound),
         draws=outcome.draws,
         bound=problem.bound,
     )
-
-
-def _rows(graph: Graph, canonical: Mapping[str, Any]) -> int:
-    """The number of observations: rows of the variable that has most."""
-    return max(len(np.atleast_1d(canonical[variable.name])) for variable in graph.in_role("observed"))
 
 
 def _check(method: str, settings: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> None:
