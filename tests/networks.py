@@ -658,11 +658,12 @@ def slopes_with_priors() -> bn.Network:
             v = bn.parameter("v", bn.Positive(), prior=bn.InverseGamma(2.0, 1.5))
             W = bn.parameter("W", bn.Real(2, 2), prior=bn.Normal(0.0, std=1.5))
             a = bn.parameter("a", bn.Real(2), prior=bn.Normal([0.0, 1.0], cov=[[2.0, 0.5], [0.5, 1.0]]))
+            s = bn.parameter("s", bn.Positive())
         with bn.plate("n"):
             u = bn.given("u", bn.Real(2))
             c = bn.latent("c", bn.Categorical(pi))
             bn.observed("y", bn.Normal(w[c] @ u + b[c], var=v[c]))
-            bn.observed("x", bn.Normal(W[c] @ u + a[c], var=v[c]))
+            bn.observed("x", bn.Normal(W[c] @ u + a[c], var=s[c]))
     return net
 
 

@@ -82,6 +82,10 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
         if name in free:
             own = group[0].node.own[spread_slot(group[0].node.own)]
             squares = _scatters(group, centres, regressions, own.axes)
+            if any(not one.system.cancels for one in regressions if any(use in one.uses for use in group)):
+                symbol = local(f"scatter{group[0].node.suffix}", own.axes)
+                body.append(Statement(symbol, arranged(squares, own.axes), "maximise", "about the new mean"))
+                squares = symbol
             values[name] = arranged(_spread(group, squares, priors.get(name)), own.axes)
     return Maximum(tuple(body), values)
 

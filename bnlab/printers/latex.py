@@ -16,7 +16,7 @@ from bnlab.printers.latex_families import family
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_maximise import paragraphs
 from bnlab.printers.latex_names import Names, escaped, names
-from bnlab.printers.latex_network import Use, has_long_mean, sum_tex, uses
+from bnlab.printers.latex_network import Use, has_named_mean, sum_tex, uses
 from bnlab.printers.latex_posteriors import Posteriors
 from bnlab.printers.latex_steps import EStep
 from bnlab.printers.latex_story import constants_in, constants_text, declared_constants, section
@@ -85,7 +85,7 @@ def _e_step(named: Names, steps: list[str]) -> Iterator[str]:
         each
         for use in uses(named)
         if family(use.cpd.family).spelled(use)
-        for each in (*([_mean(use)] if has_long_mean(use) else []), _density(use))
+        for each in (*([_mean(use)] if has_named_mean(use) else []), _density(use))
     ]
     if densities:
         yield "The densities:"
@@ -191,6 +191,8 @@ def _dictionary(named: Names, walk: EStep, above: str) -> Iterator[str]:
     spelled = [rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items()]
     if spelled:
         yield r"\section{Names in the emitted file}"
+        if max(map(len, rows.values())) > 14:
+            yield r"\sloppy"
         yield f"In the emitted EM, {', '.join(spelled)}. Parameters and variables have their own names."
 
 

@@ -159,7 +159,9 @@ class Writer:
                 lines = [r" \\ ".join(rows)] if expr.columns else [r" \\ ".join(map(self.text_of, blocks[0]))]
                 return rf"\begin{{pmatrix}} {lines[0]} \end{{pmatrix}}", ATOM
             case Solve(matrix, vector):
-                return rf"{self.held(matrix, ATOM)}^{{-1}} {self.held(vector, ATOM)}", PRODUCT
+                held = self.held(matrix, ATOM)
+                held = rf"\left({held}\right)" if "^" in held else held
+                return f"{held}^{{-1}} {self.held(vector, ATOM)}", PRODUCT
             case Part(operand, start, stop):
                 where = str(start + 1) if stop == start + 1 else rf"{start + 1} \dots {stop}"
                 return rf"{self.held(operand, ATOM)}\left[{where}\right]", ATOM
@@ -243,6 +245,8 @@ class Writer:
         events = tuple(axis for axis in expr.axes if axis.kind == EVENT)
         if not expr.shape or len(set(expr.flat)) == 1 and len(expr.shape) == 1:
             return number(expr.flat[0]), ATOM if expr.flat[0] >= 0 else SUM
+        if len(expr.shape) == 2 and not events and is_identity(expr):
+            return f"[{'='.join(self.indices(expr.axes))}]", ATOM
         if len(expr.shape) == 2 and len(events) == 2 and is_identity(expr):
             return "I" if self.matrices else rf"[{'='.join(self.indices(expr.axes))}]", ATOM
         named = self.names.constants.get((expr.shape, expr.flat))

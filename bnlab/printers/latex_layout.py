@@ -81,6 +81,7 @@ def width(tex: str) -> float:
         "",
         text,
     )
+    flat = re.sub(r"\\hat(?![a-z])", "xxx", flat)
     flat = re.sub(r"\\(ln|sum|prod|qquad|quad|leftarrow)(?![a-z])", "xx", flat)
     flat = re.sub(r"\\[A-Za-z]+|\\.", "x", flat)
     return len(re.sub(r"[{}_^\s]", "", flat)) + 0.5 * len(re.findall("[=+<>~-]", flat)) - 0.4 * scripts

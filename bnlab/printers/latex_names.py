@@ -33,6 +33,7 @@ LETTERS = {
     "products": "s",
     "change": r"\delta",
     "precision": r"\Lambda",
+    "scatter": "V",
     "N": "N",
     "S": "S",
     "logs": "L",

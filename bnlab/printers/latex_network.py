@@ -9,12 +9,8 @@ from bnlab.domains import Values
 from bnlab.network.graph import alignment, reads, selectors
 from bnlab.network.ir import CPD, Affine, Argument, Parameter, Ref, Term, Variable, VarRef
 from bnlab.notation import tex
-from bnlab.printers.latex_layout import width
 from bnlab.printers.latex_names import Names
 from bnlab.printers.latex_text import array, number, transposed
-
-LONG = 22.0
-"""How wide a mean may be, in letters, before it gets a name."""
 
 Mode = Literal["story", "state", "own"]
 """What stands in a subscript: the variable itself; the letter of a latent one's state; the letter of every one's state."""
@@ -62,12 +58,12 @@ class Use:
         term = self.term(slot)
         argument = self.cpd.argument(slot) if term is None else term.coefficient
         assert argument is not None
-        if isinstance(argument, Affine) and width(argument_tex(self, argument, "story")) > LONG:
+        if term is None and has_named_mean(self) and slot == "mean":
             return with_index(self.hat(mode), entry)
         return argument_tex(self, argument, mode, entry)
 
     def hat(self, mode: Mode) -> str:
-        """The variable with a hat: a name for its mean, where that is long."""
+        """The variable with a hat: a name for its mean, where that is a sum."""
         states = [] if mode == "story" else [_subscript(self, one, mode) for one in selectors(self.cpd)]
         base, _, index = self.names.variable(VarRef(self.variable.name), self.step).partition("_")
         known = index.strip("{}")
@@ -182,10 +178,10 @@ def sum_tex(use: Use, mode: Mode) -> tuple[str, ...]:
     return (found[0].removeprefix("+"), *found[1:])
 
 
-def has_long_mean(use: Use) -> bool:
-    """Whether the mean is called by a name."""
+def has_named_mean(use: Use) -> bool:
+    """Whether the mean is called by a name: it is a sum."""
     mean = use.cpd.argument("mean")
-    return isinstance(mean, Affine) and width(argument_tex(use, mean, "story")) > LONG
+    return isinstance(mean, Affine) and len(mean.terms) > 1
 
 
 def is_alone(affine: Affine) -> bool:
@@ -206,7 +202,7 @@ def term_tex(use: Use, term: Term, mode: Mode, entry: str = "") -> str:
         parts = [transposed(parts[1]) if is_vector(use, term.variable) else parts[1], parts[0]]
     elif term.op == "matmul" and is_vector(use, term.coefficient):
         parts[0] = transposed(parts[0])
-    text = r" \, ".join(parts)
+    text = " ".join(parts)
     return rf"\left({text}\right)_{{{entry}}}" if entry and term.op != "scale" else text
 
 

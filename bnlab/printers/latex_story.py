@@ -13,7 +13,7 @@ from bnlab.network.ir import Graph, Parameter, VarRef
 from bnlab.printers.latex_families import family, prior_tex
 from bnlab.printers.latex_layout import display, line
 from bnlab.printers.latex_names import Key, Names, escaped
-from bnlab.printers.latex_network import Use, has_long_mean, own_name, sum_tex, uses
+from bnlab.printers.latex_network import Use, has_named_mean, own_name, sum_tex, uses
 from bnlab.printers.latex_text import array
 
 TIMES = r" \times "
@@ -27,7 +27,7 @@ def section(names: Names) -> Iterator[str]:
         yield escaped(" ".join(graph.doc.split()))
         yield ""
     yield "\\begin{align*}\n" + " \\\\\n".join(_story(names)) + "\n\\end{align*}"
-    means = [line(use.hat("story"), sum_tex(use, "story")) for use in uses(names) if has_long_mean(use)]
+    means = [line(use.hat("story"), sum_tex(use, "story")) for use in uses(names) if has_named_mean(use)]
     if means:
         yield "with the means"
         yield display(*means)
