@@ -123,6 +123,7 @@ def _outcome(problem: Problem, runs: list[State]) -> Outcome:
         status="interrupted" if interrupted else _status(best),
         warnings=warnings(problem.graph, final, Limits(problem.max_iter, problem.tol, problem.dtype)),
         optima=_optima([float(run.objective[-1]) for run in runs if run.stop is not None]),
+        effort={"e_steps": sum(len(run.objective) for run in runs)},
     )
 
 

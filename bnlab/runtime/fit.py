@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -92,13 +93,14 @@ def fit(
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
         options=options,
     )
+    began = time.perf_counter()
     outcome: Outcome = import_module(METHODS[method]).run(problem)
-    found = _fit(problem, outcome, notes)
+    found = _fit(problem, outcome, notes, time.perf_counter() - began)
     conclude(progress, f"{graph.name}: {found.headline()}")
     return found
 
 
-def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...]) -> Fit:
+def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seconds: float) -> Fit:
     """What the method found, with all that the result needs to be asked and saved."""
     return Fit(
         network=problem.network,
@@ -119,6 +121,8 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...]) -> F
         },
         rows=_rows(problem.graph, problem.bound.canonical),
         draws=outcome.draws,
+        statistics=outcome.statistics,
+        effort={**outcome.effort, "seconds": seconds},
         bound=problem.bound,
     )
 

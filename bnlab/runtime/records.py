@@ -61,7 +61,8 @@ class Outcome:
 
     `log_likelihood` and `objective` have an entry for each of the n_iter + 1 parameters visited, the last at
     `parameters`. `optima` are the (objective, how often) that restarts reached, the best first. `draws` are posterior
-    samples as (chain, draw, ...) for methods that draw.
+    samples as (chain, draw, ...) for methods that draw, `statistics` what the sampler says of each, as (chain, draw).
+    `effort` counts `e_steps` and `gradients`: passes over the data.
     """
 
     parameters: Mapping[str, NDArray[Any]]
@@ -71,3 +72,5 @@ class Outcome:
     warnings: tuple[FitWarning, ...] = ()
     optima: tuple[tuple[float, int], ...] = ()
     draws: Mapping[str, NDArray[Any]] | None = None
+    statistics: Mapping[str, NDArray[Any]] | None = None
+    effort: Mapping[str, float] = field(default_factory=dict)

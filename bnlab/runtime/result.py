@@ -28,7 +28,9 @@ class Fit:
     `parameters` are arrays by name, plates first, then the event. `log_likelihood[i]` is ln p(X | theta_i), entry 0 at the
     initial parameters and the last at the returned ones; `objective` is what the method maximises. `optima` are the
     different optima that restarts reached and how often. `rows` is the number of observations, `draws` are posterior
-    samples (chain, draw, ...) of methods that draw. A fit that was loaded from a file does not know its data.
+    samples (chain, draw, ...) of methods that draw, `statistics` what the sampler says of each draw. `effort` counts
+    `e_steps` and `gradients`, passes over the data, and the `seconds` that all took, compilation included. A fit that was
+    loaded from a file does not know its data.
     """
 
     network: Network
@@ -42,6 +44,8 @@ class Fit:
     settings: Mapping[str, Any]
     rows: int
     draws: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
+    statistics: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
+    effort: Mapping[str, float] = field(default_factory=dict)
     bound: Bound | None = field(default=None, repr=False)
 
     @property

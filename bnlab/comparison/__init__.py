@@ -1,0 +1,5 @@
+"""Several methods on one network and one data set: estimates and posteriors side by side."""
+
+from bnlab.comparison.records import Certificate, Comparison, Estimate, Loo, Proposal, Row, Score, Split
+
+__all__ = ["Certificate", "Comparison", "Estimate", "Loo", "Proposal", "Row", "Score", "Split"]
