@@ -62,8 +62,11 @@ class Fit:
 
     def posterior(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
         """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
-        last, in the layout of the data."""
-        return queries.posterior(self.network, self.parameters, self._bound(data, columns), self._dtype)
+        last, in the layout of the data. Of a fit with draws they are averaged over the draws, an E-step each."""
+        bound = self._bound(data, columns)
+        if self.draws is not None:
+            return queries.posterior_over(self.network, self.draws, bound, self._dtype)
+        return queries.posterior(self.network, self.parameters, bound, self._dtype)
 
     def predict(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
         """The most probable joint assignment of the discrete latents given the data, in the layout of the data."""
@@ -114,7 +117,9 @@ class Fit:
         from bnlab.runtime import uncertainty  # as above
 
         if self.method == "viterbi":
-            reason = "Hard EM does not end at a maximum of the likelihood, so its curvature there tells no errors."
+            reason = (
+                "Hard EM does not end at a maximum of the likelihood, so its curvature there tells no errors."
+            )
             raise FitError(Fault(reason, "Fit with method='em', starting from these parameters (init=)."))
         return uncertainty.information(self.network, self.parameters, self._bound(data, columns))
 
@@ -160,14 +165,6 @@ class Fit:
         return f"<p>{html.escape(self.headline())}</p><table>{rows}</table>" + (
             f"<ul>{notes}</ul>" if notes else ""
         )
-
-    def _information(self, data: Any, columns: Columns | None) -> uncertainty.Information:
-        if self.method == "viterbi":
-            reason = (
-                "Hard EM does not end at a maximum of the likelihood, so its curvature there tells no errors."
-            )
-            raise FitError(Fault(reason, "Fit with method='em', starting from these parameters (init=)."))
-        return uncertainty.information(self.network, self.parameters, self._bound(data, columns))
 
     @property
     def _dtype(self) -> str:
