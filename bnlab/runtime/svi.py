@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from numpyro import optim
-from numpyro.infer import SVI
 
 from bnlab.runtime.align import aligned
 from bnlab.runtime.em import precision
@@ -21,14 +19,9 @@ from bnlab.runtime.interrupt import interruptible
 from bnlab.runtime.marginal import Marginal, complete, free_start, marginal, options_of
 from bnlab.runtime.progress import Report, reporter
 from bnlab.runtime.records import Outcome, Problem, Status
-from bnlab.runtime.svi_guides import Target, guide_of, target_of
+from bnlab.runtime.svi_engine import STEPS, VISIT, Learner, learner, marginal_learner
+from bnlab.runtime.svi_guides import enumerated_target, refuse
 
-STEPS = 10
-"""Steps of the optimiser in one iteration."""
-VISIT = 10
-"""Iterations between two looks at the host."""
-DECAY = 0.01
-"""The last step's size, as a part of the first one's; in between it falls geometrically."""
 DEFAULTS = {
     "guide": "mean-field",
     "model": "marginal",
@@ -62,12 +55,21 @@ def run(problem: Problem) -> Outcome:
     of data a step, in parts of whole members drawn at random).
     """
     options = options_of(problem, DEFAULTS)
+    refuse(options)
+    chosen = tuple(sorted(options.items()))
+    total = problem.max_iter * STEPS
     with precision(problem.dtype):
-        target, ready = target_of(problem, options), marginal(problem)
+        ready = marginal(problem)
+        data, parts = _data(problem, ready, int(options["batch"]))
+        if options["model"] == "enumerated":
+            target = enumerated_target(problem.network, problem.bound, options)
+            one = learner(problem.network, target, chosen, total)
+        else:
+            one = marginal_learner(problem.network, chosen, total)
         runs: list[Run] = []
         with interruptible() as pressed, reporter(problem.progress, "svi", problem.max_iter) as report:
             for number in range(problem.n_init):
-                runs.append(_one_run(problem, ready, target, options, number, pressed, report))
+                runs.append(_one_run(problem, ready, one, data, number, pressed, report))
                 if pressed():
                     break
     best = max(runs, key=lambda one: _level(one.objective))
@@ -81,106 +83,47 @@ def run(problem: Problem) -> Outcome:
             (_level(one.objective), 1) for one in sorted(runs, key=lambda one: -_level(one.objective))
         ),
         draws=best.draws or None,
-        effort={"gradients": steps // target.parts},
+        effort={"gradients": steps // parts},
     )
+
+
+def _data(problem: Problem, ready: Marginal, rows: int) -> tuple[Any, int]:
+    """The data that the model takes, and how many parts of about `rows` rows they are in; all in one for 0."""
+    if not rows:
+        return ready.data, 1
+    data = ready.module.prepare(dict(problem.bound.canonical), np.dtype(problem.dtype), rows=rows)
+    return jax.device_put(data), len(jax.tree.leaves(data)[0])
 
 
 def _one_run(
     problem: Problem,
     ready: Marginal,
-    target: Target,
-    options: Mapping[str, Any],
+    one: Learner,
+    data: Any,
     number: int,
     pressed: Callable[[], bool],
     report: Report,
 ) -> Run:
     start = {name: jnp.asarray(value) for name, value in free_start(problem, number).items()}
+    feed = (start, data, ready.data)
     key, draw_key, part_key = jax.random.split(jax.random.key(seed_of(problem.seed, number)), 3)
-    learner = _learner(problem, ready, target, options, start)
-    state = learner.begin(key)
-    objective, evidence = ([float(level)] for level in learner.levels(state))
+    state, elbo, likelihood = one.begin(feed, key)
+    objective, evidence = [float(elbo)], [float(likelihood)]
     while len(objective) <= problem.max_iter:
         count = min(VISIT, problem.max_iter + 1 - len(objective))
         part_key, now = jax.random.split(part_key)
-        state, elbos, likelihoods = learner.advance(state, now, count)
+        state, elbos, likelihoods = one.advance(state, feed, now, count)
         objective += np.asarray(elbos)[:count].tolist()
         evidence += np.asarray(likelihoods)[:count].tolist()
         report(len(objective) - 1, objective[-1], "")
         if pressed() or not np.isfinite(objective[-1]):
             break
-    point = {name: np.asarray(value) for name, value in learner.point(state).items()}
-    draws = {name: np.asarray(value) for name, value in learner.draws(state, draw_key).items()}
+    point, draws = jax.device_get(one.result(state, feed, draw_key))
     if draws:
         draws = aligned(problem.graph, draws, point)
         point = {name: value.mean((0, 1)) for name, value in draws.items()}
         evidence[-1] = float(ready.log_evidence(point))
     return Run(np.array(objective), np.array(evidence), draws, point, pressed())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Learner:
-    """The parts of a run from one start, compiled but for the first. `begin(key)` is the optimiser's state, `levels` its ELBO
-    and ln p(x | theta); `advance(state, key, count)` gives the state after `count` iterations, with the levels of each.
-    `draws` are empty where the guide has no spread."""
-
-    begin: Callable[[Any], Any]
-    levels: Callable[[Any], Any]
-    advance: Callable[..., Any]
-    point: Callable[[Any], Any]
-    draws: Callable[[Any, Any], Any]
-
-
-def _learner(
-    problem: Problem, ready: Marginal, target: Target, options: Mapping[str, Any], start: Arrays
-) -> Learner:
-    guide = guide_of(problem, options, target, start)
-    random = {one.name for one in problem.graph.parameters if one.name in start and one.prior is not None}
-    total = max(1, problem.max_iter * STEPS)
-    adam = optim.Adam(lambda step: options["step_size"] * DECAY ** (step / total))
-    svi = SVI(target.model, guide, adam, target.loss)
-    spread = random and options["guide"] != "point"
-    count = int(options["num_samples"])
-
-    def point(state: Any) -> Arrays:
-        values = svi.get_params(state)
-        medians = guide.median(values) if random else {}
-        return {name: medians[name] if name in random else values[name] for name in start}
-
-    def begin(key: Any) -> Any:
-        optimised = {name: value for name, value in start.items() if name not in random}
-        return svi.init(key, target.data, 0, init_params=optimised)
-
-    def levels(state: Any) -> Any:
-        return -svi.evaluate(state, target.data, 0), ready.log_evidence(point(state))
-
-    def iterate(state: Any, key: Any) -> Any:
-        def step(state: Any, part: Any) -> Any:
-            state, loss = svi.update(state, target.data, part)
-            return state, -loss
-
-        parts = jax.random.randint(key, (STEPS,), 0, target.parts)
-        state, elbos = jax.lax.scan(step, state, parts)
-        return state, elbos.mean(), ready.log_evidence(point(state))
-
-    def advance(state: Any, key: Any, count: Any) -> Any:
-        def body(i: Any, carry: Any) -> Any:
-            state, elbos, likelihoods = carry
-            state, elbo, likelihood = iterate(state, jax.random.fold_in(key, i))
-            return state, elbos.at[i].set(elbo), likelihoods.at[i].set(likelihood)
-
-        return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(VISIT), jnp.zeros(VISIT)))
-
-    def draws(state: Any, key: Any) -> Arrays:
-        if not spread:
-            return {}
-        samples = guide.sample_posterior(key, svi.get_params(state), sample_shape=(count,))
-        fixed = point(state)
-        return {
-            name: (samples[name] if name in random else jnp.broadcast_to(value, (count, *value.shape)))[None]
-            for name, value in fixed.items()
-        }
-
-    return Learner(begin, jax.jit(levels), jax.jit(advance), jax.jit(point), jax.jit(draws))
 
 
 def _level(objective: NDArray[np.float64]) -> float:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 from numpyro import handlers
 from numpyro.infer import Trace_ELBO, TraceEnum_ELBO, init_to_value
 from numpyro.infer.autoguide import (
@@ -22,8 +20,9 @@ from numpyro.infer.autoguide import (
 from numpyro.primitives import Messenger
 
 from bnlab.errors import Fault, FitError
-from bnlab.runtime.marginal import marginal, numpyro_module
-from bnlab.runtime.records import Problem
+from bnlab.network.declare import Network
+from bnlab.runtime.marginal import numpyro_module
+from bnlab.runtime.records import Bound
 
 GUIDES: dict[str, Callable[..., Any]] = {
     "point": AutoDelta,
@@ -35,72 +34,64 @@ GUIDES: dict[str, Callable[..., Any]] = {
 one of low rank plus a diagonal."""
 MODELS = ("marginal", "enumerated")
 
-Arrays = Mapping[str, NDArray[Any]]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """The model as a function of (data, index of a part), the data, how many parts they are in, and the loss."""
+    """The model as a function of (data, index of a part), how many parts data are in, and the loss."""
 
     model: Callable[[Any, Any], None]
-    data: Any
-    parts: int
+    parts: Callable[[Any], int]
     loss: Any
 
 
-def guide_of(problem: Problem, options: Mapping[str, Any], target: Target, start: Arrays) -> Any:
+def guide_of(network: Network, options: Mapping[str, Any], target: Target, start: Mapping[str, Any]) -> Any:
     """The guide over the parameters that have priors; the empty one if none has."""
-    random = any(one.prior is not None for one in problem.graph.parameters if one.name in start)
-    if not random:
+    if not any(one.prior is not None for one in network.graph.parameters):
         return _nothing
-    model = handlers.block(target.model, hide=[one.name for one in problem.graph.in_role("latent")])
-    found = {name: jnp.asarray(value) for name, value in start.items()}
+    model = handlers.block(target.model, hide=[one.name for one in network.graph.in_role("latent")])
     more = {"rank": int(options["rank"])} if options["guide"] == "low-rank" and options["rank"] else {}
-    return GUIDES[options["guide"]](model, init_loc_fn=init_to_value(values=found), **more)
+    return GUIDES[options["guide"]](model, init_loc_fn=init_to_value(values=dict(start)), **more)
 
 
 def _nothing(data: Any, part: Any) -> None:
     """The guide of a model without random parameters."""
 
 
-def target_of(problem: Problem, options: Mapping[str, Any]) -> Target:
-    """What is fitted. Raises FitError for an option that cannot be."""
-    _refuse(problem, options)
-    particles = int(options["num_particles"])
-    if options["model"] == "enumerated":
-        return _enumerated(problem, particles)
-    rows = int(options["batch"])
-    ready = marginal(problem)
-    if not rows:
-        return Target(
-            lambda data, part: ready.module.marginal_model(data), ready.data, 1, Trace_ELBO(particles)
-        )
-    data = ready.module.prepare(dict(problem.bound.canonical), np.dtype(problem.dtype), rows=rows)
-    parts = len(jax.tree.leaves(data)[0])
+def marginal_target(network: Network, options: Mapping[str, Any]) -> Target:
+    """`marginal_model`; with `batch`, on one of the parts that its data are prepared in."""
+    model = numpyro_module(network).marginal_model
+    loss = Trace_ELBO(num_particles=int(options["num_particles"]))
+    if not options["batch"]:
+        return Target(lambda data, part: model(data), lambda data: 1, loss)
 
-    def model(data: Any, part: Any) -> None:
-        one = jax.tree.map(lambda array: jax.lax.dynamic_slice_in_dim(array, part, 1), data)
-        with ScaleObserved(parts):
-            ready.module.marginal_model(one)
+    def parts(data: Any) -> int:
+        return len(jax.tree.leaves(data)[0])
 
-    return Target(model, jax.device_put(data), parts, Trace_ELBO(particles))
+    def one_part(data: Any, part: Any) -> None:
+        with ScaleObserved(parts(data)):
+            model(jax.tree.map(lambda array: jax.lax.dynamic_slice_in_dim(array, part, 1), data))
+
+    return Target(one_part, parts, loss)
 
 
-def _enumerated(problem: Problem, particles: int) -> Target:
-    """The emitted `model` as it stands, its discrete latents summed out by NumPyro."""
-    module = numpyro_module(problem.network)
+def enumerated_target(network: Network, bound: Bound, options: Mapping[str, Any]) -> Target:
+    """The emitted `model` as it stands, its discrete latents summed out by NumPyro. The data are read while it is traced:
+    ids decide shapes. Raises FitError where there is none."""
+    module = numpyro_module(network)
     if "model" not in vars(module):
-        reason = f"{problem.graph.name} has no enumerated model."
+        reason = f"{network.name} has no enumerated model."
         raise FitError(Fault(reason, 'Leave out model="enumerated"; bn.emit(net, "numpyro") says why.'))
-    canonical = problem.bound.canonical
-    inputs = [name for name in inspect.signature(module.model).parameters if name in canonical]
-    data = {name: np.asarray(canonical[name]) for name in inputs}  # ids are read while it is traced
-    discrete = any(one.discrete for one in problem.graph.in_role("latent"))
-    loss = TraceEnum_ELBO(num_particles=particles) if discrete else Trace_ELBO(num_particles=particles)
-    return Target(lambda _, part: module.model(**data), None, 1, loss)
+    if "weights" in bound.canonical:
+        raise FitError(Fault("The enumerated model takes no weights.", 'Leave out model="enumerated".'))
+    inputs = [name for name in inspect.signature(module.model).parameters if name in bound.canonical]
+    data = {name: np.asarray(bound.canonical[name]) for name in inputs}
+    discrete = any(one.discrete for one in network.graph.in_role("latent"))
+    loss = (TraceEnum_ELBO if discrete else Trace_ELBO)(num_particles=int(options["num_particles"]))
+    return Target(lambda _, part: module.model(**data), lambda _: 1, loss)
 
 
-def _refuse(problem: Problem, options: Mapping[str, Any]) -> None:
+def refuse(options: Mapping[str, Any]) -> None:
+    """Raises FitError for options that cannot be."""
     faults = []
     for name, known in (("guide", tuple(GUIDES)), ("model", MODELS)):
         if options[name] not in known:
