@@ -37,6 +37,8 @@ from bnlab.network.files.registry import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
 
 if TYPE_CHECKING:
+    from bnlab.comparison.compare import compare
+    from bnlab.comparison.proposal import weakly_informative
     from bnlab.compile import derive, draw, emit
     from bnlab.runtime.fit import fit
     from bnlab.runtime.result import load
@@ -70,6 +72,7 @@ __all__ = [
     "Real",
     "Simplex",
     "chain",
+    "compare",
     "constant",
     "derive",
     "draw",
@@ -93,11 +96,13 @@ __all__ = [
     "to_pgmpy",
     "to_pyagrum",
     "verify",
+    "weakly_informative",
     "write",
     "zeros",
 ]
 
 _LAZY = {
+    "compare": "bnlab.comparison",
     "derive": "bnlab.compile",
     "draw": "bnlab.compile",
     "emit": "bnlab.compile",
@@ -106,6 +111,7 @@ _LAZY = {
     "sample": "bnlab.runtime.sampling",
     "select": "bnlab.runtime.select",
     "verify": "bnlab.runtime.verify",
+    "weakly_informative": "bnlab.comparison",
 }
 
 
