@@ -33,7 +33,7 @@ def names(refs: set[Ref]) -> set[str]:
 
 def spreads(graph: Graph) -> set[str]:
     """The parameters that are covariances, variances or standard deviations of variables."""
-    return names(used_as(graph, "cov", "var", "std"))
+    return names(used_as(graph, "cov", "var", "std", "scale", "scale_matrix"))
 
 
 def given_others(graph: Graph) -> dict[str, set[str]]:
