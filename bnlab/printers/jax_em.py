@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from textwrap import wrap
 from typing import Literal
 
 from bnlab.network.ir import Graph
@@ -21,6 +22,9 @@ from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Symbol
 from bnlab.program.walk import transform
 
 STATISTICS = "Expected sufficient statistics. They add: over members, chunks, devices."
+WIDTH = 110
+"""Columns of the description of a file; the story's lines may be longer."""
+
 LISTED = 8
 """Constants of at most so many numbers stand where they are used."""
 
@@ -382,7 +386,7 @@ def _doc(program: Program, generative: str, kind: str, header: str) -> str:
         "",
     ]
     lines += _e_step_lines(program, kind)
-    lines += [f"M-step   {names} maximise {under}"]
+    lines += wrap(f"M-step   {names} maximise {under}", WIDTH, subsequent_indent=" " * 9)
     return "\n".join([*lines, *(["", header] if header else [])])
 
 
