@@ -15,16 +15,13 @@ from bnlab.network.text import story
 from bnlab.printers import jax_data, jax_start
 from bnlab.printers.base import Printer
 from bnlab.printers.jax_expression import expression, function
-from bnlab.printers.python_tree import Assign, Define, Record, Statement, Verbatim, lines, name, render
+from bnlab.printers.python_tree import LINE, Assign, Define, Record, Statement, Verbatim, lines, name, render
 from bnlab.program.ir import Field, Function, Invoke, Program
 from bnlab.program.ir import Statement as Line
 from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Symbol
 from bnlab.program.walk import transform
 
 STATISTICS = "Expected sufficient statistics. They add: over members, chunks, devices."
-WIDTH = 110
-"""Columns of the description of a file; the story's lines may be longer."""
-
 LISTED = 8
 """Constants of at most so many numbers stand where they are used."""
 
@@ -386,7 +383,7 @@ def _doc(program: Program, generative: str, kind: str, header: str) -> str:
         "",
     ]
     lines += _e_step_lines(program, kind)
-    lines += wrap(f"M-step   {names} maximise {under}", WIDTH, subsequent_indent=" " * 9)
+    lines += wrap(f"M-step   {names} maximise {under}", LINE, subsequent_indent=" " * 9)
     return "\n".join([*lines, *(["", header] if header else [])])
 
 
