@@ -16,10 +16,14 @@ from bnlab.runtime.proof.subject import Subject, Theta
 def slope_of_auxiliary(
     subject: Subject, q: Posterior, prior: bool = True
 ) -> Callable[[Theta], dict[str, np.ndarray]]:
-    """theta -> grad Q(q, theta) by automatic differentiation; with `prior`, that of ln p(theta) is added."""
+    """theta -> grad Q(q, theta) by automatic differentiation; with `prior`, that of ln p(theta) is added.
+
+    Distributions without a density are left out.
+    """
+    without = subject.oracle.without_density(subject.theta)
 
     def objective(point: Mapping[str, jax.Array]) -> jax.Array:
-        energy = subject.oracle.auxiliary(point, q, jnp)
+        energy = subject.oracle.auxiliary(point, q, jnp, without)
         return energy + priors.log_prior(subject.graph, point, jnp) if prior else energy
 
     gradient = jax.jit(jax.grad(objective))

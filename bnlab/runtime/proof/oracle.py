@@ -15,11 +15,13 @@ from types import ModuleType
 import numpy as np
 from scipy.special import logsumexp
 
-from bnlab.network.ir import Graph, VarRef
+from bnlab.network.ir import CPD, Graph, VarRef
 from bnlab.runtime.proof.densities import Array, Theta, log_density
 from bnlab.runtime.proof.gaussians import Gaussian, Linear, Piece, condition, linear
 from bnlab.runtime.proof.grounding import Batch, Data, Ground, Local, ground, sized
 from bnlab.runtime.proof.quadrature import Points, points, pooled, replaced, taken
+
+NO_SPREAD = 1e-7  # of the largest standard deviation: half the digits of a covariance
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +268,25 @@ class Oracle:
         rows = (self.ground.rows[name],) if name in self.ground.rows else ()
         return (*rows, *(self.graph.plate(p).size or 0 for p in sized(self.graph, self.graph.variable(name))))
 
-    def auxiliary(self, theta: Theta, q: Posterior, xp: ModuleType = np) -> Array:
-        """Q(q, theta) = E_q[ln p(x, z | theta)]; differentiable in theta with xp = jax.numpy."""
+    def without_density(self, theta: Theta) -> tuple[CPD, ...]:
+        """The distributions of unsure variables that have no spread in some direction."""
+        found = []
+        for batch in self.ground.batches:
+            if any(local.unsure for local in batch.locals):
+                spreads = np.linalg.svd(linear(self.graph, theta, batch).root, compute_uv=False)
+                if (spreads[:, -1] <= NO_SPREAD * spreads[:, 0]).any():
+                    found.append(batch.cpd)
+        return tuple(found)
+
+    def auxiliary(
+        self, theta: Theta, q: Posterior, xp: ModuleType = np, without: tuple[CPD, ...] = ()
+    ) -> Array:
+        """Q(q, theta) = E_q[ln p(x, z | theta)], but for distributions that have no density; differentiable in theta with
+        xp = jax.numpy."""
         total = xp.zeros(())
         for batch, weight in self._expanded(q):
+            if batch.cpd in without:
+                continue
             total = total + (weight * log_density(xp, self.graph, theta, batch)).sum()
         return total
 
