@@ -17,7 +17,7 @@ from bnlab.runtime.proof import members, priors
 from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
 from bnlab.runtime.proof.relabel import empty_last_state, rename, renameable
-from bnlab.runtime.proof.roles import given_others, means, spreads
+from bnlab.runtime.proof.roles import given_others
 from bnlab.runtime.proof.scaling import motion, moved_data, moved_parameters, units
 from bnlab.runtime.proof.subject import Subject
 from bnlab.runtime.proof.tangent import tangent
@@ -67,8 +67,7 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     """grad Q(theta_new, theta) + grad ln p(theta_new) = 0, with Q from the oracle's posterior at theta.
 
     Parameters without a joint maximum in closed form are maximised one given the other: the first one is then stationary
-    beside the old value of the second. That may be a mean beside a spread, and what `given_others` lists. A variance that
-    collapses has no maximum at all.
+    beside the old value of the second, if not beside the new one. A variance that collapses has no maximum at all.
     """
     graph, old, new = subject.graph, subject.theta, subject.step()
     if subject.collapses(new):
@@ -77,7 +76,7 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     slope = slope_of_auxiliary(subject, q)
     before, after = tangent(graph, old, slope(old)), tangent(graph, new, slope(new))
     slopes: dict[frozenset[str], dict[str, np.ndarray]] = {}
-    conditional = {name: spreads(graph) for name in means(graph)} | given_others(graph)
+    conditional = given_others(graph)
     for name in subject.judged:
         values = [after[name]]
         if name in conditional:
