@@ -18,9 +18,9 @@ from numpyro.infer.util import log_density
 from bnlab.network.ir import Variable
 from bnlab.runtime.proof import priors
 from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
-from bnlab.runtime.proof.padding import completed, grid_shape, is_scanned
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
 from bnlab.runtime.proof.grounding import sizeless
+from bnlab.runtime.proof.padding import completed, grid_shape, is_scanned
 from bnlab.runtime.proof.subject import Subject
 from bnlab.runtime.proof.tangent import tangent
 
