@@ -138,12 +138,18 @@ def _bernoulli(reader: Reader) -> Array:
 def _poisson(reader: Reader) -> Array:
     x, rate = reader.child, reader.argument("rate")
     terms = x * reader.xp.log(rate) - rate - gammaln(x + 1.0)
-    return terms.reshape(len(x), -1).sum(-1)
+    return _sum_of_known(reader, terms)
 
 
 def _exponential(reader: Reader) -> Array:
     x, rate = reader.child, reader.argument("rate")
-    return (reader.xp.log(rate) - rate * x).reshape(len(x), -1).sum(-1)
+    return _sum_of_known(reader, reader.xp.log(rate) - rate * x)
+
+
+def _sum_of_known(reader: Reader, terms: Array) -> Array:
+    """The terms of a row, each of one number; what is missing contributes nothing."""
+    there = reader.xp.where(np.isnan(reader.child), 0.0, terms)
+    return there.reshape(reader.batch.rows, -1).sum(-1)
 
 
 def _gamma(reader: Reader) -> Array:
