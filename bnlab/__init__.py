@@ -23,6 +23,7 @@ from bnlab.network.distributions import (
     Multinomial,
     Normal,
     Poisson,
+    StudentT,
 )
 from bnlab.network.expression import constant, eye, previous, zeros
 from bnlab.network.files.exchange import (
@@ -37,6 +38,8 @@ from bnlab.network.files.registry import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
 
 if TYPE_CHECKING:
+    from bnlab.comparison.compare import compare
+    from bnlab.comparison.proposal import weakly_informative
     from bnlab.compile import derive, draw, emit
     from bnlab.runtime.fit import fit
     from bnlab.runtime.result import load
@@ -69,7 +72,9 @@ __all__ = [
     "Probability",
     "Real",
     "Simplex",
+    "StudentT",
     "chain",
+    "compare",
     "constant",
     "derive",
     "draw",
@@ -93,11 +98,13 @@ __all__ = [
     "to_pgmpy",
     "to_pyagrum",
     "verify",
+    "weakly_informative",
     "write",
     "zeros",
 ]
 
 _LAZY = {
+    "compare": "bnlab.comparison",
     "derive": "bnlab.compile",
     "draw": "bnlab.compile",
     "emit": "bnlab.compile",
@@ -106,6 +113,7 @@ _LAZY = {
     "sample": "bnlab.runtime.sampling",
     "select": "bnlab.runtime.select",
     "verify": "bnlab.runtime.verify",
+    "weakly_informative": "bnlab.comparison",
 }
 
 

@@ -35,11 +35,11 @@ MAY_IMPORT = {
     "drawing": LANGUAGE | {"printers", "render"},
     "compile": LANGUAGE | {"inference", "printers", "drawing", "version"},
     "runtime": LANGUAGE | {"compile"},
-    "compare": LANGUAGE | {"compile", "runtime"},
-    "plots": LANGUAGE | {"compile", "runtime"},
+    "comparison": LANGUAGE | {"compile", "runtime", "version"},
+    "plots": LANGUAGE | {"compile", "runtime", "comparison"},
 }
 HEAVY = {"jax", "jaxlib", "numpyro", "funsor", "arviz", "xarray", "matplotlib", "pandas", "scipy", "h5netcdf"}
-MAY_BE_HEAVY = {"runtime", "compare", "plots", "cli"}
+MAY_BE_HEAVY = {"runtime", "comparison", "plots", "cli"}
 MODEL_WORDS = re.compile(r"\b(gmm|hmm|plda|baum|welch|kalman|lgssm|speaker)\b", re.IGNORECASE)
 LONGEST = 500
 # NumPyro enumerates with funsor, xarray writes files with h5netcdf, ArviZ plots with matplotlib.

@@ -99,9 +99,9 @@ class Node:
     of an observed variable, None for a latent one; `state` the axis of a discrete variable's categories,
     `event` those of a vector's entries (twice, for matrices). `arguments` are read at the members: discrete
     latents in subscripts are axes, observed ones have been taken. `own` are the same parameters whole, in the
-    user's shape, with every subscript an axis. `known` are the numbers of those that are not learnt: constants, and
-    parameters with a value. `suffix` tells the node's locals from those of other nodes; ""
-    where there is only one that has any. `terms` are those of a mean that is more than one parameter or
+    user's shape, with every subscript an axis. `suffix` tells the node's locals from those of other nodes; ""
+    where there is only one that has any. `known` are the numbers of arguments other than means that are not learnt:
+    constants, and parameters with a value. `terms` are those of a mean that is more than one parameter or
     constant; it is then no entry of `own`. An argument that is data is none either.
     `slopes` are the Gaussian latents in the mean; the mean in `arguments` is then what is left of it, and `residual` the
     variable less its mean under the old parameters, expected. `proxy` is an observed variable on the scale of a latent
@@ -115,12 +115,12 @@ class Node:
     event: Axes
     arguments: Mapping[str, Expr]
     own: Mapping[str, Symbol | Constant]
-    known: Mapping[str, Values] = field(default_factory=dict)
     suffix: str = ""
     terms: tuple[Term, ...] = ()
     slopes: tuple[Slope, ...] = ()
     residual: Symbol | None = None
     proxy: str = ""
+    known: Mapping[str, Values] = field(default_factory=dict)
 
     @property
     def gaussian(self) -> bool:

@@ -306,7 +306,8 @@ def _spread(uses: tuple[Use, ...], scatter: Expr, prior: PriorOn | None) -> Expr
 def _count(use: Use, axes: Axes) -> Expr:
     """How many numbers a spread is of: members, times the entries that it is one for."""
     node = use.node
-    members = einsum(minus(axes, node.event), use.statistics["N"])
+    number = use.statistics.get("members", use.statistics["N"])  # N sums weights, if there are any
+    members = einsum(minus(axes, node.event), number)
     if node.event and not set(node.event) & set(axes):
         return multiply(Number(float(node.event[0].size or 1)), members)
     return members

@@ -58,7 +58,6 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
     event = layout.event(variable.name, 2) if rank else ()
     own: dict[str, Symbol | Constant] = {}
     arguments: dict[str, Expr] = {}
-    known: dict[str, Values] = {}
     terms: tuple[Term, ...] = ()
     slopes: tuple[Slope, ...] = ()
     regression = _is_regression(layout, piece.cpd) or _is_gaussian(layout, variable, piece.cpd)
@@ -67,8 +66,6 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
         if ref is not None and not (regression and isinstance(argument, Affine)):
             own[name] = whole(layout, ref, variable)
             arguments[name] = taken(layout, ref, variable, own[name], piece)
-            fixed = layout.graph.parameter(ref.target).value if isinstance(ref.target, str) else ref.target
-            known |= {name: fixed} if fixed is not None else {}
         elif isinstance(argument, VarRef):
             arguments[name] = _same_entries(layout, argument, variable, piece)
         else:
@@ -76,6 +73,7 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
             terms, slopes, arguments[name] = affine(layout, argument, variable, piece)
     value = read(layout, VarRef(variable.name), variable, piece) if variable.role == "observed" else None
     state = layout.states[VarRef(variable.name)] if discrete else None
+    suffix, known = _suffix(layout, variable, piece), _known(layout, piece.cpd)
     return Node(
         piece.label,
         variable.name,
@@ -84,11 +82,21 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
         event,
         arguments,
         own,
-        known,
-        _suffix(layout, variable, piece),
+        suffix,
         terms,
         slopes,
+        known=known,
     )
+
+
+def _known(layout: Layout, cpd: CPD) -> dict[str, Values]:
+    """The numbers of arguments that are not learnt: constants, and parameters with a value."""
+    refs = {name: argument for name, argument in cpd.arguments if isinstance(argument, Ref)}
+    numbers = {
+        name: layout.graph.parameter(ref.target).value if isinstance(ref.target, str) else ref.target
+        for name, ref in refs.items()
+    }
+    return {name: values for name, values in numbers.items() if values is not None}
 
 
 def _is_gaussian(layout: Layout, variable: Variable, cpd: CPD) -> bool:

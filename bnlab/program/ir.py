@@ -109,6 +109,7 @@ class Start:
     over them; with the form "concentration", at the concentration over them, the number in `values` where it is known.
     "concentration": at one over the squared relative deviation within those clusters.
     "shares": near the shares of categories in clusters of rows of counts; none is 0.
+    "number": at the number in `values`.
     "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
     "noise": random numbers, on the scale of the variable's data where there is one; "unit": ones, or unit matrices with
     the form "cov".
@@ -125,6 +126,7 @@ class Start:
         "levels",
         "concentration",
         "shares",
+        "number",
         "frequencies",
         "even",
         "chances",

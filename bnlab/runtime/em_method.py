@@ -73,6 +73,7 @@ def _outcome(problem: Problem, ready: Engine, runs: list[State]) -> Outcome:
         status="interrupted" if interrupted else status_of(best),
         warnings=(*told, *saddles(problem, ready, final), *_luck(starts)),
         starts=starts,
+        effort={"e_steps": sum(len(run.objective) for run in runs)},
     )
 
 

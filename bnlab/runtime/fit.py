@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -19,7 +20,7 @@ from bnlab.runtime.data_checks import fittable
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.progress import conclude
-from bnlab.runtime.records import FitWarning, Outcome, Problem
+from bnlab.runtime.records import Bound, FitWarning, Outcome, Problem
 from bnlab.runtime.restarts import gathered
 from bnlab.runtime.result import Fit
 
@@ -63,7 +64,7 @@ def fit(
     """
     graph = net.graph
     init = net.parameters if init is None and net.known else init
-    settings = {
+    settings: dict[str, Any] = {
         "init": init,
         "n_init": n_init,
         "max_iter": max_iter,
@@ -75,6 +76,37 @@ def fit(
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
     bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype)
+    return fit_bound(net, bound, method, **settings, progress=progress, checkpoint=checkpoint, **options)
+
+
+def fit_bound(
+    net: Network,
+    bound: Bound,
+    method: str,
+    *,
+    init: str | Mapping[str, ArrayLike] | None = None,
+    n_init: int = 1,
+    max_iter: int = 200,
+    tol: float = 1e-6,
+    seed: int = 0,
+    dtype: str = "float64",
+    progress: bool = True,
+    checkpoint: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Fit:
+    """The same for data that have been bound in this dtype. Raises FitError with everything that is wrong."""
+    graph = net.graph
+    settings: dict[str, Any] = {
+        "init": init,
+        "n_init": n_init,
+        "max_iter": max_iter,
+        "tol": tol,
+        "seed": seed,
+        "dtype": dtype,
+    }
+    _check(method, settings, None)
+    if isinstance(init, Mapping):
+        checked(graph, init, complete=False)
     free = [parameter.name for parameter in graph.parameters if parameter.value is None]
     started = isinstance(init, Mapping) and all(name in init for name in free)
     notes = bound.warnings
@@ -95,13 +127,14 @@ def fit(
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
         options=options,
     )
+    began = time.perf_counter()
     outcome: Outcome = import_module(METHODS[method]).run(problem)
-    found = _fit(problem, outcome, notes)
+    found = _fit(problem, outcome, notes, time.perf_counter() - began)
     conclude(progress, f"{graph.name}: {found.headline()}")
     return found
 
 
-def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...]) -> Fit:
+def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seconds: float) -> Fit:
     """What the method found, with all that the result needs to be asked and saved."""
     return Fit(
         network=problem.network,
@@ -122,6 +155,8 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...]) -> F
         },
         rows=observations(problem.graph, problem.bound),
         draws=outcome.draws,
+        statistics=outcome.statistics,
+        effort={**outcome.effort, "seconds": seconds},
         bound=problem.bound,
     )
 

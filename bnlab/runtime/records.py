@@ -71,7 +71,8 @@ class Outcome:
 
     `log_likelihood` and `objective` have an entry for each of the n_iter + 1 parameters visited, the last at
     `parameters`. `starts` tells where each start ended. `draws` are posterior samples as (chain, draw, ...) for methods
-    that draw.
+    that draw, `statistics` what the sampler says of each, as (chain, draw). `effort` counts `e_steps` and `gradients`:
+    passes over the data.
     """
 
     parameters: Mapping[str, NDArray[Any]]
@@ -81,3 +82,5 @@ class Outcome:
     warnings: tuple[FitWarning, ...] = ()
     starts: tuple[Start, ...] = ()
     draws: Mapping[str, NDArray[Any]] | None = None
+    statistics: Mapping[str, NDArray[Any]] | None = None
+    effort: Mapping[str, float] = field(default_factory=dict)

@@ -25,6 +25,8 @@ from bnlab.runtime.sampling import sample
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bnlab.runtime.uncertainty import Information
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
@@ -33,8 +35,9 @@ class Fit:
     `parameters` are arrays by name, plates first, then the event. `log_likelihood[i]` is ln p(X | theta_i), entry 0 at the
     initial parameters and the last at the returned ones; `objective` is what the method maximises. `restarts` tells which
     optima the starts reached and how often (None for a method without starts). `rows` is the number of observations, the
-    sum of their weights; `draws` are posterior samples (chain, draw, ...) of methods that draw. A fit that was loaded from
-    a file does not know its data.
+    sum of their weights; `draws` are posterior samples (chain, draw, ...) of methods that draw, `statistics` what the
+    sampler says of each. `effort` counts `e_steps` and `gradients`, passes over the data, and the `seconds` that all took,
+    compilation included. A fit that was loaded from a file does not know its data.
     """
 
     network: Network
@@ -48,6 +51,8 @@ class Fit:
     settings: Mapping[str, Any]
     rows: float
     draws: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
+    statistics: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
+    effort: Mapping[str, float] = field(default_factory=dict)
     bound: Bound | None = field(default=None, repr=False)
 
     @property
@@ -66,8 +71,11 @@ class Fit:
 
     def posterior(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
         """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
-        last, in the layout of the data."""
-        return queries.posterior(self.network, self.parameters, self._bound(data, columns), self._dtype)
+        last, in the layout of the data. Of a fit with draws they are averaged over the draws, an E-step each."""
+        bound = self._bound(data, columns)
+        if self.draws is not None:
+            return queries.posterior_over(self.network, self.draws, bound, self._dtype)
+        return queries.posterior(self.network, self.parameters, bound, self._dtype)
 
     def predict(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
         """The most probable joint assignment of the discrete latents given the data, in the layout of the data."""
@@ -110,6 +118,39 @@ class Fit:
         if name is None:
             return tables.overview(graph, self.parameters, self.draws)
         return tables.table(graph, self.parameters, name)
+
+    def standard_errors(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, NDArray[Any]]:
+        """The standard error of every learnt number, in the shape of the parameters.
+
+        Of EM, from the curvature of the log-likelihood (with priors: of the log joint density) where it ended; of methods
+        that draw, the standard deviation of the draws. Raises FitError where the data do not determine the parameters,
+        with the directions, and for methods that do not end at a maximum of it.
+        """
+        if self.draws is not None:
+            return {name: value.std((0, 1)) for name, value in self.draws.items()}
+        from bnlab.runtime import uncertainty  # needs NumPyro, which takes seconds to import
+
+        return uncertainty.standard_errors(self.information(data, columns=columns))
+
+    def laplace(
+        self, count: int = 1000, seed: int = 0, data: Any = None, *, columns: Columns | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Draws (1, count, ...) of the parameters from the normal that has the log density's curvature at the estimate."""
+        from bnlab.runtime import uncertainty  # as above
+
+        return uncertainty.laplace(self.information(data, columns=columns), count, seed)
+
+    def information(self, data: Any = None, *, columns: Columns | None = None) -> Information:
+        """The observed information at the estimate, its inverse, and the coordinates both are in. Raises FitError as
+        `standard_errors` does."""
+        from bnlab.runtime import uncertainty  # as above
+
+        if self.method == "viterbi":
+            reason = (
+                "Hard EM does not end at a maximum of the likelihood, so its curvature there tells no errors."
+            )
+            raise FitError(Fault(reason, "Fit with method='em', starting from these parameters (init=)."))
+        return uncertainty.information(self.network, self.parameters, self._bound(data, columns))
 
     def headline(self) -> str:
         """How it ended, in one line."""

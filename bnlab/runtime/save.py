@@ -39,6 +39,7 @@ def tree(fit: Fit) -> xr.DataTree:
         "status": fit.status,
         "rows": fit.rows,
         "settings": dict(fit.settings),
+        "effort": dict(fit.effort),
         "starts": [[one.seed, one.objective, one.status, one.n_iter] for one in fit.restarts.starts]
         if fit.restarts
         else [],
@@ -55,7 +56,9 @@ def tree(fit: Fit) -> xr.DataTree:
         ),
     }
     if fit.draws is not None:
-        groups["/posterior"] = _draws(graph, fit.draws)
+        groups["/posterior"] = draws_dataset(graph, fit.draws)
+    if fit.statistics is not None:
+        groups["/sample_stats"] = statistics_dataset(fit.statistics)
     return xr.DataTree.from_dict(groups)
 
 
@@ -109,7 +112,7 @@ def _fit(lazy: xr.DataTree) -> Fit:
     ]
     if faults:
         raise FitError(*faults)
-    draws = lazy["posterior"].data_vars if "posterior" in lazy.children else None
+    draws, statistics = (_arrays(lazy, group) for group in ("posterior", "sample_stats"))
     return Fit(
         network=network,
         method=str(record["method"]),
@@ -121,8 +124,17 @@ def _fit(lazy: xr.DataTree) -> Fit:
         restarts=_restarts(record["starts"]),
         settings=record["settings"],
         rows=float(record["rows"]),
-        draws=None if draws is None else {str(name): array.to_numpy() for name, array in draws.items()},
+        draws=draws,
+        statistics=statistics,
+        effort=record.get("effort", {}),  # files of earlier versions have none
     )
+
+
+def _arrays(lazy: xr.DataTree, group: str) -> dict[str, NDArray[Any]] | None:
+    """The variables of a group; None where there is no such group."""
+    if group not in lazy.children:
+        return None
+    return {str(name): array.to_numpy() for name, array in lazy[group].data_vars.items()}
 
 
 def _restarts(records: list[list[Any]]) -> Restarts | None:
@@ -142,13 +154,26 @@ def to_arviz(fit: Fit) -> Any:
         else {name: array[None, None] for name, array in fit.parameters.items()}
     )
     trace = tree(fit)["trace"].to_dataset()
-    container = xr.DataTree.from_dict({"posterior": _draws(graph, draws), fit.method: trace})
+    groups = {"posterior": draws_dataset(graph, draws), fit.method: trace}
+    if fit.statistics is not None:
+        groups["sample_stats"] = statistics_dataset(fit.statistics)
+    return in_arviz(xr.DataTree.from_dict(groups))
+
+
+def in_arviz(container: xr.DataTree) -> Any:
+    """The container of the ArviZ that is installed: InferenceData of ArviZ 0, DataTree of ArviZ 1."""
     import arviz as az  # takes a second to import, and files do not need it
 
     return container if int(az.__version__.split(".")[0]) >= 1 else az.InferenceData.from_datatree(container)
 
 
-def _draws(graph: Graph, draws: Mapping[str, NDArray[Any]]) -> xr.Dataset:
+def statistics_dataset(statistics: Mapping[str, NDArray[Any]]) -> xr.Dataset:
+    """What the sampler says of each draw, under ArviZ's names."""
+    return xr.Dataset({name: (("chain", "draw"), array) for name, array in statistics.items()})
+
+
+def draws_dataset(graph: Graph, draws: Mapping[str, NDArray[Any]]) -> xr.Dataset:
+    """Draws (chain, draw, ...) of parameters, their plates as dimensions."""
     return xr.Dataset(
         {name: (("chain", "draw", *_dims(graph, name)), array) for name, array in draws.items()}
     )

@@ -17,7 +17,7 @@ from bnlab.runtime.proof import members, priors
 from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
 from bnlab.runtime.proof.relabel import empty_last_state, rename, renameable
-from bnlab.runtime.proof.roles import given_others, means, spreads
+from bnlab.runtime.proof.roles import given_others
 from bnlab.runtime.proof.scaling import motion, moved_data, moved_parameters, units
 from bnlab.runtime.proof.subject import Subject
 from bnlab.runtime.proof.tangent import tangent
@@ -67,7 +67,7 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     """grad Q(theta_new, theta) + grad ln p(theta_new) = 0, with Q from the oracle's posterior at theta.
 
     Parameters without a joint maximum in closed form are maximised one given the other: the first one is then stationary
-    beside the old value of the second. A variance that collapses has no maximum at all.
+    beside the old value of the second, if not beside the new one. A variance that collapses has no maximum at all.
     """
     graph, old, new = subject.graph, subject.theta, subject.step()
     if subject.collapses(new):
@@ -75,16 +75,18 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     q = subject.oracle.modal(old) if subject.hard else subject.oracle.posterior(old)
     slope = slope_of_auxiliary(subject, q)
     before, after = tangent(graph, old, slope(old)), tangent(graph, new, slope(new))
-    mixed = new | {name: np.asarray(old[name]) for name in spreads(graph)}
-    beside = tangent(graph, mixed, slope(mixed))
-    for name, others in given_others(graph).items():
-        if name in after:
-            old_ones = new | {other: np.asarray(old[other]) for other in others}
-            after[name] = tangent(graph, old_ones, slope(old_ones))[name]
+    slopes: dict[frozenset[str], dict[str, np.ndarray]] = {}
+    conditional = given_others(graph)
     for name in subject.judged:
+        values = [after[name]]
+        if name in conditional:
+            others = frozenset(conditional[name])
+            if others not in slopes:
+                mixed = new | {other: np.asarray(old[other]) for other in others}
+                slopes[others] = tangent(graph, mixed, slope(mixed))
+            values.append(slopes[others][name])
+        value = min(values, key=lambda g: float(np.nan_to_num(np.abs(g).max(), nan=np.inf)))
         scale = 1 + np.abs(before[name]).max()
-        values = [after[name], *([beside[name]] if name in means(graph) else [])]
-        value = min(values, key=lambda gradient: float(np.nan_to_num(np.abs(gradient).max(), nan=np.inf)))
         yield difference(f"gradient of Q in {name}", value, np.zeros_like(value), STATIONARY, scale)
 
 

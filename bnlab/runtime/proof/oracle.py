@@ -263,6 +263,10 @@ class Oracle:
             }
         return result
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of one variable's values: rows, its sized plates, its event."""
+        return (*self._shape(name), *self.graph.variable(name).domain.event_shape)
+
     def _shape(self, name: str) -> tuple[int, ...]:
         """The shape of one variable's values but for its event: rows, then its sized plates."""
         rows = (self.ground.rows[name],) if name in self.ground.rows else ()

@@ -30,22 +30,16 @@ def names(refs: set[Ref]) -> set[str]:
 
 def spreads(graph: Graph) -> set[str]:
     """The parameters that are covariances, variances or standard deviations of variables."""
-    return names(used_as(graph, "cov", "var", "std"))
-
-
-def means(graph: Graph) -> set[str]:
-    """The parameters that are means of variables, or coefficients in them."""
-    return names(used_as(graph, "mean"))
+    return names(used_as(graph, "cov", "var", "std", "scale", "scale_matrix"))
 
 
 def given_others(graph: Graph) -> dict[str, set[str]]:
-    """Parameters that are maximised given the old values of others, and these others.
+    """Parameters that may be maximised given the old values of others, and these others.
 
-    They are means with a prior of their own, given the spreads; and concentrations of Gammas whose rate has a prior, is fixed
-    or shared otherwise than they are, given the rates.
+    They are means, given the spreads; and concentrations of Gammas whose rate has a prior, is fixed or shared otherwise than
+    they are, given the rates.
     """
-    means = {name for name in names(used_as(graph, "mean")) if graph.parameter(name).prior is not None}
-    found = {name: spreads(graph) for name in means}
+    found = {name: spreads(graph) for name in names(used_as(graph, "mean"))}
     pairs = _gammas(graph)
     for one, rate in pairs:
         alone = all((one == other) == (rate == beside) for other, beside in pairs)
