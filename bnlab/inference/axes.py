@@ -55,7 +55,7 @@ class Layout:
         return tuple(self.events[name, place] for place in range(rank))
 
     def vector(self, ref: VarRef, rank: int = 1) -> Axes:
-        """The axes of a Gaussian latent's entries, as it is read: of rows, columns, and one more to sum over; () for a scalar."""
+        """The axes of a Gaussian latent's entries as it is read: rows, columns, one more to sum over; () for a scalar."""
         shape = self.graph.variable(ref.name).domain.event_shape
         name = ref.name + LAGGED * ref.lag
         return tuple(self.events[name, place] for place in range(rank)) if shape else ()

@@ -9,17 +9,19 @@ instead of the distribution.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import prod
 
-from bnlab.families.base import Density, Node, registry
+from bnlab.families.base import Node, registry
 from bnlab.inference import wording
 from bnlab.inference.axes import Layout
 from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
+from bnlab.inference.densities import density_function
 from bnlab.inference.expectation import Random, expected
 from bnlab.inference.filtering import integrate_chain, smoothed
 from bnlab.inference.gaussian import Quadratic
-from bnlab.inference.integrate import Moments, Solved, declare_child, integrate, leave, named, prior_mean
+from bnlab.inference.integrate import Solved, integrate
+from bnlab.inference.linear_nodes import declare_child, prior_mean
+from bnlab.inference.moments import Moments
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.pieces import Piece, pieces
 from bnlab.inference.plan import (
@@ -33,7 +35,7 @@ from bnlab.inference.plan import (
     SumOut,
 )
 from bnlab.inference.potentials import Potential, marginal
-from bnlab.inference.scope import discrete_scope
+from bnlab.inference.products import leave, named
 from bnlab.inference.tables import by_tables, conditional
 from bnlab.inference.tables import sum_out as sum_out_tables
 from bnlab.network.graph import topological_order
@@ -41,16 +43,13 @@ from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
-    ROW,
     STEP,
     Axes,
     Axis,
     Binary,
     Broadcast,
-    Call,
     Einsum,
     Expr,
-    InBlocks,
     Joined,
     Number,
     Reduce,
@@ -60,10 +59,6 @@ from bnlab.program.ops import (
     Unary,
     Where,
 )
-from bnlab.program.walk import read_name, readings, rename, reread, symbols
-
-LARGE = 32
-"""Numbers a row of data, from which on a density makes arrays worth keeping in cache."""
 
 
 @dataclass(slots=True)
@@ -179,7 +174,7 @@ class Elimination:
         density = registry()[piece.cpd.family].density(found)
         if density.linear is not None:
             return Potential(self.log(density.linear), density.linear)
-        return Potential(self.density(factor, piece, density))
+        return Potential(density_function(self, factor, piece, density))
 
     def _joined(self, factor: Factor, found: list[Potential]) -> Expr:
         """The densities of the first steps, then that of all later ones; each for all that any depends on."""
@@ -193,28 +188,6 @@ class Elimination:
             same = each.log.axes == axes
             parts.append(each.log if same else Broadcast(each.log, like, axes))
         return Joined(tuple(parts), next(axis for axis in axes if axis.kind == STEP))
-
-    def density(
-        self, factor: Factor, piece: Piece, density: Density, given: tuple[Symbol, ...] = (), note: str = ""
-    ) -> Expr:
-        """A function of its own for a density that takes more than a line. `given` are arrays that it reads beside data."""
-        reads: dict[Expr, Symbol] = {symbol: symbol for symbol in given}
-        reads |= _reads(density)
-        if piece.label in self.densities:
-            return _call(self.densities[piece.label], tuple(reads), density.log.axes)
-        title = self.fresh(f"log_likelihood_{piece.label.replace('.', '_')}")
-        density = _apart(density, {symbol.name for symbol in reads.values()})
-        function = _renamed(density, reads)
-        result = function.log
-        own = _seen(self.layout, factor, piece)
-        doc = f"{wording.formula(self.layout, own)}{note} as ({', '.join(axis.extent or axis.letter.upper() for axis in result.axes)})"
-        doc += f"{_when(piece, self.layout, factor)}."
-        tex = wording.formula_tex(self.layout, own)
-        self.densities[piece.label] = Function(
-            title, tuple(reads.values()), ("theta",), function.body, (result,), doc, tex
-        )
-        self.functions.append(self.densities[piece.label])
-        return _call(self.densities[piece.label], tuple(reads), result.axes)
 
     def statement(self, wanted: str, expr: Expr, because: str, formula: str = "", tex: str = "") -> Symbol:
         """Adds `wanted = expr` and returns its symbol."""
@@ -429,7 +402,11 @@ class Elimination:
         """The weight of every step of a chain."""
         mask = self.mask(step.chain)
         value = self._kept(outer, step)
-        return value if mask is None else Binary("*", mask, value)
+        if mask is None:
+            return value
+        return self.statement(
+            f"weight_in_{step.chain}", Binary("*", mask, value), "posterior", "0 past the end"
+        )
 
     def _conditional(self, step: SumOut) -> Expr:
         if step.message.name in self.tables:
@@ -496,71 +473,3 @@ class Elimination:
         members = self.layout.members(factor.plates)
         alike = tuple(axis for axis in members if all(axis not in part.axes for part in parts))
         return () if value is None or not alike else (Broadcast(Number(1.0), value, alike),)
-
-
-def _seen(layout: Layout, factor: Factor, piece: Piece) -> Factor:
-    """What one distribution of a factor is the density of."""
-    if piece.whole and factor.steps != "all":
-        return factor
-    given = discrete_scope(layout.graph, piece.cpd)
-    mine = tuple(ref for ref in factor.scope if ref in given or ref.name == factor.variable)
-    return replace(factor, given=tuple(ref for ref in given if ref in mine), scope=mine)
-
-
-def _when(piece: Piece, layout: Layout, factor: Factor) -> str:
-    """The steps that a distribution is for."""
-    if piece.whole:
-        return ""
-    letter = next(layout.plates[p].letter for p in factor.plates if layout.graph.plate(p).chain)
-    return f" for {letter} = {piece.start + 1}" if piece.only else f" for {letter} > {piece.start}"
-
-
-def _call(function: Function, arguments: tuple[Expr, ...], axes: Axes) -> Expr:
-    """The call of a density; for all steps of a chain in blocks, unless what it makes on the way is small."""
-    call = Call(function.name, (Symbol("theta", ()), *arguments), axes)
-    targets = [item.target.axes for item in function.body if isinstance(item, Statement)]
-    cells = max((prod(axis.size or 1 for axis in found) for found in targets), default=1)
-    if cells < LARGE or not any(axis.kind == STEP for axis in axes):
-        return call
-    return InBlocks(call, sum(axis.kind in (STEP, ROW) for axis in axes))
-
-
-def _reads(density: Density) -> dict[Expr, Symbol]:
-    """The data that a density reads, at whatever steps, and what they are called inside of it."""
-    found: dict[Expr, Symbol] = {}
-    for expr in (*(statement.expression for statement in density.body), density.log):
-        for part in readings(expr):
-            found.setdefault(part, Symbol(read_name(part), part.axes))
-    return found
-
-
-def _renamed(density: Density, reads: dict[Expr, Symbol]) -> Density:
-    """The density with its data under their names."""
-    body = tuple(replace(item, expression=reread(item.expression, reads)) for item in density.body)
-    return Density(reread(density.log, reads), None, body)
-
-
-def _apart(density: Density, taken: set[str]) -> Density:
-    """The density with its locals called otherwise than its data."""
-    mapping = {
-        statement.target: Symbol(f"{statement.target.name}_", statement.target.axes)
-        for statement in density.body
-        if statement.target.name in taken
-    }
-    if not mapping:
-        return density
-    names = {symbol.name: new.name for symbol, new in mapping.items()}
-    found = (s for e in (density.log, *(st.expression for st in density.body)) for s in symbols(e))
-    every = {
-        s: Symbol(names[s.name], s.axes) for s in found if s.space == "local" and s.name in names
-    } | mapping
-    body = tuple(
-        replace(_as_locals(statement, every), target=every.get(statement.target, statement.target))
-        for statement in density.body
-    )
-    log = rename(density.log, every)
-    return replace(density, body=body, log=log)
-
-
-def _as_locals(statement: Statement, mapping: dict[Symbol, Symbol]) -> Statement:
-    return replace(statement, expression=rename(statement.expression, mapping))

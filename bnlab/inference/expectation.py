@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from bnlab.families.base import Node, Slope
 from bnlab.inference.chain import cut
 from bnlab.inference.factor import Factor
-from bnlab.inference.gaussian import called, forward, pair
-from bnlab.inference.integrate import Moments, at_members, coefficient, moments, named
+from bnlab.inference.gaussian import called, coefficient, forward, pair
+from bnlab.inference.moments import Moments, at_members, moments
 from bnlab.inference.nodes import indicators
 from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import IntegrateChain, LeavePlates
 from bnlab.inference.potentials import marginal
+from bnlab.inference.products import named
 from bnlab.network.ir import Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ops import ROW, STATE, STEP, Axes, Binary, Broadcast, Expr, Linear, Number, Symbol, union

@@ -15,23 +15,25 @@ from typing import TYPE_CHECKING
 from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import Node, Slope
 from bnlab.inference.chain import cut, extents, local
-from bnlab.inference.gaussian import Quadratic, back, called, contract, forward
-from bnlab.inference.integrate import (
-    Moments,
-    at_name,
+from bnlab.inference.gaussian import (
+    Quadratic,
+    back,
+    called,
+    contract,
+    forward,
     inverse,
     log_det,
-    multiplied,
     multiplied_matrix,
-    named,
-    observed_names,
     other_side,
-    spread_of,
     turned,
     unit,
     zero_free,
 )
+from bnlab.inference.integrate import at_name, observed_names
+from bnlab.inference.linear_nodes import spread_of
+from bnlab.inference.moments import Moments
 from bnlab.inference.plan import IntegrateChain
+from bnlab.inference.products import multiplied, named
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement

@@ -14,7 +14,20 @@ from math import prod
 from bnlab.families.base import Slope
 from bnlab.network.ir import VarRef
 from bnlab.program import build
-from bnlab.program.ops import Axes, Axis, Binary, Einsum, Expr, Number, Relabel, Symbol, union
+from bnlab.program.ops import (
+    Axes,
+    Axis,
+    Binary,
+    Constant,
+    Einsum,
+    Expr,
+    Identity,
+    Linear,
+    Number,
+    Relabel,
+    Symbol,
+    union,
+)
 
 Pair = tuple[VarRef, VarRef]
 
@@ -75,6 +88,15 @@ def contract(over: Axes, *operands: Expr) -> Expr:
     return value if scale == 1 else Binary("*", Number(scale), value)
 
 
+def is_identity(spread: Spread) -> bool:
+    """Whether a covariance is known to be the identity matrix."""
+    value = spread.value
+    if not isinstance(value, Constant) or not spread.full or len(value.shape) != 2:
+        return False
+    size = value.shape[0]
+    return value.flat == tuple(float(i == j) for i in range(size) for j in range(size))
+
+
 def matrix_times(matrix: Expr, right: Expr, entries: Axes) -> Expr:
     """A B over the entries of a latent: `right` is a vector, or a matrix whose rows they are."""
     row, column, inner = entries
@@ -89,6 +111,8 @@ def turned_times(matrix: Expr, right: Expr, entries: Axes) -> Expr:
 
 def spread_times(spread: Spread, right: Expr) -> Expr:
     """P B for a covariance P."""
+    if is_identity(spread):
+        return right
     if spread.full:
         return matrix_times(spread.value, right, spread.entries)
     return contract((), spread.value, right)
@@ -96,6 +120,8 @@ def spread_times(spread: Spread, right: Expr) -> Expr:
 
 def times_spread(matrix: Expr, spread: Spread) -> Expr:
     """A P for a covariance P."""
+    if is_identity(spread):
+        return matrix
     if spread.full:
         return matrix_times(matrix, spread.value, spread.entries)
     value = called(spread.value, {spread.entries[0]: spread.entries[1]}) if spread.entries else spread.value
@@ -124,3 +150,56 @@ def back(slope: Slope, child: Axes, right: Expr, at: Axes) -> Expr:
 
 def _signed(slope: Slope, expr: Expr) -> Expr:
     return expr if slope.sign > 0 else contract((), Number(-1.0), expr)
+
+
+def zero_free(expr: Expr) -> Expr:
+    """An array of zeros as the number 0."""
+    return Number(0.0) if isinstance(expr, Constant) and not any(expr.flat) else expr
+
+
+def coefficient(slope: Slope, event: Axes, child: Axes, parent: Axes) -> Expr:
+    """The coefficient of a slope over the entries `child` and `parent`; 1 where there is none."""
+    if slope.coefficient is None:
+        return Number(1.0)
+    names = dict(zip(event[:1], child, strict=True))
+    if not slope.elementwise:
+        names |= dict(zip(slope.entries[:1], parent, strict=True))
+    return called(slope.coefficient, names)
+
+
+def other_side(matrix: Expr, slope: Slope, entries: Axes, ends: Axes) -> Expr:
+    """A C, for A over the rows and columns of the child's entries, and the parent's entries `ends`."""
+    column = entries[1:2]
+    value = coefficient(slope, entries, column, ends)
+    if slope.elementwise:
+        scaled = contract((), Number(float(slope.sign)), matrix, value)
+        return called(scaled, dict(zip(column, ends, strict=True)))
+    return contract(column, Number(float(slope.sign)), matrix, value)
+
+
+def coefficient_matrix(slope: Slope, entries: Axes, at: Axes) -> Expr:
+    """C as a matrix from the parent's entries to the child's."""
+    value = coefficient(slope, entries, entries[:1], at[:1])
+    if not slope.elementwise or not entries:
+        return contract((), Number(float(slope.sign)), value)
+    return contract((), Number(float(slope.sign)), value, Identity((entries[0], at[0])))
+
+
+def multiplied_matrix(left: Expr, right: Expr, entries: Axes) -> Expr:
+    return matrix_times(left, right, entries) if entries else contract((), left, right)
+
+
+def turned(left: Expr, right: Expr, entries: Axes) -> Expr:
+    return turned_times(left, right, entries) if entries else contract((), left, right)
+
+
+def unit(entries: Axes) -> Expr:
+    return Identity(entries[:2]) if entries else Number(1.0)
+
+
+def inverse(expr: Expr, entries: Axes) -> Expr:
+    return Linear("inverse", expr, expr.axes) if entries else build.divide(Number(1.0), expr)
+
+
+def log_det(expr: Expr, entries: Axes) -> Expr:
+    return Linear("log_det", expr, build.minus(expr.axes, entries)) if entries else build.log(expr)

@@ -22,8 +22,8 @@ def coupled(graph: Graph, factor: Factor) -> Fault:
 def refuse_mixture(graph: Graph, names: Sequence[str], factors: Sequence[Factor]) -> None:
     """Raises IntractableError if discrete latents would be summed out while a Gaussian latent still depends on them.
 
-    The sum would be a mixture of Gaussian functions, with as many terms as there are joint values of the discrete latents of all
-    members (Lauritzen 1992: the strong root condition).
+    The sum would be a mixture of Gaussian functions, with a term for each joint value of the discrete latents of all members
+    (Lauritzen 1992: the strong root condition).
     """
     for factor in factors:
         if factor.continuous:
@@ -49,7 +49,7 @@ def refuse_chain(graph: Graph, chain: str, names: tuple[str, ...], factors: Sequ
                 f"{_placed(graph, steps[0])} selects how `{factor.left[0]}` depends on the Gaussian chain of {_listed(names)} "
                 "at each step: the posterior is a mixture with a term for each path of states (a switching linear system)."
             )
-            remedy = f"Declare `{steps[0].name}` outside the chain `{chain}`, or fit by NUTS or SVI: the NumPyro model can be emitted."
+            remedy = f"Declare `{steps[0].name}` outside the chain `{chain}`, or fit by NUTS or SVI: its NumPyro model is emitted."
             raise IntractableError(Fault(reason, remedy, graph.variable(steps[0].name).location))
         strange = [ref for ref in factor.continuous if ref.lag and factor.variable not in names]
         if strange:
