@@ -272,7 +272,7 @@ class Writer:
                 return rf"\ln {self.held(expr.operand, BIG if _is_fraction(expr.operand) else PRODUCT)}", BIG
             case "exp":
                 return self.exponential(expr.operand)
-            case "not_negative":  # only rounding makes it so
+            case "not_negative" | "held":  # only rounding makes it so; only gradients see it
                 return self.write(expr.operand)
             case "sqrt":
                 return rf"\sqrt{{{self.text_of(expr.operand)}}}", ATOM
