@@ -96,6 +96,7 @@ class Unary:
         "log",
         "log_or_never",
         "log_if_reliable",
+        "log1p",
         "exp",
         "sqrt",
         "square",
