@@ -38,8 +38,8 @@ from bnlab.network.files.registry import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
 
 if TYPE_CHECKING:
-    from bnlab.comparison.compare import compare
     from bnlab.comparison.proposal import weakly_informative
+    from bnlab.comparison.run import compare
     from bnlab.compile import derive, draw, emit
     from bnlab.runtime.fit import fit
     from bnlab.runtime.result import load

@@ -25,6 +25,7 @@ from bnlab.runtime.sampling import sample
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bnlab.runtime.bootstrap import Bootstrap
     from bnlab.runtime.uncertainty import Information
 
 
@@ -139,6 +140,24 @@ class Fit:
         from bnlab.runtime import uncertainty  # as above
 
         return uncertainty.laplace(self.information(data, columns=columns), count, seed)
+
+    def bootstrap(
+        self,
+        count: int = 200,
+        seed: int = 0,
+        data: Any = None,
+        *,
+        columns: Columns | None = None,
+        progress: bool = True,
+        **settings: Any,
+    ) -> Bootstrap:
+        """Parametric bootstrap: `count` data sets drawn at these parameters, as large as the data, and fitted by EM from
+        here; `settings` are those of `bn.fit` (max_iter, tol). For where curvature tells too little: few data, estimates
+        near the edge of their domain."""
+        from bnlab.runtime import bootstrap  # imports this module
+
+        bound = self._bound(data, columns)
+        return bootstrap.bootstrap(self.network, self.parameters, bound, count, seed, progress, **settings)
 
     def information(self, data: Any = None, *, columns: Columns | None = None) -> Information:
         """The observed information at the estimate, its inverse, and the coordinates both are in. Raises FitError as
