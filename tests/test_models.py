@@ -29,6 +29,36 @@ def test_left_to_right_finds_the_change_of_the_nile() -> None:
     assert fit.parameters["mu"][0] > 1050 > 900 > fit.parameters["mu"][1]
 
 
+@pytest.mark.parametrize("name", ["mixture_unigrams", "mixture_student"])
+def test_every_law_holds(name: str) -> None:
+    """As a user asks for it; the structures of the other models are among tests/networks.py."""
+    loaded = model(name)
+    assert loaded.example is not None
+    found = bn.verify(loaded.network, loaded.example())
+    assert found.passed, str(found)
+
+
+def test_centres_do_not_follow_outliers() -> None:
+    """Old Faithful with typing errors: Student's t finds the clusters of the data without them, a Gaussian mixture does not."""
+    clean, damaged = model("gmm"), model("mixture_student")
+    assert clean.example is not None and damaged.example is not None
+    truth = np.sort(bn.fit(clean.network, clean.example(), progress=False).parameters["mu"][:, 1])
+    normal = np.sort(bn.fit(clean.network, damaged.example(), progress=False).parameters["mu"][:, 1])
+    heavy = np.sort(bn.fit(damaged.network, damaged.example(), progress=False).parameters["mu"][:, 1])
+    # waits of 54 and 80 minutes; the standard error of such a centre is half a minute
+    np.testing.assert_allclose(heavy, truth, atol=1.5)
+    assert np.abs(normal - truth).max() > 2
+
+
+def test_the_factors_of_a_line_of_machines_add() -> None:
+    """The best of a few starts finds the four levels that the two machines make."""
+    loaded = model("factorial_hmm")
+    assert loaded.example is not None
+    fit = bn.fit(loaded.network, loaded.example(), n_init=5, progress=False)
+    # 0.5 of noise and at least 60 steps in each state: 4 standard errors
+    np.testing.assert_allclose(np.sort(fit.parameters["mu"].ravel()), [0, 3, 5, 8], atol=0.26)
+
+
 def test_zero_probabilities_stay_exactly_zero() -> None:
     loaded = model("hmm", states=3)
     assert loaded.example is not None
