@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+
 import numpy as np
 import pytest
 
 import bnlab as bn
-from tests.models import NAMES, model
+from tests.models import NAMES, ROOT, model
+
+
+def test_the_list_of_models_is_complete(update_golden: bool) -> None:
+    """docs/models.md has a row for each, with the first line of its docstring; `--update-golden` writes them."""
+    rows = []
+    for name in NAMES:
+        tree = ast.parse((ROOT / "models" / f"{name}.py").read_text(encoding="utf-8"))
+        rows.append(f"| `{name}` | {(ast.get_docstring(tree) or '').splitlines()[0]} |")
+    page = ROOT / "docs" / "models.md"
+    head = page.read_text(encoding="utf-8").partition("|---|---|\n")[:2]
+    there = "".join(head) + "\n".join(rows) + "\n"
+    if update_golden:
+        page.write_text(there, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == there
 
 
 @pytest.mark.parametrize("name", NAMES)
