@@ -102,6 +102,7 @@ def pyagrum(problem: Problem) -> Fitter:
 
 def pgmpy(problem: Problem) -> Fitter:
     import pandas
+    from pgmpy.factors.discrete import TabularCPD
     from pgmpy.parameter_estimator import DiscreteEM
 
     import bnlab as bn
@@ -109,26 +110,41 @@ def pgmpy(problem: Problem) -> Fitter:
     net = declared(problem)
     if any((values < 0).any() for values in columns(problem).values()):
         raise NotImplementedError("pgmpy drops rows with missing cells")
-    states = {v.name: list(v.domain.labels) for v in net.graph.variables}
-    frame = pandas.DataFrame({key: np.array(states[key])[x] for key, x in columns(problem).items()})
-    hidden = set(states) - set(problem.data)
-    start = bn.to_pgmpy(net)
-    model = start.copy()
+    frame = pandas.DataFrame(columns(problem))
+    sizes = {variable.name: variable.domain.size for variable in net.graph.variables}
+    hidden = set(sizes) - set(problem.data)
+    model = bn.to_pgmpy(net)
     model.latents = hidden
+
+    def numbered(cpd: Any) -> Any:
+        """The table with numbers for states: those of latents cannot have names."""
+        names = {name: list(range(sizes[name])) for name in cpd.variables}
+        parents = cpd.variables[1:]
+        return TabularCPD(
+            cpd.variable,
+            sizes[cpd.variable],
+            cpd.get_values(),
+            parents or None,
+            [sizes[name] for name in parents] or None,
+            state_names=names,
+        )
+
+    start = {cpd.variable: numbered(cpd) for cpd in model.get_cpds()}
 
     def run(iterations: int) -> Any:
         estimator = DiscreteEM(
-            state_names=states,
-            latent_card={name: len(states[name]) for name in hidden},
+            state_names={name: list(range(sizes[name])) for name in frame},
+            latent_card={name: sizes[name] for name in hidden},
             max_iter=iterations,
             atol=0.0,
-            init_cpds={cpd.variable: cpd for cpd in start.get_cpds()},
+            init_cpds=start,
             show_progress=False,
         )
         return estimator.fit(model, frame).parameters_
 
     def found(cpds: Any) -> float:
-        learnt = start.copy()
+        learnt = bn.to_pgmpy(net)
+        learnt.remove_cpds(*learnt.get_cpds())
         learnt.add_cpds(*cpds)
         return log_likelihood(problem, bn.from_pgmpy(learnt, net.name).parameters)
 
