@@ -72,14 +72,16 @@ class Fit:
 
     def posterior(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
         """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
-        last, in the layout of the data. Of a fit with draws they are averaged over the draws, an E-step each."""
+        last; for each Gaussian one its "mean" and "cov", a scalar's variance. In the layout of the data. Of a fit
+        with draws they are those of the mixture over the draws, an E-step each."""
         bound = self._bound(data, columns)
         if self.draws is not None:
             return queries.posterior_over(self.network, self.draws, bound, self._dtype)
         return queries.posterior(self.network, self.parameters, bound, self._dtype)
 
     def predict(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
-        """The most probable joint assignment of the discrete latents given the data, in the layout of the data."""
+        """The most probable joint assignment of the discrete latents given the data, and the means of Gaussian ones given it,
+        in the layout of the data."""
         return queries.predict(self.network, self.parameters, self._bound(data, columns), self._dtype)
 
     def score(self, data: Any = None, *, columns: Columns | None = None) -> NDArray[Any]:
