@@ -48,7 +48,7 @@ def run(problem: Problem) -> Outcome:
                 keep(runs[number], True)
                 if pressed():
                     break
-    return _outcome(problem, runs)
+        return _outcome(problem, ready, runs)
 
 
 def _refuse(problem: Problem) -> None:
@@ -110,10 +110,11 @@ def _visitor(
     return visit
 
 
-def _outcome(problem: Problem, runs: list[State]) -> Outcome:
+def _outcome(problem: Problem, ready: Engine, runs: list[State]) -> Outcome:
     """The best run: finished ones before collapsed ones, and among these the highest objective."""
     rank = [(_status(run) not in ("degenerate", "nan"), run.objective[-1]) for run in runs]
-    best = runs[max(range(len(runs)), key=lambda number: rank[number])]
+    number = max(range(len(runs)), key=lambda number: rank[number])
+    best = runs[number]
     interrupted = len(runs) < problem.n_init or any(run.stop is None for run in runs)
     final = _evaluated(best)
     return Outcome(
@@ -124,6 +125,8 @@ def _outcome(problem: Problem, runs: list[State]) -> Outcome:
         warnings=warnings(problem.graph, final, Limits(problem.max_iter, problem.tol, problem.dtype)),
         optima=_optima([float(run.objective[-1]) for run in runs if run.stop is not None]),
         effort={"e_steps": sum(len(run.objective) for run in runs)},
+        initial=theta_of_start(problem, ready, number),
+        starts=tuple(run.objective for run in runs),
     )
 
 

@@ -123,6 +123,8 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seco
         draws=outcome.draws,
         statistics=outcome.statistics,
         effort={**outcome.effort, "seconds": seconds},
+        initial=outcome.initial,
+        starts=outcome.starts,
         bound=problem.bound,
     )
 

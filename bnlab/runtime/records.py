@@ -62,7 +62,8 @@ class Outcome:
     `log_likelihood` and `objective` have an entry for each of the n_iter + 1 parameters visited, the last at
     `parameters`. `optima` are the (objective, how often) that restarts reached, the best first. `draws` are posterior
     samples as (chain, draw, ...) for methods that draw, `statistics` what the sampler says of each, as (chain, draw).
-    `effort` counts `e_steps` and `gradients`: passes over the data.
+    `effort` counts `e_steps` and `gradients`: passes over the data. Of methods that iterate, `initial` are the parameters
+    where the run that was kept began, and `starts` the objectives of every run, in order.
     """
 
     parameters: Mapping[str, NDArray[Any]]
@@ -74,3 +75,5 @@ class Outcome:
     draws: Mapping[str, NDArray[Any]] | None = None
     statistics: Mapping[str, NDArray[Any]] | None = None
     effort: Mapping[str, float] = field(default_factory=dict)
+    initial: Mapping[str, NDArray[Any]] | None = None
+    starts: tuple[NDArray[np.float64], ...] = ()

@@ -29,8 +29,9 @@ class Fit:
     initial parameters and the last at the returned ones; `objective` is what the method maximises. `optima` are the
     different optima that restarts reached and how often. `rows` is the number of observations, `draws` are posterior
     samples (chain, draw, ...) of methods that draw, `statistics` what the sampler says of each draw. `effort` counts
-    `e_steps` and `gradients`, passes over the data, and the `seconds` that all took, compilation included. A fit that was
-    loaded from a file does not know its data.
+    `e_steps` and `gradients`, passes over the data, and the `seconds` that all took, compilation included.
+    `initial` are the parameters where EM began, `starts` the objectives of all its restarts. A fit that was loaded from a
+    file knows neither these nor its data.
     """
 
     network: Network
@@ -46,6 +47,8 @@ class Fit:
     draws: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
     statistics: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
     effort: Mapping[str, float] = field(default_factory=dict)
+    initial: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
+    starts: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)
     bound: Bound | None = field(default=None, repr=False)
 
     @property

@@ -39,14 +39,25 @@ def sample(
     graph = net.graph
     theta = checked(graph, parameters, complete=True)
     layout = plan_layout(graph, sizes)
-    values = _given(graph, layout, given or {})
-    generator = np.random.default_rng(seed)
-    cells = Cells(graph, layout, theta, values)
-    for group in _groups(graph):
-        _draw_group(cells, group, generator)
+    values = sample_rows(graph, layout, theta, _given(graph, layout, given or {}), seed)
     return {
         variable.name: mirror(layout, graph, variable, values[variable.name]) for variable in graph.variables
     }
+
+
+def sample_rows(
+    graph: Graph,
+    layout: Layout,
+    theta: Mapping[str, NDArray[Any]],
+    given: Mapping[str, NDArray[Any]],
+    seed: int,
+) -> dict[str, NDArray[Any]]:
+    """The canonical rows of every variable, drawn for members that are laid out like this, beside those that are given."""
+    generator = np.random.default_rng(seed)
+    cells = Cells(graph, layout, theta, dict(given))
+    for group in _groups(graph):
+        _draw_group(cells, group, generator)
+    return cells.values
 
 
 def plan_layout(graph: Graph, sizes: Mapping[str, Any]) -> Layout:
