@@ -148,7 +148,8 @@ def _bars(axes: Axes, fit: Fit, one: View, theta: Theta, shares: NDArray[np.floa
         tables = [(state, values.T) for state, values in found]
     data = _table(one.values, domain.size)
     if len(data) > 1 and domain.size == 2:
-        _profile(axes, one, [(k, table[:, 1]) for k, table in tables], data[:, 1])
+        plates = [plate for plate in one.variable.plates if graph.plate(plate).size is not None]
+        _profile(axes, one, [(k, table[:, 1]) for k, table in tables], data[:, 1], plates)
         return
     places = np.arange(domain.size)
     width = 0.8 / (len(tables) + 1)
@@ -162,14 +163,19 @@ def _bars(axes: Axes, fit: Fit, one: View, theta: Theta, shares: NDArray[np.floa
 
 
 def _profile(
-    axes: Axes, one: View, tables: list[tuple[int, NDArray[Any]]], data: NDArray[np.float64]
+    axes: Axes,
+    one: View,
+    tables: list[tuple[int, NDArray[Any]]],
+    data: NDArray[np.float64],
+    plates: list[str],
 ) -> None:
+    """How probable 1 is in each of the cells, in each state, beside how often it is in the data."""
     places = np.arange(len(data))
     axes.plot(places, data, color=DATA, marker="_", markersize=12, linestyle="", label="data")
     for state, chance in tables:
         axes.plot(places, chance, color=colours(one.states)[state], marker="o", markersize=3.5, linewidth=1)
     axes.set_xticks(places, one.names, rotation=90 if len(places) > 6 else 0)
-    axes.set(ylabel=f"P({one.variable.name} = 1)", ylim=(-0.03, 1.03))
+    axes.set(xlabel=", ".join(plates), ylabel=f"P({one.variable.name} = 1)", ylim=(-0.03, 1.03))
 
 
 def _table(rows: NDArray[np.float64], size: int) -> NDArray[np.float64]:

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from bnlab.errors import Fault, FitError
 from bnlab.network.graph import chain_of
 from bnlab.network.ir import Graph, Variable
-from bnlab.plots.style import DASHES, DATA, INK, PALETTE, colours, figure, styled
+from bnlab.plots.style import DASHES, INK, PALETTE, colours, figure, styled
 from bnlab.runtime.data_layout import sizeless
 from bnlab.runtime.replay import bound_of, posterior_rows, predicted_rows
 from bnlab.runtime.result import Fit
 
+MOST = 4
+"""Columns of a variable, or numbers of a continuous latent, that are shown."""
 
-def plot_states(fit: Fit, sequence: int = 0) -> Figure:
-    """One sequence: its observations, and below them for each latent of the chain what is known of it at each step.
+
+def plot_states(fit: Fit, sequence: int = 0, steps: int = 150) -> Figure:
+    """The first `steps` steps of one sequence: its observations, and for each latent of the chain what is known of it.
 
     Discrete states are shares of the height, the decoded path (the most probable joint one) a line over them; of
     continuous ones the mean and two standard deviations. Raises FitError for a network without a chain.
@@ -28,33 +31,24 @@ def plot_states(fit: Fit, sequence: int = 0) -> Figure:
     latents = [one for one in graph.in_role("latent") if chain_of(graph, one) is not None]
     if not latents:
         raise FitError(Fault(f"{graph.name} has no chain with latent states to show over time."))
-    inside = [
-        one
-        for one in graph.in_role("observed")
-        if sizeless(graph, one.plates) == sizeless(graph, latents[0].plates)
-    ]
-    rows = _rows(fit, latents[0], sequence)
+    plates = sizeless(graph, latents[0].plates)
+    inside = [one for one in graph.in_role("observed") if sizeless(graph, one.plates) == plates]
+    rows = _rows(fit, latents[0], sequence)[:steps]
+    columns = [column for variable in inside for column in _columns(fit, variable, rows)]
     smoothed, decoded = posterior_rows(fit, fit.parameters), predicted_rows(fit)
-    heights = [1.3] * len(inside) + [1.0] * len(latents)
+    height = 1.1 * (len(columns) + len(latents)) + 0.7
     with styled():
-        drawn, axes = figure(
-            len(heights), width=7.4, height=1.3 * len(heights) + 0.9, sharex=True, height_ratios=heights
-        )
+        drawn, axes = figure(len(columns) + len(latents), width=7.4, height=height, sharex=True)
         panels = iter(axes[:, 0])
-        for variable in inside:
-            _observations(next(panels), fit, variable, rows)
-        for latent in latents:
-            plot = next(panels)
+        for (name, values, discrete), plot in zip(columns, panels, strict=False):
+            plot.plot(values, color=INK, linewidth=0.9, drawstyle="steps-mid" if discrete else "default")
+            plot.set_ylabel(name)
+        for latent, plot in zip(latents, axes[len(columns) :, 0], strict=True):
             if latent.discrete:
-                _shares(
-                    plot,
-                    latent,
-                    np.asarray(smoothed[latent.name])[rows],
-                    np.asarray(decoded[latent.name])[rows],
-                )
+                _shares(plot, latent, smoothed[latent.name][rows], decoded[latent.name][rows])
             else:
                 _ribbon(plot, latent, smoothed[latent.name], rows)
-        axes[-1, 0].set_xlabel(f"step {sizeless(graph, latents[0].plates)[-1]}")
+        axes[-1, 0].set_xlabel(f"step {plates[-1]}")
         return drawn
 
 
@@ -72,23 +66,13 @@ def _rows(fit: Fit, latent: Variable, sequence: int) -> NDArray[np.int64]:
     return rows
 
 
-def _observations(axes: Axes, fit: Fit, variable: Variable, rows: NDArray[np.int64]) -> None:
-    values = np.asarray(bound_of(fit).canonical[variable.name])[rows]
-    columns = values.reshape(len(rows), -1)
-    marker = {"drawstyle": "steps-mid"} if variable.discrete else {}
-    for number, column in enumerate(columns.T[:4]):
-        name = variable.name if columns.shape[1] == 1 else f"{variable.name}[{number}]"
-        axes.plot(
-            column,
-            color=INK if not number else DATA,
-            linewidth=0.9,
-            linestyle=DASHES[number],
-            label=name,
-            **marker,
-        )
-    if columns.shape[1] > 1:
-        axes.legend(loc="upper right", ncols=4)
-    axes.set_ylabel(variable.name)
+def _columns(fit: Fit, variable: Variable, rows: NDArray[np.int64]) -> list[tuple[str, NDArray[Any], bool]]:
+    """Name, values and whether they are categories, for each of the first columns of an observed variable."""
+    values = np.asarray(bound_of(fit).canonical[variable.name])[rows].reshape(len(rows), -1)
+    names = (
+        [variable.name] if values.shape[1] == 1 else [f"{variable.name}[{i}]" for i in range(values.shape[1])]
+    )
+    return [(name, column, variable.discrete) for name, column in zip(names, values.T, strict=True)][:MOST]
 
 
 def _shares(axes: Axes, latent: Variable, smoothed: NDArray[Any], decoded: NDArray[Any]) -> None:
@@ -111,7 +95,7 @@ def _ribbon(axes: Axes, latent: Variable, smoothed: Any, rows: NDArray[np.int64]
         np.stack([variances[:, i, min(i, variances.shape[2] - 1)] for i in range(means.shape[1])], 1)
     )
     steps = np.arange(len(rows))
-    for number in range(min(means.shape[1], 4)):
+    for number in range(min(means.shape[1], MOST)):
         middle, width = means[:, number], 2 * deviations[:, number]
         axes.fill_between(
             steps, middle - width, middle + width, color=PALETTE[number], alpha=0.25, linewidth=0

@@ -28,7 +28,7 @@ def plot_terms(fit: Fit, steps: int = 3) -> Figure:
     where all of them are too many.
     """
     part = excerpt(fit)
-    found = list(_terms(part, min(steps, max(fit.n_iter, 1))))
+    found = list(terms(part, min(steps, max(fit.n_iter, 1))))
     if not found:
         raise _too_few(part)
     with styled():
@@ -51,11 +51,11 @@ def plot_terms(fit: Fit, steps: int = 3) -> Figure:
         plot.set_xticks(range(len(found)), [name for name, *_ in found])
         plot.set(ylim=(base, max(total) + 0.12 * (max(total) - base)), ylabel="nats (the axis is cut below)")
         plot.legend(loc="upper left", bbox_to_anchor=(1, 1), reverse=True)
-        plot.set_title(f"ln p(X | theta), the line, is Q + H + KL; {part.words}")
+        plot.set_title(f"ln p(X | η), the line, is Q + H + KL; {part.words}")
         return drawn
 
 
-def _terms(part: Excerpt, steps: int) -> Iterator[tuple[str, float, float, float]]:
+def terms(part: Excerpt, steps: int) -> Iterator[tuple[str, float, float, float]]:
     """Name, Q, H and KL after each half of each iteration."""
     oracle, path = part.oracle, part.path(steps)
 
@@ -99,7 +99,7 @@ def plot_bound(
         drawn, axes = figure(width=5.6, height=3.8)
         plot = axes[0, 0]
         x = line.coordinate(at)
-        plot.plot(x, evidence, color=INK, label="ln p(X | theta)")
+        plot.plot(x, evidence, color=INK, label="ln p(X | η)")
         q = oracle.posterior(old)
         entropy = oracle.entropy(q)
         with np.errstate(all="ignore"):

@@ -22,12 +22,12 @@ def plot_trace(fit: Fit) -> Figure:
             fit.log_likelihood, fit.objective, rtol=1e-12
         )
         if len(fit.log_likelihood) == len(fit.objective):
-            plot.plot(fit.log_likelihood, color=PALETTE[0], label="ln p(X | theta)")
+            plot.plot(fit.log_likelihood, color=PALETTE[0], label="ln p(X | η)")
         if not same:
             name = OBJECTIVES.get(fit.method, "objective")
             plot.plot(fit.objective, color=PALETTE[1], linestyle="--", label=name)
             plot.legend(loc="lower right")
-        plot.set(xlabel="iteration", ylabel="nats" if not same else "ln p(X | theta)  (nats)")
+        plot.set(xlabel="iteration", ylabel="nats" if not same else "ln p(X | η)  (nats)")
         plot.xaxis.get_major_locator().set_params(integer=True)
         return drawn
 
