@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -63,7 +64,7 @@ def plot_iterations(
         discrete = any(latent.discrete for latent in fit.network.graph.in_role("latent"))
         rows = [method for method in methods if method != "viterbi" or discrete]
         drawn, axes = figure(
-            len(rows), len(wanted), 1.9 * len(wanted) + 0.4, 1.9 * len(rows) + 0.5, sharex=True, sharey=True
+            len(rows), len(wanted), 1.7 * len(wanted) + 0.4, 1.75 * len(rows) + 0.5, sharex=True, sharey=True
         )
         for row, method in zip(axes, rows, strict=True):
             found = path(fit, wanted, method)
@@ -73,7 +74,7 @@ def plot_iterations(
                     each.set_axis_off()
                     continue
                 _panel(each, fit, one, found[number], coloured=True)
-                each.set_title(f"{TITLES[method]}, {number} iteration{'s' * (number != 1)}")
+                each.set_title(f"{TITLES[method]}, {number}", fontsize=8.5)
                 note(each, f"ln p = {height[number]:.1f}")
         same_limits(one, axes)
         for each in axes.flat:
@@ -123,9 +124,10 @@ def _panel(axes: Axes, fit: Fit, one: View, theta: Parameters, coloured: bool = 
     model(axes, fit, one, theta, found.mean(0))
 
 
-def _few(found: tuple[int, ...], most: int = 5) -> tuple[int, ...]:
-    """The first ones and the last."""
-    return found if len(found) <= most else (*found[: most - 1], found[-1])
+def _few(found: tuple[int, ...], most: int = 6) -> tuple[int, ...]:
+    """The first, the last, and some in between."""
+    places = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
+    return tuple(found[place] for place in places)
 
 
 def _dense(last: int, most: int) -> tuple[int, ...]:

@@ -96,8 +96,12 @@ def svg(drawn: Figure, title: str, name: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    width = re.search(r'\swidth="([\d.]+)pt"', text)
     text = re.sub(r'\s(width|height)="[\d.]+pt"', "", text, count=2)
-    text = re.sub(r'\bid="(?!frame-|points)', f'id="{name}-', text)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
     text = text.replace(INK, "currentColor")
-    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    natural = (
+        f' style="width: {float(width[1]) / 72:.2f}in"' if width else ""
+    )  # letters of one size in all figures
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}"{natural} ', 1)

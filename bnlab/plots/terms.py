@@ -18,17 +18,19 @@ from bnlab.plots.style import INK, PALETTE, figure, note, styled
 from bnlab.runtime.proof.oracle import Posterior
 from bnlab.runtime.result import Fit
 
+POINTS = 71
+"""Of each curve of the bound; the old value and the new one are among them, or nearly."""
 Q_COLOUR, H_COLOUR, KL_COLOUR = PALETTE[0], PALETTE[2], PALETTE[1]
 
 
-def plot_terms(fit: Fit, steps: int = 3) -> Figure:
-    """Q, H and KL as stacks, after each E-step and M-step of the first iterations.
+def plot_terms(fit: Fit, steps: int = 3, first: int = 0) -> Figure:
+    """Q, H and KL as stacks, after each E-step and M-step of `steps` iterations, beginning with parameters `first`.
 
     Everything is computed by listing all configurations of the latents; on a part of the data (the figure says which)
     where all of them are too many.
     """
     part = excerpt(fit)
-    found = list(terms(part, min(steps, max(fit.n_iter, 1))))
+    found = list(terms(part, first, first + steps))
     if not found:
         raise _too_few(part)
     with styled():
@@ -55,17 +57,22 @@ def plot_terms(fit: Fit, steps: int = 3) -> Figure:
         return drawn
 
 
-def terms(part: Excerpt, steps: int) -> Iterator[tuple[str, float, float, float]]:
-    """Name, Q, H and KL after each half of each iteration."""
-    oracle, path = part.oracle, part.path(steps)
+def terms(part: Excerpt, first: int, last: int) -> Iterator[tuple[str, float, float, float]]:
+    """Name, Q, H and KL after each half of the iterations `first` + 1 to `last`."""
+    oracle, path = part.oracle, part.path(last)[first:]
 
     def row(name: str, q: Posterior, theta: Theta) -> tuple[str, float, float, float]:
         return name, float(oracle.auxiliary(theta, q)), oracle.entropy(q), oracle.kl(q, theta)
 
-    for number, (old, new) in enumerate(zip(path, path[1:], strict=False), start=1):
+    for number, (old, new) in enumerate(zip(path, path[1:], strict=False), start=first + 1):
         q = oracle.posterior(old)
         yield row(f"E-step\n{number}", q, old)
         yield row(f"M-step\n{number}", q, new)
+
+
+def steepest(fit: Fit) -> int:
+    """The iteration, after the first, that raises the likelihood most: the one to look at."""
+    return int(np.argmax(np.diff(fit.log_likelihood)[1:]) + 1) if fit.n_iter > 1 else 0
 
 
 def _too_few(part: Excerpt) -> FitError:
@@ -91,10 +98,10 @@ def plot_bound(
         raise _too_few(part)
     *_, old, new = path
     line = _moving(fit, part, old, new, parameter, tuple(index))
-    at = np.linspace(*line.room(), 161)
+    at = np.linspace(*line.room(), POINTS)
     oracle = part.oracle
     with np.errstate(all="ignore"):
-        evidence = np.array([oracle.log_evidence(line.at(s)) for s in at])
+        evidence = np.array([part.log_evidence(line.at(s)) for s in at])
     with styled():
         drawn, axes = figure(width=5.6, height=3.8)
         plot = axes[0, 0]
@@ -105,7 +112,7 @@ def plot_bound(
         with np.errstate(all="ignore"):
             bound = np.array([float(oracle.auxiliary(line.at(s), q)) + entropy for s in at])
         plot.plot(x, bound, color=PALETTE[0], linestyle="--", label="lower bound Q + H")
-        touch, best = oracle.log_evidence(old), int(np.nanargmax(bound))
+        touch, best = part.log_evidence(old), int(np.nanargmax(bound))
         plot.plot(
             line.coordinate(np.zeros(1)),
             touch,

@@ -62,6 +62,25 @@ def path(fit: Fit, iterations: Iterable[int], method: str | None = None) -> dict
     return found
 
 
+def again(fit: Fit, init: str, seed: int) -> Fit:
+    """The same fit by EM from another start: `init` is "data" or "random"."""
+    problem = replace(_problem(fit, initial_of(fit), int(fit.settings["max_iter"]), fit.method), seed=seed)
+    outcome = em_method.run(replace(problem, init=init, tol=float(fit.settings["tol"])))
+    return replace(
+        fit,
+        parameters=outcome.parameters,
+        log_likelihood=outcome.log_likelihood,
+        objective=outcome.objective,
+        status=outcome.status,
+        warnings=outcome.warnings,
+        optima=outcome.optima,
+        settings={**fit.settings, "init": init, "seed": seed, "n_init": 1},
+        effort=outcome.effort,
+        initial=outcome.initial,
+        starts=outcome.starts,
+    )
+
+
 def log_likelihoods(fit: Fit, count: int, method: str) -> NDArray[np.float64]:
     """ln p(X | theta) at the beginning and after each of `count` iterations of `method`."""
     return em_method.run(_problem(fit, initial_of(fit), count, method)).log_likelihood
