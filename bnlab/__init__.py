@@ -28,6 +28,8 @@ from bnlab.network.formats import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
 
 if TYPE_CHECKING:
+    from bnlab.comparison.compare import compare
+    from bnlab.comparison.proposal import weakly_informative
     from bnlab.compile import derive, draw, emit
     from bnlab.runtime.fit import fit
     from bnlab.runtime.result import load
@@ -59,6 +61,7 @@ __all__ = [
     "Real",
     "Simplex",
     "chain",
+    "compare",
     "constant",
     "derive",
     "draw",
@@ -75,11 +78,13 @@ __all__ = [
     "read",
     "sample",
     "verify",
+    "weakly_informative",
     "write",
     "zeros",
 ]
 
 _LAZY = {
+    "compare": "bnlab.comparison",
     "derive": "bnlab.compile",
     "draw": "bnlab.compile",
     "emit": "bnlab.compile",
@@ -87,6 +92,7 @@ _LAZY = {
     "load": "bnlab.runtime",
     "sample": "bnlab.runtime",
     "verify": "bnlab.runtime",
+    "weakly_informative": "bnlab.comparison",
 }
 
 

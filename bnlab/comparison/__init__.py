@@ -1,5 +1,18 @@
 """Several methods on one network and one data set: estimates and posteriors side by side."""
 
+from bnlab.comparison.compare import compare
+from bnlab.comparison.proposal import weakly_informative
 from bnlab.comparison.records import Certificate, Comparison, Estimate, Loo, Proposal, Row, Score, Split
 
-__all__ = ["Certificate", "Comparison", "Estimate", "Loo", "Proposal", "Row", "Score", "Split"]
+__all__ = [
+    "Certificate",
+    "Comparison",
+    "Estimate",
+    "Loo",
+    "Proposal",
+    "Row",
+    "Score",
+    "Split",
+    "compare",
+    "weakly_informative",
+]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnlab import plots
+from bnlab.comparison.naming import named_alike
 from bnlab.comparison.records import Comparison
 from bnlab.errors import FitError
 from bnlab.plots.model import Frames, frames
 from bnlab.plots.style import svg
 from bnlab.plots.terms import steepest
 from bnlab.plots.view import Labels
-from bnlab.runtime.replay import again
+from bnlab.runtime.replay import again, bound_of, canonical
 from bnlab.runtime.result import Fit
 
 STARTS = 6
@@ -89,7 +90,10 @@ def slow(fit: Fit) -> Fit:
     best = max(float(one.objective[-1]) for one in (fit, *found))
     reach = [one for one in found if best - one.objective[-1] <= 1e-4 * (1 + abs(best)) and one.converged]
     quick = [one for one in reach if one.n_iter <= LONG]
-    return max(quick, key=lambda one: one.n_iter, default=min(reach, key=lambda one: one.n_iter, default=fit))
+    chosen = max(
+        quick, key=lambda one: one.n_iter, default=min(reach, key=lambda one: one.n_iter, default=fit)
+    )
+    return named_alike(chosen, fit, canonical(bound_of(fit)))[0]
 
 
 def slider(run: Fit, labels: Labels | None) -> Slider:

@@ -7,14 +7,16 @@ then, a few times, with the means over the draws as matched so far, every number
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from bnlab.network.ir import Graph, Parameter
+from bnlab.domains import Count
+from bnlab.network.graph import cpds
+from bnlab.network.ir import CPD, Affine, Argument, Graph, Parameter, Ref, VarRef
 from bnlab.runtime.proof.relabel import Axis, groups, rename
 
 PASSES = 3
@@ -54,6 +56,84 @@ def exchangeable(graph: Graph) -> list[set[Axis]]:
         for variables, axes in groups(graph)
         if variables <= latents and all(_symmetric(graph.parameter(name), axis) for name, axis in axes)
     ]
+
+
+def interchangeable(graph: Graph) -> list[tuple[str, str]]:
+    """Pairs of latents that can change places, with their parameters, without changing the network: like the causes of a
+    sum. No alignment of states undoes that."""
+    latents = [one for one in graph.in_role("latent") if not isinstance(one.domain, Count)]
+    pairs = ((a.name, b.name) for i, a in enumerate(latents) for b in latents[i + 1 :])
+    return [(a, b) for a, b in pairs if _swapped(graph, a, b)]
+
+
+def _swapped(graph: Graph, left: str, right: str) -> bool:
+    """Whether the network reads the same with two latents, and parameters used alike by them, exchanged."""
+    names = {left: right, right: left}
+    for one, other in zip(_parameters_of(graph, left), _parameters_of(graph, right), strict=False):
+        if one != other:
+            names |= {one: other, other: one}
+    return _described(graph, names) == _described(graph, {})
+
+
+def _parameters_of(graph: Graph, latent: str) -> list[str]:
+    """Parameters that a latent's distribution reads or that it selects or multiplies, in order of reading."""
+    found = []
+    for variable in graph.variables:
+        for cpd in cpds(variable):
+            for ref, term in readings(cpd):
+                selects = any(isinstance(s, VarRef) and s.name == latent for s in ref.subscripts)
+                if isinstance(ref.target, str) and (variable.name == latent or selects or term == latent):
+                    found.append(ref.target)
+    return found
+
+
+def readings(cpd: CPD) -> Iterator[tuple[Ref, str | None]]:
+    """Every parameter or constant that a distribution reads, with the variable that multiplies it."""
+    for _, argument in cpd.arguments:
+        match argument:
+            case Ref():
+                yield argument, None
+            case Affine(terms):
+                for term in terms:
+                    if isinstance(term.coefficient, Ref):
+                        yield term.coefficient, term.variable.name if term.variable else None
+
+
+def _described(graph: Graph, names: Mapping[str, str]) -> frozenset[str]:
+    """All records as text without an order, names exchanged; terms of a sum have no order either."""
+
+    def name(text: str) -> str:
+        return names.get(text, text)
+
+    def variable(ref: VarRef | None) -> str:
+        return "" if ref is None else f"{name(ref.name)}-{ref.lag}"
+
+    def ref(one: Ref | VarRef | None) -> str:
+        match one:
+            case Ref(str() as target, subscripts):
+                listed = [variable(s) if isinstance(s, VarRef) else str(s) for s in subscripts]
+                return f"{name(target)}{listed}"
+            case Ref(values, subscripts):
+                return f"{values}{subscripts}"
+            case VarRef():
+                return variable(one)
+            case _:
+                return ""
+
+    def argument(one: Argument) -> str:
+        if not isinstance(one, Affine):
+            return ref(one)
+        return str(sorted(f"{t.sign} {ref(t.coefficient)} {t.op} {variable(t.variable)}" for t in one.terms))
+
+    def distribution(cpd: CPD) -> str:
+        return f"{cpd.family} {[(slot, argument(one)) for slot, one in cpd.arguments]}"
+
+    variables = (
+        f"{name(v.name)} {v.role} {v.domain} {sorted(v.plates)} {[distribution(cpd) for cpd in cpds(v)]}"
+        for v in graph.variables
+    )
+    parameters = (f"{name(p.name)} {p.domain} {len(p.plates)} {p.prior} {p.value}" for p in graph.parameters)
+    return frozenset([*variables, *parameters])
 
 
 def _symmetric(parameter: Parameter, axis: int) -> bool:

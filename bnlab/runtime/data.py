@@ -63,7 +63,7 @@ def bind(
         faults = [Fault(f"Nothing in the data tells how many members {plate} has.") for plate in unknown]
     if faults:
         raise DataError(*faults)
-    canonical = {name: one.array for name, one in rows.items()} | _ids(paths, layout)
+    canonical = {name: one.array for name, one in rows.items()} | canonical_ids(paths, layout)
     if weights is not None:
         canonical["weights"] = _weights(layout, weights)
     return Bound(canonical, layout, _aside(graph, data))
@@ -162,7 +162,7 @@ def _disagreement(
     return Fault(f"{one} has {known[first]} members of {plate} {where}, but {other} has {length[first]}.")
 
 
-def _ids(paths: Mapping[str, tuple[str, ...]], layout: Layout) -> dict[str, NDArray[np.int64]]:
+def canonical_ids(paths: Mapping[str, tuple[str, ...]], layout: Layout) -> dict[str, NDArray[np.int64]]:
     """Under the name of each sizeless plate around an innermost one: its member for each row of that one."""
     ids: dict[str, NDArray[np.int64]] = {}
     outer = {plate for path in paths.values() for plate in path[:-1]}

@@ -20,7 +20,7 @@ from bnlab.runtime.data_checks import fittable
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.progress import conclude
-from bnlab.runtime.records import FitWarning, Outcome, Problem
+from bnlab.runtime.records import Bound, FitWarning, Outcome, Problem
 from bnlab.runtime.result import Fit
 
 METHODS = {
@@ -61,18 +61,46 @@ def fit(
     Raises DataError or FitError with everything that is wrong.
     """
     graph = net.graph
-    settings = {
-        "init": init,
-        "n_init": n_init,
-        "max_iter": max_iter,
-        "tol": tol,
-        "seed": seed,
-        "dtype": dtype,
-    }
-    _check(method, settings, evidence)
+    _check(method, init, n_init, max_iter, tol, seed, dtype, evidence)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
     bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype)
+    return fit_bound(
+        net,
+        bound,
+        method,
+        init=init,
+        n_init=n_init,
+        max_iter=max_iter,
+        tol=tol,
+        seed=seed,
+        dtype=dtype,
+        progress=progress,
+        checkpoint=checkpoint,
+        **options,
+    )
+
+
+def fit_bound(
+    net: Network,
+    bound: Bound,
+    method: str,
+    *,
+    init: str | Mapping[str, ArrayLike] | None = None,
+    n_init: int = 1,
+    max_iter: int = 200,
+    tol: float = 1e-6,
+    seed: int = 0,
+    dtype: str = "float64",
+    progress: bool = True,
+    checkpoint: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Fit:
+    """The same for data that have been bound in this dtype. Raises FitError with everything that is wrong."""
+    graph = net.graph
+    _check(method, init, n_init, max_iter, tol, seed, dtype, None)
+    if isinstance(init, Mapping):
+        checked(graph, init, complete=False)
     free = [parameter.name for parameter in graph.parameters if parameter.value is None]
     started = isinstance(init, Mapping) and all(name in init for name in free)
     notes = bound.warnings
@@ -134,7 +162,16 @@ def _rows(graph: Graph, canonical: Mapping[str, Any]) -> int:
     return max(len(np.atleast_1d(canonical[variable.name])) for variable in graph.in_role("observed"))
 
 
-def _check(method: str, settings: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> None:
+def _check(
+    method: str,
+    init: object,
+    n_init: object,
+    max_iter: object,
+    tol: object,
+    seed: object,
+    dtype: object,
+    evidence: Mapping[str, Any] | None,
+) -> None:
     """Raises FitError with every setting that cannot be."""
     faults = []
     if method not in METHODS:
@@ -144,18 +181,15 @@ def _check(method: str, settings: Mapping[str, Any], evidence: Mapping[str, Any]
                 did_you_mean(method, METHODS).strip(),
             )
         )
-    init = settings["init"]
     if not (init in (None, "data", "random") if isinstance(init, str | None) else isinstance(init, Mapping)):
         faults.append(Fault(f'init is {init!r}; it is "data", "random" or a dict of arrays.'))
-    for name, lowest in (("n_init", 1), ("max_iter", 0), ("seed", 0)):
-        value = settings[name]
+    for name, value, lowest in (("n_init", n_init, 1), ("max_iter", max_iter, 0), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < lowest:
             faults.append(Fault(f"{name} is {value!r}; it is a whole number of at least {lowest}."))
-    tol = settings["tol"]
     if not isinstance(tol, int | float) or not tol >= 0:
         faults.append(Fault(f"tol is {tol!r}; it is a number of at least 0."))
-    if settings["dtype"] not in ("float64", "float32"):
-        faults.append(Fault(f'dtype is {settings["dtype"]!r}; it is "float64" or "float32".'))
+    if dtype not in ("float64", "float32"):
+        faults.append(Fault(f'dtype is {dtype!r}; it is "float64" or "float32".'))
     if evidence is not None:
         faults.append(Fault("evidence is not supported yet.", "Leave it out."))
     if faults:

@@ -1,9 +1,10 @@
-"""The emitted NumPyro module made ready: what SVI and NUTS share."""
+"""The emitted NumPyro module made ready: what SVI, NUTS, certificates and standard errors share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -12,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from numpyro.infer.util import log_density
 
-from bnlab.domains import Domain, Simplex
+from bnlab.domains import Domain, Probability, Simplex
 from bnlab.errors import Fault, FitError
+from bnlab.network.declare import Network
 from bnlab.network.ir import Graph
 from bnlab.runtime.em_engine import engine, theta_of_start
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.load import load_source
-from bnlab.runtime.records import Problem
+from bnlab.runtime.records import Bound, Problem
 
 MARGIN = 1e-6
 """How far from 0, as a part of 1 / size, probabilities start."""
@@ -27,49 +29,87 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Densities:
+    """Compiled functions of the free parameters and the module's data: ln p(x, theta) and ln p(x | theta)."""
+
+    log_joint: Callable[[Arrays, Any], Any]
+    log_evidence: Callable[[Arrays, Any], Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Marginal:
     """The module, and the data that its `marginal_model` takes. `log_joint` and `log_evidence` are compiled functions of
-    the parameters: ln p(x, theta) and ln p(x | theta)."""
+    the free parameters: ln p(x, theta) and ln p(x | theta)."""
 
     module: ModuleType
     data: Any
-    log_joint: Callable[[Arrays], Any]
-    log_evidence: Callable[[Arrays], Any]
+    densities: Densities
+
+    def log_joint(self, theta: Arrays) -> Any:
+        return self.densities.log_joint(dict(theta), self.data)
+
+    def log_evidence(self, theta: Arrays) -> Any:
+        return self.densities.log_evidence(dict(theta), self.data)
 
 
 def marginal(problem: Problem) -> Marginal:
     """Raises FitError where the latents cannot be eliminated."""
-    module = load_source(emitted(problem.network, "numpyro"), f"{problem.graph.name}_numpyro")
-    if "marginal_model" not in vars(module):
-        reason = f'The latents of {problem.graph.name} cannot be eliminated, and method "{problem.method}" runs without them.'
-        raise FitError(Fault(reason, "bn.derive(net) says why; run NumPyro on the emitted `model` instead."))
-    data = jax.device_put(module.prepare(dict(problem.bound.canonical), np.dtype(problem.dtype)))
-    fixed = {one.name: one.value.array for one in problem.graph.parameters if one.value is not None}
+    return marginal_of(problem.network, problem.bound, problem.dtype)
 
-    def joint(theta: Arrays) -> Any:
+
+def marginal_of(network: Network, bound: Bound, dtype: str) -> Marginal:
+    """The same for bound data. Raises FitError where the latents cannot be eliminated."""
+    module = numpyro_module(network)
+    if "marginal_model" not in vars(module):
+        reason = f"The latents of {network.name} cannot be eliminated, and this runs without them."
+        raise FitError(Fault(reason, "bn.derive(net) says why; run NumPyro on the emitted `model` instead."))
+    data = jax.device_put(module.prepare(dict(bound.canonical), np.dtype(dtype)))
+    return Marginal(module, data, densities(network))
+
+
+def numpyro_module(network: Network) -> ModuleType:
+    """The emitted NumPyro file, loaded."""
+    return load_source(emitted(network, "numpyro"), f"{network.graph.name}_numpyro")
+
+
+@lru_cache(maxsize=32)
+def densities(network: Network) -> Densities:
+    """Compiled once a network and shape of data."""
+    module = numpyro_module(network)
+    fixed = {one.name: one.value.array for one in network.graph.parameters if one.value is not None}
+
+    def joint(theta: Arrays, data: Any) -> Any:
         return log_density(module.marginal_model, (data,), {}, dict(theta))[0]
 
-    def evidence(theta: Arrays) -> Any:
+    def evidence(theta: Arrays, data: Any) -> Any:
         return module.log_evidence(module.Parameters(**theta, **fixed), data)
 
-    return Marginal(module, data, jax.jit(joint), jax.jit(evidence))
+    return Densities(jax.jit(joint), jax.jit(evidence))
 
 
 def free_start(problem: Problem, number: int) -> dict[str, NDArray[Any]]:
     """Where run `number` starts: the same values as EM's, without the fixed ones, and inside of their domains."""
-    theta = theta_of_start(problem, engine(problem, "scaled"), number)
+    return inside(problem.graph, theta_of_start(problem, engine(problem, "scaled"), number))
+
+
+def inside(graph: Graph, theta: Arrays) -> dict[str, NDArray[Any]]:
+    """The free parameters, those on the edge of their domain moved off it by as much as makes no difference."""
     return {
-        one.name: _inside(one.domain, theta[one.name])
-        for one in problem.graph.parameters
+        one.name: _inside(one.domain, np.asarray(theta[one.name]))
+        for one in graph.parameters
         if one.value is None
     }
 
 
 def _inside(domain: Domain, value: NDArray[Any]) -> NDArray[Any]:
     """Probabilities away from 0: in the unconstrained space 0 is infinitely far away."""
-    if not isinstance(domain, Simplex):
-        return value
-    return (1 - MARGIN) * value + MARGIN / domain.size
+    match domain:
+        case Simplex(size=size):
+            return (1 - MARGIN) * value + MARGIN / size
+        case Probability():
+            return (1 - MARGIN) * value + MARGIN / 2
+        case _:
+            return value
 
 
 def complete(graph: Graph, theta: Arrays) -> dict[str, NDArray[Any]]:
@@ -80,7 +120,7 @@ def complete(graph: Graph, theta: Arrays) -> dict[str, NDArray[Any]]:
     }
 
 
-def options_of(problem: Problem, defaults: Mapping[str, float]) -> dict[str, float]:
+def options_of(problem: Problem, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The method's options with their defaults. Raises FitError for one that it does not have."""
     unknown = [name for name in problem.options if name not in defaults]
     if unknown:

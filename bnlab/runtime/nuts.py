@@ -2,81 +2,140 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from numpyro.infer import MCMC, NUTS, init_to_value
 
 from bnlab.domains import Covariance, Domain, Positive, Probability, Real, Simplex
 from bnlab.errors import Fault, FitError
 from bnlab.network.ir import Graph, Parameter
 from bnlab.network.text import domain_text
+from bnlab.runtime import em_method
 from bnlab.runtime.align import aligned
+from bnlab.runtime.diagnostics import divergences, unmixed
 from bnlab.runtime.em import precision
-from bnlab.runtime.marginal import Marginal, complete, free_start, marginal, options_of
+from bnlab.runtime.interrupt import interruptible
+from bnlab.runtime.marginal import Marginal, complete, inside, marginal, options_of
+from bnlab.runtime.nuts_engine import Sampled, Visit, drive, sampler
+from bnlab.runtime.progress import reporter
 from bnlab.runtime.records import FitWarning, Outcome, Problem, Status
 
-DEFAULTS = {"num_warmup": 500, "num_samples": 1000, "num_chains": 4, "target_accept": 0.8}
-MIXED = 1.05
-"""The largest split R-hat of chains that agree (Vehtari and others ask for 1.01 to publish)."""
-ENOUGH = 100
-"""The least effective number of draws that a mean is reported from without a word."""
-
+DEFAULTS = {
+    "num_warmup": 500,
+    "num_samples": 1000,
+    "num_chains": 4,
+    "target_accept": 0.8,
+    "dense_mass": False,
+    "max_tree_depth": 10,
+}
 Arrays = Mapping[str, NDArray[Any]]
 
 
 def run(problem: Problem) -> Outcome:
-    """Samples of the parameters. `parameters` are the posterior means, after the states of all draws have been named alike;
-    `objective` is ln p(x, theta) along the first chain, and at the means last. `max_iter` and `tol` have no meaning here.
+    """Samples of the parameters, by chains that start where EM ends; a complete `init` is taken as it is.
 
-    Options: num_warmup, num_samples, num_chains, target_accept. Raises FitError where a parameter has no prior, with the
-    priors to add.
+    `parameters` are the posterior means, after the states of all draws have been named alike; `objective` is
+    ln p(x, theta) along the first chain, and at the means last. `max_iter` and `tol` are those of EM at the start.
+
+    Options: num_warmup, num_samples, num_chains, target_accept, dense_mass, max_tree_depth. Raises FitError where a
+    parameter has no prior, with the priors to add.
     """
     options = options_of(problem, DEFAULTS)
     refuse_without_priors(problem.graph)
     with precision(problem.dtype):
+        start, e_steps = _start(problem)
         ready = marginal(problem)
-        sampler = _sampler(problem, ready, options)
-        sampler.run(jax.random.key(problem.seed), ready.data, extra_fields=("diverging",))
-        raw = {name: np.asarray(value) for name, value in sampler.get_samples(group_by_chain=True).items()}
-        flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in raw.items()}
-        density = np.asarray(jax.lax.map(ready.log_joint, flat))
-        best = int(density.argmax())
-        draws = aligned(problem.graph, raw, {name: value[best] for name, value in flat.items()})
-        mean = {name: value.mean((0, 1)) for name, value in draws.items()}
-        length = next(iter(draws.values())).shape[1]
-        along = np.asarray(jax.lax.map(ready.log_evidence, {name: value[0] for name, value in draws.items()}))
-        last = (float(ready.log_joint(mean)), float(ready.log_evidence(mean)))
-    diverging = int(np.asarray(sampler.get_extra_fields()["diverging"]).sum())
-    notes = (*_divergences(diverging), *_unmixed(draws))
+        found = _sampled(problem, ready, options, inside(problem.graph, start))
+        effort = {"e_steps": e_steps, "gradients": found.gradients}
+        if not found.z:
+            return _nothing(problem, ready, start, effort)
+        one = _sampler(problem, options)
+        raw = {name: np.asarray(value) for name, value in one.constrain(dict(found.z), ready.data).items()}
+        return _outcome(problem, ready, raw, found, effort)
+
+
+def _start(problem: Problem) -> tuple[Arrays, int]:
+    """Where EM ends, and how many E-steps that took; the arrays given, if all of them were."""
+    if isinstance(problem.init, Mapping):
+        free = [one.name for one in problem.graph.parameters if one.value is None]
+        if all(name in problem.init for name in free):
+            given = {name: np.asarray(problem.init[name], dtype=problem.dtype) for name in free}
+            return complete(problem.graph, given), 0
+    em = replace(problem, method="em", options={}, checkpoint=None)
+    outcome = em_method.run(em)
+    return outcome.parameters, int(outcome.effort["e_steps"])
+
+
+def _sampler(problem: Problem, options: Mapping[str, Any]) -> Any:
+    return sampler(
+        problem.network,
+        int(options["num_warmup"]),
+        float(options["target_accept"]),
+        bool(options["dense_mass"]),
+        int(options["max_tree_depth"]),
+    )
+
+
+def _sampled(problem: Problem, ready: Marginal, options: Mapping[str, Any], theta: Arrays) -> Sampled:
+    """All chains to their end, or to Ctrl-C."""
+    chains, warmup, draws = (int(options[name]) for name in ("num_chains", "num_warmup", "num_samples"))
+    key = jax.random.key(problem.seed)
+    start = {name: jnp.asarray(value) for name, value in theta.items()}
+    with interruptible() as pressed, reporter(problem.progress, "nuts", warmup + draws) as report:
+        visit: Visit = _visitor(report, pressed, warmup)
+        return drive(_sampler(problem, options), start, key, ready.data, (chains, warmup, draws), visit)
+
+
+def _visitor(report: Any, pressed: Any, warmup: int) -> Visit:
+    def visit(done: int, seen: Any) -> bool:
+        phase = " (warmup)" if done <= warmup else ""
+        report(done, float(seen["lp"][-1].max()), phase)
+        return not pressed()
+
+    return visit
+
+
+def _outcome(
+    problem: Problem, ready: Marginal, raw: Arrays, found: Sampled, effort: Mapping[str, float]
+) -> Outcome:
+    flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in raw.items()}
+    density = np.asarray(jax.lax.map(ready.log_joint, flat))
+    best = int(density.argmax())
+    draws = aligned(problem.graph, raw, {name: value[best] for name, value in flat.items()})
+    mean = {name: value.mean((0, 1)) for name, value in draws.items()}
+    length = next(iter(draws.values())).shape[1]
+    along = np.asarray(jax.lax.map(ready.log_evidence, {name: value[0] for name, value in draws.items()}))
+    last = (float(ready.log_joint(mean)), float(ready.log_evidence(mean)))
+    notes = (*divergences(found.statistics), *unmixed(draws))
+    statistics = {**found.statistics, "lp": density.reshape(found.statistics["lp"].shape)}
     return Outcome(
         parameters=complete(problem.graph, mean),
         log_likelihood=np.append(along, last[1]),
         objective=np.append(density[:length], last[0]),
-        status=_status(last[0], notes),
+        status="interrupted" if found.interrupted else _status(last[0], notes),
         warnings=notes,
         draws=draws,
+        statistics=statistics,
+        effort=effort,
     )
 
 
-def _sampler(problem: Problem, ready: Marginal, options: Mapping[str, float]) -> MCMC:
-    kernel = NUTS(
-        ready.module.marginal_model,
-        init_strategy=init_to_value(values=free_start(problem, 0)),
-        target_accept_prob=options["target_accept"],
-    )
-    return MCMC(
-        kernel,
-        num_warmup=int(options["num_warmup"]),
-        num_samples=int(options["num_samples"]),
-        num_chains=int(options["num_chains"]),
-        chain_method="vectorized",
-        progress_bar=problem.progress and sys.stderr.isatty(),
+def _nothing(problem: Problem, ready: Marginal, start: Arrays, effort: Mapping[str, float]) -> Outcome:
+    """Stopped before the first draw: the start is all there is."""
+    theta = inside(problem.graph, start)
+    note = FitWarning("nuts", "it was stopped before the first draw; the parameters are where it started.")
+    return Outcome(
+        parameters=complete(problem.graph, start),
+        log_likelihood=np.array([float(ready.log_evidence(theta))]),
+        objective=np.array([float(ready.log_joint(theta))]),
+        status="interrupted",
+        warnings=(note,),
+        effort=effort,
     )
 
 
@@ -117,26 +176,6 @@ def _weak(domain: Domain) -> str:
             return f"bn.Normal({'0.0' if not shape else 'bn.zeros(' + ', '.join(map(str, shape)) + ')'}, std=10.0)"
         case _:
             return "..."
-
-
-def _divergences(count: int) -> tuple[FitWarning, ...]:
-    if not count:
-        return ()
-    message = f"{count} draws ended in a divergence: parts of the posterior may be missing."
-    return (FitWarning("nuts", message, "Raise target_accept to 0.95, or use stronger priors."),)
-
-
-def _unmixed(draws: Arrays) -> tuple[FitWarning, ...]:
-    """Parameters whose chains disagree, or whose draws are worth too few independent ones."""
-    notes = []
-    for name, value in draws.items():
-        varying = value.std((0, 1)) > 0
-        worst = float(np.max(split_gelman_rubin(value), where=varying, initial=1.0))
-        least = float(np.min(effective_sample_size(value), where=varying, initial=np.inf))
-        if worst > MIXED or least < ENOUGH:
-            message = f"the chains have not mixed (R-hat {worst:.2f}, {least:.0f} effective draws)."
-            notes.append(FitWarning(name, message, "Raise num_warmup and num_samples."))
-    return tuple(notes)
 
 
 def _status(objective: float, notes: tuple[FitWarning, ...]) -> Status:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +23,38 @@ Parameters = Mapping[str, NDArray[Any]]
 def posterior(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
     """For each discrete latent the probabilities of its states, states last."""
     return _mirrored(net, bound, _ask(net, parameters, bound, dtype, "posterior"))
+
+
+def posterior_over(net: Network, draws: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
+    """The same, averaged over draws (chain, draw, ...) of the parameters: what is known of the latents when the parameters
+    are not. Memory is that of one draw."""
+    total: dict[str, NDArray[Any]] = {}
+    count = 0
+    for answer in _each(net, draws, bound, dtype, "posterior"):
+        total = {name: total.get(name, 0.0) + np.asarray(rows) for name, rows in answer.items()}
+        count += 1
+    return _mirrored(net, bound, {name: rows / count for name, rows in total.items()})
+
+
+def score_over(net: Network, draws: Parameters, bound: Bound, dtype: str) -> NDArray[Any]:
+    """ln p of each member of the outermost plate under each draw, as (chain, draw, member)."""
+    found = np.stack([np.asarray(one) for one in _each(net, draws, bound, dtype, "score")])
+    return found.reshape(*next(iter(draws.values())).shape[:2], -1)
+
+
+def _each(net: Network, draws: Parameters, bound: Bound, dtype: str, question: str) -> Iterator[Any]:
+    """The module's answer at every draw, one chain after the other."""
+    with precision(dtype):
+        module = _module(net)
+        data = jax.device_put(module.prepare(dict(bound.canonical), np.dtype(dtype)))
+        fixed = {
+            one.name: one.value.array.astype(dtype) for one in net.graph.parameters if one.value is not None
+        }
+        chains, length = next(iter(draws.values())).shape[:2]
+        arrays = {name: np.asarray(value, dtype=dtype) for name, value in draws.items()}
+        for chain, draw in np.ndindex(chains, length):
+            theta = {name: value[chain, draw] for name, value in arrays.items()}
+            yield vars(module)[question](module.Parameters(**theta, **fixed), data)
 
 
 def predict(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:

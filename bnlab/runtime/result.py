@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.parameters import free
 from bnlab.runtime.records import Bound, FitWarning, Status
 from bnlab.runtime.sampling import sample
+
+if TYPE_CHECKING:
+    from bnlab.runtime.uncertainty import Information
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,8 +66,11 @@ class Fit:
 
     def posterior(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
         """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
-        last, in the layout of the data."""
-        return queries.posterior(self.network, self.parameters, self._bound(data, columns), self._dtype)
+        last, in the layout of the data. Of a fit with draws they are averaged over the draws, an E-step each."""
+        bound = self._bound(data, columns)
+        if self.draws is not None:
+            return queries.posterior_over(self.network, self.draws, bound, self._dtype)
+        return queries.posterior(self.network, self.parameters, bound, self._dtype)
 
     def predict(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
         """The most probable joint assignment of the discrete latents given the data, in the layout of the data."""
@@ -87,6 +93,39 @@ class Fit:
     def aic(self) -> float:
         """-2 ln p(X) + 2 (free parameters); lower is better."""
         return float(-2 * self.log_likelihood[-1] + 2 * free(self.network.graph))
+
+    def standard_errors(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, NDArray[Any]]:
+        """The standard error of every learnt number, in the shape of the parameters.
+
+        Of EM, from the curvature of the log-likelihood (with priors: of the log joint density) where it ended; of methods
+        that draw, the standard deviation of the draws. Raises FitError where the data do not determine the parameters,
+        with the directions, and for methods that do not end at a maximum of it.
+        """
+        if self.draws is not None:
+            return {name: value.std((0, 1)) for name, value in self.draws.items()}
+        from bnlab.runtime import uncertainty  # needs NumPyro, which takes seconds to import
+
+        return uncertainty.standard_errors(self.information(data, columns=columns))
+
+    def laplace(
+        self, count: int = 1000, seed: int = 0, data: Any = None, *, columns: Columns | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Draws (1, count, ...) of the parameters from the normal that has the log density's curvature at the estimate."""
+        from bnlab.runtime import uncertainty  # as above
+
+        return uncertainty.laplace(self.information(data, columns=columns), count, seed)
+
+    def information(self, data: Any = None, *, columns: Columns | None = None) -> Information:
+        """The observed information at the estimate, its inverse, and the coordinates both are in. Raises FitError as
+        `standard_errors` does."""
+        from bnlab.runtime import uncertainty  # as above
+
+        if self.method == "viterbi":
+            reason = (
+                "Hard EM does not end at a maximum of the likelihood, so its curvature there tells no errors."
+            )
+            raise FitError(Fault(reason, "Fit with method='em', starting from these parameters (init=)."))
+        return uncertainty.information(self.network, self.parameters, self._bound(data, columns))
 
     def headline(self) -> str:
         """How it ended, in one line."""

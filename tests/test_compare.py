@@ -1,0 +1,191 @@
+"""bn.compare and what it stands on: priors proposed, names of states, certificates, predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bnlab as bn
+from bnlab.comparison import Comparison
+from bnlab.comparison.naming import best_naming, symmetries
+from bnlab.comparison.predictive import split_of
+from bnlab.errors import FitError
+from bnlab.runtime.align import interchangeable
+from bnlab.runtime.data import bind
+from bnlab.runtime.members import taken
+from tests.models import NAMES, model
+from tests.networks import chain_gaussian, two_causes
+from tests.test_samplers import mixture, two_groups
+
+SHORT = {
+    "nuts": {"num_warmup": 200, "num_samples": 250, "num_chains": 2},
+    "svi": {"max_iter": 100, "num_samples": 400},
+}
+
+
+@pytest.fixture(scope="module")
+def compared() -> Comparison:
+    methods = ("em", "viterbi", "svi", "nuts")
+    return bn.compare(mixture(), two_groups(), methods, options=SHORT, progress=False)
+
+
+def test_every_method_is_there_in_the_order_asked_for(compared: Comparison) -> None:
+    assert compared.methods == ("em", "viterbi", "svi", "nuts") == tuple(compared.scores)
+    assert compared.reference == "nuts" and not compared.interrupted
+    assert {row.name for row in compared.rows} == {"pi[0]", "pi[1]", "mu[0]", "mu[1]", "v[0]", "v[1]"}
+    assert all(tuple(row.estimates) == compared.methods for row in compared.rows)
+
+
+def test_densities_and_optima_are_certified(compared: Comparison) -> None:
+    assert compared.certified, compared.table()
+    claims = {one.names for one in compared.certificates}
+    assert ("the emitted EM", "NumPyro's marginal_model") in claims
+    assert ("the emitted EM", "NumPyro's enumerated model") in claims
+    assert ("EM", "SVI with AutoDelta") in claims and ("EM", "BFGS on NumPyro's joint density") in claims
+
+
+def test_methods_agree_where_the_data_are_plain(compared: Comparison) -> None:
+    """Two groups six deviations apart: every posterior is nearly normal about the mode."""
+    for row in compared.rows:
+        if row.parameter == "v":  # a variance's posterior is skewed, its mean above its mode
+            continue
+        for method in ("em", "svi"):
+            apart = row.estimates[method].apart
+            # 250 draws from each of 2 chains, worth 100 at least: 5 errors of the mean are half a deviation
+            assert apart is not None and abs(apart) < 0.5, (row.name, method)
+        ratio = row.estimates["em"].deviation / row.estimates["nuts"].deviation
+        assert 0.7 < ratio < 1.4, row.name  # 5 errors of a deviation from 100 draws
+
+
+def test_states_are_named_alike_in_all_fits(compared: Comparison) -> None:
+    means = np.stack([fit.parameters["mu"] for fit in compared.fits.values()])
+    assert (np.sign(means) == np.sign(means[0])).all()
+    draws = compared.fits["nuts"].draws["mu"]
+    assert (np.sign(draws) == np.sign(means[0])).all()
+    assert any("2 ways" in line for line in compared.symmetries)
+
+
+def test_predictions_of_members_left_out(compared: Comparison) -> None:
+    assert compared.split is not None and (compared.split.members, compared.split.held_out) == (80, 16)
+    scores = [score.held_out for score in compared.scores.values()]
+    # two normals of variance 1, half of the rows each: ln 2 + ln(2 pi e) / 2, up to 5 errors of 16 rows
+    np.testing.assert_allclose(scores, -(np.log(2) + 0.5 * np.log(2 * np.pi * np.e)), atol=5 * 0.7 / 4)
+    loo = compared.scores["nuts"].loo
+    assert (
+        loo is not None and loo.members == 80 and abs(loo.elpd - compared.scores["nuts"].log_likelihood) < 20
+    )
+
+
+def test_what_it_cost_is_counted(compared: Comparison) -> None:
+    assert compared.scores["em"].e_steps > compared.scores["em"].iterations  # of five starts
+    assert compared.scores["svi"].gradients == 1000
+    assert compared.scores["nuts"].gradients > 2 * 450  # at least one a transition, of two chains
+    assert compared.scores["nuts"].effective_per_second > 0
+
+
+def test_the_table_tells_all(compared: Comparison) -> None:
+    text = compared.table()
+    for part in (
+        "mu[1]",
+        "MAP-EM",
+        "Priors proposed",
+        "certificates hold",
+        "held out",
+        "seed 0; bnlab",
+        "NUTS",
+    ):
+        assert part in text
+    assert "<table>" in compared._repr_html_() and "&lt;" not in compared._repr_html_().split("<caption>")[1]
+
+
+def test_arviz_data_hold_every_method(compared: Comparison) -> None:
+    found = compared.to_arviz()
+    names = {str(group).strip("/") for group in (found.groups() if callable(found.groups) else found.groups)}
+    assert {"posterior", "sample_stats", "log_likelihood", "em", "svi", "nuts"} <= names
+    assert found["posterior"]["mu"].shape == (2, 250, 2) and found["em"]["mu"].shape == (1, 1, 2)
+
+
+def test_points_alone_need_no_priors() -> None:
+    found = bn.compare(mixture(), two_groups(), ("em", "viterbi"), certify=False, held_out=0, progress=False)
+    assert found.proposal is None and found.split is None and found.certificates == ()
+    assert not any("MAP" in line for line in found.symmetries)
+    assert found.rows[0].estimates["em"].deviation is not None
+
+
+def test_what_cannot_be_compared_is_said_at_once() -> None:
+    with pytest.raises(FitError) as caught:
+        bn.compare(mixture(), two_groups(), ("em", "nutz"), options={"svi": {}}, level=90, held_out=1)
+    assert len(caught.value.faults) == 4 and "nuts" in str(caught.value)
+
+
+def test_a_method_that_cannot_run_is_left_out_with_the_reason() -> None:
+    with bn.Network("location") as net:
+        m = bn.parameter("m", bn.Real())
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(m, var=4.0))
+    data = {"x": np.arange(20.0)}
+    found = bn.compare(net, data, ("em", "viterbi"), certify=False, held_out=0, progress=False)
+    assert found.methods == ("em",)
+    assert any("viterbi" in str(one) and "no discrete latents" in str(one) for one in found.warnings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_priors_are_proposed_for_every_model_and_can_be_emitted(name: str) -> None:
+    one = model(name)
+    assert one.example is not None
+    found = bn.weakly_informative(one.network, one.example())
+    assert all(parameter.prior for parameter in found.network.graph.parameters if parameter.value is None)
+    assert bn.emit(found.network, "em") and bn.emit(found.network, "numpyro")
+    assert all(name in str(found) for name, _, _ in found.choices)
+
+
+def test_proposed_priors_follow_the_units_of_the_data() -> None:
+    x = np.random.default_rng(0).normal(50.0, 2.0, 400)
+    small = dict((n, text) for n, text, _ in bn.weakly_informative(mixture(), {"x": x}).choices)
+    large = dict((n, text) for n, text, _ in bn.weakly_informative(mixture(), {"x": 1000 * x}).choices)
+    assert small["mu"] == "Normal(49.9, std=10)" and large["mu"] == "Normal(49900, std=10000)"
+    assert small["pi"] == large["pi"] == "Dirichlet(1)"
+
+
+def test_declared_priors_stay() -> None:
+    net = mixture(prior=True)
+    found = bn.weakly_informative(net, two_groups())
+    assert found.network == net and found.choices == ()
+
+
+def test_names_follow_the_rows_and_not_the_parameters() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.dirichlet([0.2, 0.2, 0.2], 50)
+    order, agreement = best_naming([one], [one[:, [2, 0, 1]]])
+    np.testing.assert_array_equal(one[:, [2, 0, 1]][:, order], one)
+    assert 0.5 < agreement <= 1
+
+
+def test_products_of_namings_and_exchanged_latents_are_reported() -> None:
+    lines = list(symmetries(two_causes().graph))
+    assert any("3! x 2! = 12" in line for line in lines)
+    with bn.Network("sum") as net:
+        pa, pb = (bn.parameter(name, bn.Simplex(2)) for name in ("pa", "pb"))
+        with bn.plate("k", 2):
+            u, w = (bn.parameter(name, bn.Real()) for name in ("u", "w"))
+        with bn.plate("n"):
+            a, b = bn.latent("a", bn.Categorical(pa)), bn.latent("b", bn.Categorical(pb))
+            bn.observed("x", bn.Normal(u[a] + w[b], var=1.0))
+    assert interchangeable(net.graph) == [("a", "b")]
+    assert interchangeable(two_causes().graph) == []
+
+
+def test_members_are_taken_with_all_their_rows() -> None:
+    graph = chain_gaussian().graph
+    rng = np.random.default_rng(0)
+    dim = graph.variable("x").domain.event_shape
+    rows = [rng.normal(size=(length, *dim)) for length in (3, 1, 4)]
+    found = taken(graph, bind(graph, {"x": rows}), "sequence", np.array([2, 0]))
+    np.testing.assert_array_equal(found.canonical["x"], np.concatenate([rows[2], rows[0]]))
+    np.testing.assert_array_equal(found.canonical["sequence"], [0, 0, 0, 0, 1, 1, 1])
+
+
+def test_nothing_is_left_out_of_a_single_chain_or_of_few_members() -> None:
+    graph = mixture().graph
+    assert split_of(graph, bind(graph, {"x": np.arange(9.0)}), 0.2, 0) is None
+    assert split_of(graph, bind(graph, {"x": np.arange(10.0)}), 0.2, 0) is not None
