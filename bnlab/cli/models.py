@@ -27,10 +27,16 @@ class UsageError(BnlabError):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A network and, if its file has one, the `data()` that gives its example."""
+    """A network and, if its file has one, the `data()` that gives its example.
+
+    `declaration` is the text that declares it, in `language`, and `about` the first paragraph of what it says of itself.
+    """
 
     network: bn.Network
     example: Callable[[], Mapping[str, Any]] | None = None
+    declaration: str = ""
+    language: str = "python"
+    about: str = ""
 
 
 def load_model(spec: str, settings: Sequence[str] = ()) -> Model:
@@ -47,14 +53,20 @@ def load_model(spec: str, settings: Sequence[str] = ()) -> Model:
     if path.suffix != ".py":
         if settings:
             raise UsageError(f"--set passes arguments to a function, and {path.name} has none.")
-        return Model(bn.read(path))
+        return Model(bn.read(path), declaration=path.read_text(encoding="utf-8"), language=path.suffix[1:])
     module = run_file(path)
     build = choose_function(module, path, function)
     network = in_users_code(path, build, **arguments_for(build, settings))
     if not isinstance(network, bn.Network):
         raise ModelError(f"{build.__name__}() in {path} returned {type(network).__name__}, not a bn.Network.")
     example = vars(module).get("data")
-    return Model(network, example if isinstance(example, FunctionType) else None)
+    about = inspect.getdoc(build) or ""
+    return Model(
+        network,
+        example if isinstance(example, FunctionType) else None,
+        inspect.getsource(build).rstrip(),
+        about=" ".join(about.partition("\n\n")[0].split()),
+    )
 
 
 def run_file(path: Path) -> ModuleType:

@@ -70,6 +70,17 @@ class Excerpt:
             em, data = self._em
             return float(em.log_evidence(self._parameters(theta), data))
 
+    @property
+    def has_prior(self) -> bool:
+        return "log_prior" in vars(self._em[0])
+
+    def log_prior(self, theta: Theta) -> float:
+        """ln p(theta); 0 without priors."""
+        if not self.has_prior:
+            return 0.0
+        with precision("float64"):
+            return float(self._em[0].log_prior(self._parameters(theta)))
+
     def _parameters(self, theta: Theta) -> Any:
         return self._em[0].Parameters(**{name: np.asarray(value, float) for name, value in theta.items()})
 

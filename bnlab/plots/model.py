@@ -84,7 +84,7 @@ def plot_iterations(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """A figure whose artists called `frame-I-J` belong to frame I, to be shown one frame at a time.
+    """A figure whose artists called `frame-I-J` belong to frame I, to be shown one frame at a time; `points` are the data.
 
     `iterations` and `log_likelihood` tell what each frame is, `colours` the colour of each point in it.
     """
@@ -106,6 +106,8 @@ def frames(fit: Fit, labels: Labels | None = None, most: int = 16) -> Frames:
         shares = {number: responsibilities(fit, one, theta) for number, theta in found.items()}
         last = max(found)
         background(plot, one, mixed(shares[last]))
+        for dots in plot.collections:
+            dots.set_gid("points")
         for frame, (number, theta) in enumerate(found.items()):
             before = set(plot.get_children())
             model(plot, fit, one, theta, shares[number].mean(0))

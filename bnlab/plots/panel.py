@@ -28,8 +28,7 @@ def background(axes: Axes, one: View, colour: list[str] | None = None) -> None:
         keep = thinned(len(points))
         shown = DATA if colour is None else [colour[i] for i in keep]
         size = float(np.clip(2500 / len(keep), 5, 22))
-        dots = axes.scatter(*points[keep].T, s=size, c=shown, linewidths=0, alpha=0.75, zorder=1)
-        dots.set_gid("points")
+        axes.scatter(*points[keep].T, s=size, c=shown, linewidths=0, alpha=0.75, zorder=1)
         axes.set(xlabel=one.plane_names[0], ylabel=one.plane_names[1])
         if len(one.names) > 2:
             axes.set_aspect("equal", adjustable="datalim")
@@ -40,11 +39,10 @@ def background(axes: Axes, one: View, colour: list[str] | None = None) -> None:
             axes.hist(one.values[:, 0], bins="fd", density=True, color=DATA, alpha=0.35, linewidth=0)
         if colour is not None:
             keep = thinned(len(one.values))
-            rug = axes.scatter(
+            axes.scatter(
                 one.values[keep, 0], np.full(len(keep), 0.02), s=28, c=[colour[i] for i in keep],
                 marker="|", linewidths=0.9, transform=axes.get_xaxis_transform(),
             )  # fmt: skip
-            rug.set_gid("points")
         axes.set(xlabel=one.names[0], ylabel="probability" if whole(one) else "density")
 
 

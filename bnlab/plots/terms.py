@@ -27,7 +27,7 @@ def plot_terms(fit: Fit, steps: int = 3, first: int = 0) -> Figure:
     """Q, H and KL as stacks, after each E-step and M-step of `steps` iterations, beginning with parameters `first`.
 
     Everything is computed by listing all configurations of the latents; on a part of the data (the figure says which)
-    where all of them are too many.
+    where all of them are too many. Where there are priors, EM raises Q + ln p(η), and that is what is drawn.
     """
     part = excerpt(fit)
     found = list(terms(part, first, first + steps))
@@ -36,12 +36,13 @@ def plot_terms(fit: Fit, steps: int = 3, first: int = 0) -> Figure:
     with styled():
         drawn, axes = figure(width=7.0, height=3.8)
         plot = axes[0, 0]
+        first_term = "Q + ln p(η)" if part.has_prior else "Q"
         bottom = min(q for _, q, _, _ in found)
         total = [q + h + kl for _, q, h, kl in found]
         base = bottom - 0.4 * (max(total) - bottom)
         for place, (_, q, h, kl) in enumerate(found):
             kl = max(kl, 0.0)
-            plot.bar(place, q - base, 0.62, base, color=Q_COLOUR, label="Q" * (not place))
+            plot.bar(place, q - base, 0.62, base, color=Q_COLOUR, label=first_term * (not place))
             plot.bar(
                 place, h, 0.62, q, color=H_COLOUR, label="H" * (not place), hatch="//", edgecolor="w", lw=0
             )
@@ -53,16 +54,22 @@ def plot_terms(fit: Fit, steps: int = 3, first: int = 0) -> Figure:
         plot.set_xticks(range(len(found)), [name for name, *_ in found])
         plot.set(ylim=(base, max(total) + 0.12 * (max(total) - base)), ylabel="nats (the axis is cut below)")
         plot.legend(loc="upper left", bbox_to_anchor=(1, 1), reverse=True)
-        plot.set_title(f"ln p(X | η), the line, is Q + H + KL; {part.words}")
+        whole = (
+            "ln p(X, η), the line, is Q + ln p(η) + H + KL"
+            if part.has_prior
+            else "ln p(X | η), the line, is Q + H + KL"
+        )
+        plot.set_title(f"{whole}; {part.words}")
         return drawn
 
 
 def terms(part: Excerpt, first: int, last: int) -> Iterator[tuple[str, float, float, float]]:
-    """Name, Q, H and KL after each half of the iterations `first` + 1 to `last`."""
+    """Name, Q (with ln p(η), if there are priors), H and KL after each half of the iterations `first` + 1 to `last`."""
     oracle, path = part.oracle, part.path(last)[first:]
 
     def row(name: str, q: Posterior, theta: Theta) -> tuple[str, float, float, float]:
-        return name, float(oracle.auxiliary(theta, q)), oracle.entropy(q), oracle.kl(q, theta)
+        auxiliary = float(oracle.auxiliary(theta, q)) + part.log_prior(theta)
+        return name, auxiliary, oracle.entropy(q), oracle.kl(q, theta)
 
     for number, (old, new) in enumerate(zip(path, path[1:], strict=False), start=first + 1):
         q = oracle.posterior(old)
@@ -71,8 +78,8 @@ def terms(part: Excerpt, first: int, last: int) -> Iterator[tuple[str, float, fl
 
 
 def steepest(fit: Fit) -> int:
-    """The iteration, after the first, that raises the likelihood most: the one to look at."""
-    return int(np.argmax(np.diff(fit.log_likelihood)[1:]) + 1) if fit.n_iter > 1 else 0
+    """The iteration, after the first, that raises the objective most: the one to look at."""
+    return int(np.argmax(np.diff(fit.objective)[1:]) + 1) if fit.n_iter > 1 else 0
 
 
 def _too_few(part: Excerpt) -> FitError:
@@ -99,36 +106,38 @@ def plot_bound(
     *_, old, new = path
     line = _moving(fit, part, old, new, parameter, tuple(index))
     at = np.linspace(*line.room(), POINTS)
-    oracle = part.oracle
     with np.errstate(all="ignore"):
-        evidence = np.array([part.log_evidence(line.at(s)) for s in at])
+        evidence, bound = _heights(part, line, at)
+    touch, best = part.log_evidence(old) + part.log_prior(old), int(np.nanargmax(bound))
+    names = ("ln p(X, η)", "Q + H + ln p(η)") if part.has_prior else ("ln p(X | η)", "Q + H")
     with styled():
         drawn, axes = figure(width=5.6, height=3.8)
-        plot = axes[0, 0]
-        x = line.coordinate(at)
-        plot.plot(x, evidence, color=INK, label="ln p(X | η)")
-        q = oracle.posterior(old)
-        entropy = oracle.entropy(q)
-        with np.errstate(all="ignore"):
-            bound = np.array([float(oracle.auxiliary(line.at(s), q)) + entropy for s in at])
-        plot.plot(x, bound, color=PALETTE[0], linestyle="--", label="lower bound Q + H")
-        touch, best = part.log_evidence(old), int(np.nanargmax(bound))
-        plot.plot(
-            line.coordinate(np.zeros(1)),
-            touch,
-            "o",
-            color=PALETTE[0],
-            label="old value: they touch",
-            zorder=4,
-        )
+        plot, x = axes[0, 0], line.coordinate(at)
+        plot.plot(x, evidence, color=INK, label=names[0])
+        plot.plot(x, bound, color=PALETTE[0], linestyle="--", label=f"lower bound {names[1]}")
+        start = line.coordinate(np.zeros(1))
+        plot.plot(start, touch, "o", color=PALETTE[0], label="old value: they touch", zorder=4)
         plot.plot(x[best], bound[best], "^", color=PALETTE[1], label="the bound's maximum", zorder=4)
         plot.vlines(x[best], bound[best], evidence[best], color=PALETTE[1], linewidth=1, linestyle=":")
-        low, high = touch, np.nanmax(evidence)
-        room = max(high - low, 1e-9)
-        plot.set(ylim=(low - 1.3 * room, high + 0.35 * room), xlabel=line.words, ylabel="nats")
+        room = max(np.nanmax(evidence) - touch, 1e-9)
+        plot.set(ylim=(touch - 1.3 * room, touch + 1.35 * room), xlabel=line.words, ylabel="nats")
         plot.legend(loc="lower center")
         note(plot, f"iteration {iteration}, {part.words}")
         return drawn
+
+
+def _heights(
+    part: Excerpt, line: _Line, at: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """ln p and its lower bound along the line, both with the log prior."""
+    oracle = part.oracle
+    q = oracle.posterior(line.old)
+    entropy = oracle.entropy(q)
+    places = [line.at(s) for s in at]
+    prior = np.array([part.log_prior(theta) for theta in places])
+    evidence = np.array([part.log_evidence(theta) for theta in places])
+    auxiliary = np.array([float(oracle.auxiliary(theta, q)) for theta in places])
+    return evidence + prior, auxiliary + entropy + prior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,7 +213,9 @@ def _moving(
     if not lines:
         raise FitError(Fault(f"{name} has no member {list(member)}."))
     q = part.oracle.posterior(old)
-    return max(lines, key=lambda line: float(part.oracle.auxiliary(line.at(1.0), q)))
+    return max(
+        lines, key=lambda line: float(part.oracle.auxiliary(line.at(1.0), q)) + part.log_prior(line.at(1.0))
+    )
 
 
 def _members(fit: Fit, parameter: Parameter) -> Iterator[tuple[int, ...]]:

@@ -33,7 +33,7 @@ CAPTIONS = {
     "terms": (
         "ln p(X | η) = Q + H + KL",
         "An E-step sets q to the posterior: KL becomes 0, and Q + H reaches ln p. An M-step raises Q, leaves H as it is, and "
-        "opens a new KL: ln p rises by at least as much as Q.",
+        "opens a new KL: ln p rises by at least as much as Q. With priors, ln p(η) is added on both sides.",
     ),
     "bound": (
         "The lower bound over one parameter",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -36,13 +34,14 @@ class Material:
     """What a report is made of.
 
     `declaration` is the text in which the network was declared ("" if it was not declared in text) and `language` what it
-    is written in; `command` the command that made the report, and `data` words for the data. `labels` name the columns of
-    observed variables.
+    is written in; `about` says in a sentence what the network is, `command` is the command that made the report, and
+    `data` words for the data. `labels` name the columns of observed variables.
     """
 
     comparison: Comparison
     declaration: str = ""
     language: str = "python"
+    about: str = ""
     command: str = ""
     data: str = ""
     labels: Mapping[str, Sequence[str]] | None = None
@@ -76,7 +75,7 @@ def page(material: Material) -> str:
     run = None if iterated is None else figures.slow(iterated)
     return _environment().get_template("page.html").render(
         name=graph.name,
-        doc=graph.doc,
+        about=material.about or graph.doc,
         one=one,
         methods=[title(method) for method in one.methods],
         findings=findings(one),
@@ -92,7 +91,6 @@ def page(material: Material) -> str:
         command=material.command,
         data=material.data,
         version=VERSION,
-        versions={"Python": platform.python_version(), **one.versions},
         katex_css=_katex_css(),
         katex_js=_safe_script(_text("vendor/katex/katex.min.js")),
         style=Markup(_text("templates/page.css")),
@@ -102,13 +100,15 @@ def page(material: Material) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: _text(f"templates/{name}")),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["pretty"] = _pretty
+    return found
 
 
 def _picture(one: Comparison) -> Markup:
@@ -177,10 +177,3 @@ def _safe_script(text: str) -> Markup:
 @cache
 def _text(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
-
-
-def labels_of(columns: Mapping[str, Sequence[str]] | None) -> dict[str, Any]:
-    """Names of columns, as they stand in a data file, for axes: underscores are spaces there."""
-    return {
-        name: [str(column).replace("_", " ") for column in names] for name, names in (columns or {}).items()
-    }

@@ -171,14 +171,14 @@ def _chains(one: Comparison) -> Iterator[Finding]:
     for method in one.methods:
         hats = [value for row in one.rows if (value := row.estimates[method].r_hat) is not None]
         draws = [value for row in one.rows if (value := row.estimates[method].effective) is not None]
-        if not hats or not draws:
+        divergences = one.scores[method].divergences
+        if not hats or not draws or divergences is None:
             continue
         hat, fewest = max(hats), min(draws)
         sound = hat <= MIXED and fewest >= ENOUGH
         text = f"{title(method)}: R-hat is at most {hat:.3f} and every number has at least {fewest:.0f} effective draws"
         text += "." if sound else ": run it longer before trusting its tails."
         yield Finding("good" if sound else "watch", text)
-        divergences = one.scores[method].divergences
         if divergences:
             yield Finding(
                 "watch",
