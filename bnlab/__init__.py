@@ -20,11 +20,20 @@ from bnlab.network.distributions import (
     Gamma,
     InverseGamma,
     InverseWishart,
+    Multinomial,
     Normal,
     Poisson,
 )
 from bnlab.network.expression import constant, eye, previous, zeros
-from bnlab.network.formats import read, write
+from bnlab.network.files.exchange import (
+    from_networkx,
+    from_pgmpy,
+    from_pyagrum,
+    to_networkx,
+    to_pgmpy,
+    to_pyagrum,
+)
+from bnlab.network.files.registry import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
 
 if TYPE_CHECKING:
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
     from bnlab.runtime.fit import fit
     from bnlab.runtime.result import load
     from bnlab.runtime.sampling import sample
+    from bnlab.runtime.select import select
     from bnlab.runtime.verify import verify
 
 __all__ = [
@@ -52,6 +62,7 @@ __all__ = [
     "IntractableError",
     "InverseGamma",
     "InverseWishart",
+    "Multinomial",
     "ModelError",
     "Network",
     "Normal",
@@ -68,6 +79,9 @@ __all__ = [
     "emit",
     "eye",
     "fit",
+    "from_networkx",
+    "from_pgmpy",
+    "from_pyagrum",
     "given",
     "latent",
     "load",
@@ -77,6 +91,10 @@ __all__ = [
     "previous",
     "read",
     "sample",
+    "select",
+    "to_networkx",
+    "to_pgmpy",
+    "to_pyagrum",
     "verify",
     "weakly_informative",
     "write",
@@ -88,10 +106,11 @@ _LAZY = {
     "derive": "bnlab.compile",
     "draw": "bnlab.compile",
     "emit": "bnlab.compile",
-    "fit": "bnlab.runtime",
-    "load": "bnlab.runtime",
-    "sample": "bnlab.runtime",
-    "verify": "bnlab.runtime",
+    "fit": "bnlab.runtime.fit",
+    "load": "bnlab.runtime.result",
+    "sample": "bnlab.runtime.sampling",
+    "select": "bnlab.runtime.select",
+    "verify": "bnlab.runtime.verify",
     "weakly_informative": "bnlab.comparison",
 }
 

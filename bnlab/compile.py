@@ -91,7 +91,8 @@ def draw(net: Network | Graph, path: str | os.PathLike[str] | None = None, view:
     """The picture of a network; with `path` it is written too, in the format of the suffix (.svg .png .pdf
     .dot .tex).
     """
-    return draw_graph(graph_of(net), path, view)
+    titles = net.titles if isinstance(net, Network) else {}
+    return draw_graph(graph_of(net), path, view, titles)
 
 
 def _elimination(graph: Graph) -> str | None:

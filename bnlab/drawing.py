@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from bnlab.atomic import write_bytes
 from bnlab.errors import BnlabError, Fault
@@ -20,6 +21,7 @@ from bnlab.printers.picture import Picture
 from bnlab.printers.tikz import tikz
 from bnlab.render import render
 
+NO_TITLES: Mapping[str, str] = MappingProxyType({})
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".tex")
 
 
@@ -78,8 +80,13 @@ class Drawing:
         return self.svg
 
 
-def draw(graph: Graph, path: str | os.PathLike[str] | None = None, view: str = "plates") -> Drawing:
-    """The picture of a network, also written to `path` in the format of its suffix.
+def draw(
+    graph: Graph,
+    path: str | os.PathLike[str] | None = None,
+    view: str = "plates",
+    titles: Mapping[str, str] = NO_TITLES,
+) -> Drawing:
+    """The picture of a network, also written to `path` in the format of its suffix; `titles` are shown for names.
 
     Raises BnlabError for a view or a suffix that there is not, and where Graphviz is needed but missing.
     """
@@ -90,10 +97,18 @@ def draw(graph: Graph, path: str | os.PathLike[str] | None = None, view: str = "
                 f"Views are {', '.join(VIEWS)}.",
             )
         )
-    drawing = Drawing(VIEWS[view](graph))
+    drawing = Drawing(_titled(VIEWS[view](graph), titles))
     if path is not None:
         drawing.save(path)
     return drawing
+
+
+def _titled(picture: Picture, titles: Mapping[str, str]) -> Picture:
+    nodes = (
+        replace(node, symbol=replace(node.symbol, title=titles.get(node.symbol.name, "")))
+        for node in picture.nodes
+    )
+    return replace(picture, nodes=tuple(nodes))
 
 
 @cache

@@ -63,19 +63,31 @@ class InternalError(BnlabError):
         super().__init__(f"{message}\nThis should never happen: please report it, with the model file.")
 
 
+WIDEST = 160
+"""Characters of a line that an error quotes. A line of a file from a stranger may have millions."""
+
+
 def excerpt(location: Location) -> str:
     """The line that `location` points at, with one line before it and a caret below."""
     head = f"{location.file}, line {location.line}:"
-    text = linecache.getline(location.file, location.line).rstrip("\n")
+    text = _line(location.file, location.line)
     if not text:
         return head
-    before = linecache.getline(location.file, location.line - 1).rstrip("\n") if location.line > 1 else ""
+    before = _line(location.file, location.line - 1)[:WIDEST]
     width = len(str(location.line))
     lines = [head]
     if before.strip():
         lines.append(f"  {location.line - 1:>{width}} | {before}")
-    lines.append(f"  {location.line:>{width}} | {text}")
     start = location.column if location.column is not None else len(text) - len(text.lstrip())
     end = location.end_column if location.end_column is not None else len(text)
+    first = max(0, start - WIDEST // 2) if len(text) > WIDEST else 0
+    text, start, end = text[first : first + WIDEST], start - first, min(end - first, WIDEST)
+    lines.append(f"  {location.line:>{width}} | {text}")
     lines.append(" " * (width + 5 + start) + "^" * max(1, end - start))
     return "\n".join(lines)
+
+
+def _line(file: str, number: int) -> str:
+    """A line of a file as a terminal can show it: whatever is no character to be printed is a blank."""
+    text = linecache.getline(file, number).rstrip("\n") if number > 0 else ""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else " " for sign in text)

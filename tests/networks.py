@@ -647,6 +647,96 @@ def chain_of_answers() -> bn.Network:
     return net
 
 
+def mixture_durations() -> bn.Network:
+    """Gammas of scalars and of vectors: both of their own, one fixed or shared, a rate with a prior."""
+    with bn.Network("mixture_durations") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        shape = bn.parameter("shape", bn.Positive(2))
+        with bn.plate("k", 2):
+            a = bn.parameter("a", bn.Positive())
+            b = bn.parameter("b", bn.Positive())
+            speed = bn.parameter("speed", bn.Positive())
+            slow = bn.parameter("slow", bn.Positive(), prior=bn.Gamma(3.0, 2.0))
+            known = bn.parameter("known", bn.Positive(), value=[2.0, 0.5])
+            form = bn.parameter("form", bn.Positive(2))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Gamma(a[z], b[z]))
+            bn.observed("w", bn.Gamma(shape, speed[z]))
+            bn.observed("y", bn.Gamma(known[z], slow[z]))
+            bn.observed("v", bn.Gamma(form[z], 1.5))
+    return net
+
+
+def chain_durations() -> bn.Network:
+    """One concentration for all states, each of which has its own rate; and a concentration beside a rate with a prior."""
+    with bn.Network("chain_durations") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        a = bn.parameter("a", bn.Positive())
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            b = bn.parameter("b", bn.Positive(2))
+            c = bn.parameter("c", bn.Positive())
+            d = bn.parameter("d", bn.Positive(), prior=bn.Gamma(2.0, 1.0))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Gamma(a, b[z]))
+            bn.observed("w", bn.Gamma(c[z], d[z]))
+    return net
+
+
+def mixture_unigrams() -> bn.Network:
+    """Vectors of counts, whose probabilities have a prior, or are read by an observed category too."""
+    with bn.Network("mixture_unigrams") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            word = bn.parameter("word", bn.Simplex(4))
+            link = bn.parameter("link", bn.Simplex(3), prior=bn.Dirichlet(2.0))
+            with bn.plate("l", 2):
+                style = bn.parameter("style", bn.Simplex(2))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            u = bn.given("u", bn.Integer(2))
+            bn.observed("x", bn.Multinomial(word[z]))
+            bn.observed("y", bn.Multinomial(link[z]))
+            bn.observed("w", bn.Multinomial(style[z, u]))
+    return net
+
+
+def chain_words() -> bn.Network:
+    with bn.Network("chain_words") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            word = bn.parameter("word", bn.Simplex(3))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Multinomial(word[z]))
+    return net
+
+
+def clinic() -> bn.Network:
+    """Latents in a loop, read by tables in another order than they were declared in; one is read by nothing."""
+    with bn.Network("clinic") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("a", 2):
+            q = bn.parameter("q", bn.Simplex(3))
+            r = bn.parameter("r", bn.Simplex(2))
+            with bn.plate("b", 3):
+                s = bn.parameter("s", bn.Simplex(2))
+        with bn.plate("c", 2):
+            u = bn.parameter("u", bn.Simplex(2))
+        with bn.plate("n"):
+            cause = bn.latent("cause", bn.Categorical(p))
+            left = bn.latent("left", bn.Categorical(q[cause]))
+            right = bn.latent("right", bn.Categorical(r[cause]))
+            both = bn.latent("both", bn.Categorical(s[right, left]))
+            bn.observed("x", bn.Categorical(u[both]))
+            bn.observed("y", bn.Categorical(s[cause, left]))
+            bn.latent("unseen", bn.Categorical(r[right]))
+    return net
+
+
 LEFT_TO_RIGHT = {
     "pi": np.array([False, True, True]),
     "A": np.tri(3, k=-1, dtype=bool) | ~np.tri(3, k=1, dtype=bool),
@@ -667,6 +757,7 @@ EXAMPLES = (
     Example(naive_bayes, {"n": 15}),
     Example(two_causes, {"n": 30}),
     Example(shared_table, {"n": 16}),
+    Example(clinic, {"n": 7}),
     Example(cascade, {"n": 24}),
     Example(grouped_rows, {"group": (3, 1, 5, 2, 4, 6, 5)}),
     Example(group_and_row, {"group": (3, 1, 2, 4, 5, 3)}),
@@ -683,6 +774,11 @@ EXAMPLES = (
     Example(steps_alike, {"t": 9}),
     Example(hidden_yes, {"n": 14}),
     Example(rates_and_chances, {"n": 11}),
+    Example(mixture_durations, {"n": 17}),
+    Example(chain_durations, RAGGED),
+    Example(mixture_unigrams, {"n": 14}),
+    Example(mixture_unigrams, {"n": 14}, {"word": np.array([[False] * 4, [True] + [False] * 3])}),
+    Example(chain_words, RAGGED),
     Example(chain_counts, RAGGED),
     Example(chain_of_answers, RAGGED),
     Example(chain_gaussian, LONGER),

@@ -167,6 +167,65 @@ def test_frames() -> None:
     assert 'Did you mean "x"?' in faults(cloud(), frame, columns={"X": ["u", "v"]})
 
 
+COLUMNS = {"u": [1.0, 2, 3], "v": [4, 5, 6], "sequence": ["p", "p", "q"], "w": ["low", "high", "low"]}
+
+
+def labelled() -> Graph:
+    """Vectors in sequences, with a named category for each."""
+    with bn.Network("labelled") as net:
+        mu, rho = bn.parameter("mu", bn.Real(2)), bn.parameter("rho", bn.Simplex(["low", "high"]))
+        with bn.plate("sequence"), bn.plate("t"):
+            bn.observed("x", bn.Normal(mu, var=1.0))
+            bn.observed("w", bn.Categorical(rho))
+    return net.graph
+
+
+def in_polars() -> Any:
+    return pytest.importorskip("polars").DataFrame(COLUMNS)
+
+
+def in_polars_with_categories() -> Any:
+    polars = pytest.importorskip("polars")
+    return in_polars().with_columns(polars.col("w").cast(polars.Categorical))
+
+
+def in_pyarrow() -> Any:
+    return pytest.importorskip("pyarrow").table(COLUMNS)
+
+
+def in_pyarrow_with_categories() -> Any:
+    pyarrow = pytest.importorskip("pyarrow")
+    return pyarrow.table(COLUMNS | {"w": pyarrow.array(COLUMNS["w"]).dictionary_encode()})
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        lambda: pd.DataFrame(COLUMNS),
+        lambda: pd.DataFrame(COLUMNS).astype({"sequence": "category", "w": "category"}),
+        lambda: pd.DataFrame(COLUMNS).convert_dtypes(),
+        in_polars,
+        in_polars_with_categories,
+        in_pyarrow,
+        in_pyarrow_with_categories,
+    ],
+    ids=["pandas", "categories", "nullable", "polars", "polars-cat", "pyarrow", "pyarrow-dict"],
+)
+def test_frames_of_every_library(frame: Any) -> None:
+    canonical = bind(labelled(), frame(), columns={"x": ["u", "v"]}).canonical
+    np.testing.assert_array_equal(canonical["x"], [[1, 4], [2, 5], [3, 6]])
+    np.testing.assert_array_equal(canonical["w"], [0, 1, 0])
+    np.testing.assert_array_equal(canonical["sequence"], [0, 0, 1])
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_missing_cell_of_a_frame_is_named(library: str) -> None:
+    columns = {"u": [1.0, None, 3.0], "v": [4.0, 5.0, 6.0]}
+    module = pytest.importorskip(library)
+    frame = module.table(columns) if library == "pyarrow" else module.DataFrame(columns)
+    assert "1 missing value, at n 1, column 0" in faults(cloud(), frame)
+
+
 def test_category_names_and_numbers() -> None:
     graph = symbols()
     for values in (

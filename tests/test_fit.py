@@ -249,7 +249,9 @@ def test_impossible_data_are_named() -> None:
             z = bn.latent("z", bn.Categorical(pi))
             bn.observed("x", bn.Categorical(rho[z]))
     start = {"pi": [0.5, 0.5], "rho": [[0.5, 0.5, 0.0], [0.2, 0.8, 0.0]]}
-    with pytest.raises(bn.FitError, match="the data of n 1, 3 are impossible"):
+    with pytest.raises(
+        bn.FitError, match="the data of n 1, 3 are impossible: x = 2 at n 1 has probability 0"
+    ):
         fit({"x": [0, 2, 1, 2]}, net=net, init=start)
 
 

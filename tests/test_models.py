@@ -38,3 +38,14 @@ def test_zero_probabilities_stay_exactly_zero() -> None:
     assert ((fit.parameters["A"] == 0) == (transitions == 0)).all()
     assert fit.parameters["pi"].tolist() == [1, 0, 0]
     assert fit.log_likelihood[-1] > fit.log_likelihood[0]
+
+
+def test_asia_finds_how_frequent_the_diseases_are() -> None:
+    """From symptoms alone: P(cancer | smoker) = 0.1 and P(bronchitis | smoker) = 0.6, against 0.01 and 0.3 of the others."""
+    loaded = model("asia")
+    assert loaded.example is not None
+    fit = bn.fit(loaded.network, loaded.example(), progress=False, max_iter=2000, tol=1e-9)
+    assert fit.converged
+    # standard errors with some 1000 cases a row are 0.01 for cancer and 0.02 for bronchitis
+    assert fit.parameters["P_bronc"][:, 0] == pytest.approx([0.6, 0.3], abs=0.06)
+    assert fit.parameters["P_lung"][0, 0] > 3 * fit.parameters["P_lung"][1, 0]

@@ -146,8 +146,8 @@ def test_iterations_of_both_methods_start_alike() -> None:
 def test_restarts_are_all_there() -> None:
     fit = fitted("gmm")
     lines = plots.plot_restarts(fit).axes[0].lines
-    assert [len(line.get_ydata()) for line in lines] == [len(run) for run in fit.starts]
-    assert max(float(run[-1]) for run in fit.starts) == fit.objective[-1]
+    assert [len(line.get_ydata()) for line in lines] == [len(run) for run in fit.traces]
+    assert max(float(run[-1]) for run in fit.traces) == fit.objective[-1]
 
 
 def test_states_over_time() -> None:

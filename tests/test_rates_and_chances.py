@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import bnlab as bn
 from bnlab.network.formats import from_json, to_json
@@ -21,6 +22,8 @@ NEW = (
     networks.rates_and_chances,
     networks.chain_counts,
     networks.chain_of_answers,
+    networks.mixture_durations,
+    networks.chain_durations,
 )
 
 
@@ -134,6 +137,61 @@ def test_a_state_that_sees_only_zeros_has_rate_zero_and_nothing_is_lost() -> Non
         np.sort(fit.parameters["rate"]), [0, 30.6], atol=1e-9
     )  # e^-30 of a count at most
     np.testing.assert_allclose(np.sort(fit.parameters["pi"]), 0.5, atol=1e-9)
+
+
+def durations(concentration: Any, rate: Any) -> bn.Network:
+    """One Gamma a row."""
+    with bn.Network("durations") as net, bn.plate("n"):
+        bn.observed("x", bn.Gamma(concentration, rate))
+    return net
+
+
+def free() -> bn.Network:
+    with bn.Network("free") as net:
+        a, b = bn.parameter("a", bn.Positive()), bn.parameter("b", bn.Positive())
+        with bn.plate("n"):
+            bn.observed("x", bn.Gamma(a, b))
+    return net
+
+
+@pytest.mark.parametrize("shape", [0.03, 0.7, 3.0, 400.0])
+def test_a_gamma_is_fitted_at_once(shape: float) -> None:
+    """One iteration from anywhere is the maximum that SciPy finds."""
+    x = np.random.default_rng(0).gamma(shape, 1.5, size=300) + 1e-300
+    fit = bn.fit(free(), {"x": x}, init={"a": 1.0, "b": 9.0}, max_iter=1, progress=False)
+    concentration, _, scale = stats.gamma.fit(x, floc=0)
+    # SciPy's root is found to 1e-8 or so of the concentration
+    assert fit.parameters["a"] == pytest.approx(concentration, rel=1e-6)
+    assert fit.parameters["b"] == pytest.approx(1 / scale, rel=1e-6)
+
+
+def test_moments_of_gamma_draws() -> None:
+    x = bn.sample(free(), {"a": 3.0, "b": 2.0}, {"n": 40_000}, seed=1)["x"]
+    # 5 standard errors: the variance is 3/4, and its own relative variance (2 + 6/3) / n
+    assert abs(x.mean() - 1.5) < 5 * (0.75 / 40_000) ** 0.5
+    assert abs(x.var() / 0.75 - 1) < 5 * (4 / 40_000) ** 0.5
+
+
+def test_a_concentration_that_collapses_is_held_and_reported() -> None:
+    """Half of the data are one number, which a state without spread explains best."""
+    with bn.Network("collapse") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            a, b = bn.parameter("a", bn.Positive()), bn.parameter("b", bn.Positive())
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Gamma(a[z], b[z]))
+    x = np.r_[np.full(40, 2.0), np.random.default_rng(0).gamma(1.0, 20.0, 40)]
+    start = {"pi": [0.5, 0.5], "a": [1e4, 1.0], "b": [5e3, 0.05]}
+    fit = bn.fit(net, {"x": x}, init=start, progress=False)
+    assert fit.status == "degenerate" and np.isfinite(fit.log_likelihood).all()
+    assert fit.parameters["a"][0] == pytest.approx(1e10)  # a relative variance of 1e-10, as for every spread
+    assert any("a[0]" in str(warning) for warning in fit.warnings)
+
+
+def test_shapes_of_a_gamma_fit_one_another() -> None:
+    with pytest.raises(bn.ModelError, match="have the same shape, or one is a scalar"):
+        durations(bn.constant([1.0, 2.0]), bn.constant([1.0, 2.0, 3.0]))
 
 
 def test_a_prior_that_is_not_conjugate_is_refused_by_em_only() -> None:

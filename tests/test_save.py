@@ -11,13 +11,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import arviz as az
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 
 import bnlab as bn
 from bnlab import atomic
-from bnlab.runtime.records import FitWarning
+from bnlab.runtime.records import FitWarning, Start
+from bnlab.runtime.restarts import gathered
 from bnlab.runtime.result import Fit
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +57,7 @@ def made(seed: int = 0, draws: bool = False) -> Fit:
         objective=np.array([-4.0, -3.5, 2.0]),
         status="degenerate",
         warnings=(FitWarning("Sigma[0]", "collapsed.", "Try <b>fewer</b>."),),
-        optima=((2.0, 3), (1.0, 1)),
+        restarts=gathered([Start(seed, 2.0, "converged", 7), Start(99, 1.0, "max_iter", 200)]),
         settings={"dtype": "float64", "seed": seed},
         rows=272,
         draws={name: generator.normal(size=(2, 5, *value.shape)) for name, value in parameters.items()}
@@ -98,6 +101,22 @@ def test_arviz(tmp_path: Path) -> None:
         assert data["posterior"]["mu"].shape == shape
         assert data["posterior"]["mu"].dims == ("chain", "draw", "k", "mu_dim_0")
         np.testing.assert_array_equal(data["em"]["log_likelihood"], [-3.0, -2.5, np.pi])
+
+
+@pytest.mark.parametrize("version", ["0.23.4", "1.3.0"])
+def test_arviz_of_both_lines(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ArviZ 1 works on the DataTree itself, ArviZ 0 on its own container: each gets what it takes."""
+    if version.startswith("0") and not az.__version__.startswith("0"):
+        pytest.skip("ArviZ 1 is installed, which cannot make the container of ArviZ 0")
+    monkeypatch.setattr(az, "__version__", version)
+    data = made(draws=True).to_arviz()
+    assert isinstance(data, xr.DataTree) == version.startswith("1")
+    assert data["posterior"]["pi"].shape == (2, 5, 2)
+
+
+def test_the_installed_arviz_takes_it() -> None:
+    summary = az.summary(made(draws=True).to_arviz(), round_to="none")
+    assert "mu[1, 2]" in summary.index and np.isfinite(summary["mean"].astype(float)).all()
 
 
 def broken(path: Path, change: str) -> None:

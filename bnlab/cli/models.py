@@ -48,7 +48,7 @@ def load_model(spec: str, settings: Sequence[str] = ()) -> Model:
     path = Path(file)
     if not path.is_file():
         raise UsageError(
-            f"There is no file {file!r}. A model is a .py file, FILE.py:FUNCTION, or a .json file."
+            f"There is no file {file!r}. A model is a .py file, FILE.py:FUNCTION, or a file that bn.read reads."
         )
     if path.suffix != ".py":
         if settings:

@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import ClassVar
 
@@ -55,7 +55,8 @@ class Node:
     of an observed variable, None for a latent one; `state` the axis of a discrete variable's categories,
     `event` those of a vector's entries (twice, for matrices). `arguments` are read at the members: discrete
     latents in subscripts are axes, observed ones have been taken. `own` are the same parameters whole, in the
-    user's shape, with every subscript an axis. `suffix` tells the node's locals from those of other nodes; ""
+    user's shape, with every subscript an axis. `known` are the numbers of those that are not learnt: constants, and
+    parameters with a value. `suffix` tells the node's locals from those of other nodes; ""
     where there is only one that has any.
     """
 
@@ -66,6 +67,7 @@ class Node:
     event: Axes
     arguments: Mapping[str, Expr]
     own: Mapping[str, Symbol | Constant]
+    known: Mapping[str, Values] = field(default_factory=dict)
     suffix: str = ""
 
     def parameter(self, argument: str) -> str:
@@ -139,6 +141,8 @@ class AbstractFamily(ABC):
     slots: ClassVar[tuple[Slot, ...]]
     is_cpd: ClassVar[bool] = True
     is_prior: ClassVar[bool] = False
+    given_total: ClassVar[bool] = False
+    """Whether the density is of counts given their sum: then nothing can be drawn without data."""
     spelling: ClassVar[Mapping[str, str]] = {}
     """By target: "numpyro" is a template in the slots, `dist.Poisson({rate})`, for scalars."""
     tex: ClassVar[Tex | None] = None
@@ -180,6 +184,14 @@ class AbstractFamily(ABC):
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         """The log prior density of a parameter, summed over its plates; `event` are the axes of one draw."""
         raise InternalError(f"{self.name} is not a prior.")
+
+
+def sharing(uses: tuple[Use, ...], slot: str) -> list[tuple[Use, ...]]:
+    """The uses grouped by the parameter that is this argument; a constant is shared by nobody."""
+    groups: dict[str, list[Use]] = {}
+    for use in uses:
+        groups.setdefault(use.node.parameter(slot) or f"constant of {use.node.label}", []).append(use)
+    return [tuple(group) for group in groups.values()]
 
 
 def widened(array: Numbers, ndim: int) -> Numbers:

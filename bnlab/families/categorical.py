@@ -65,18 +65,7 @@ class Categorical(AbstractFamily):
         return {"N": Statistic(Symbol("N", axes, "statistics"), expected((), axes))}
 
     def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
-        """Normalised counts: sum_k probs[k] = 1, by a Lagrange multiplier. A Dirichlet prior adds
-        concentration - 1.
-        """
-        first = uses[0].node
-        name, own = first.parameter("probs"), first.own["probs"]
-        if name not in free:
-            return Maximum((), {})
-        counts = add(*(Symbol(use.statistics["N"].name, own.axes, "statistics") for use in uses))
-        if name in priors:
-            counts = add(counts, *pseudo_counts(priors[name], own.axes))
-        value = keep(counts, total(counts, own.axes[-1:]), own)
-        return Maximum((), {name: arranged(value, own.axes)})
+        return maximise_table(uses, free, priors, "N")
 
     def draw(
         self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]
@@ -85,6 +74,24 @@ class Categorical(AbstractFamily):
         cumulated = np.cumsum(arguments["probs"], axis=-1)
         uniform = generator.random(len(cumulated)) * cumulated[:, -1]
         return np.asarray((cumulated <= uniform[:, None]).sum(axis=-1), dtype=float)
+
+
+def maximise_table(
+    uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn], kind: Literal["N", "S"]
+) -> Maximum:
+    """Normalised counts: sum_k probs[k] = 1, by a Lagrange multiplier. A Dirichlet prior adds concentration - 1.
+
+    `kind` is the statistic that counts.
+    """
+    first = uses[0].node
+    name, own = first.parameter("probs"), first.own["probs"]
+    if name not in free:
+        return Maximum((), {})
+    counts = add(*(Symbol(use.statistics[kind].name, own.axes, "statistics") for use in uses))
+    if name in priors:
+        counts = add(counts, *pseudo_counts(priors[name], own.axes))
+    value = keep(counts, total(counts, own.axes[-1:]), own)
+    return Maximum((), {name: arranged(value, own.axes)})
 
 
 def _taken(table: Expr, node: Node) -> Expr:

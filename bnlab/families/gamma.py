@@ -1,4 +1,4 @@
-"""Gamma: the conjugate prior of a rate."""
+"""Gamma: how long it takes until several events have happened; and the conjugate prior of a rate."""
 
 from __future__ import annotations
 
@@ -7,25 +7,100 @@ from collections.abc import Mapping
 import numpy as np
 
 from bnlab.domains import Domain, Positive, Values
-from bnlab.errors import Fault, IntractableError
 from bnlab.families import hyper
-from bnlab.families.base import AbstractFamily, PriorOn, Slot, Tex
-from bnlab.program.build import add, multiply, subtract, total
-from bnlab.program.ops import Axes, Expr, Number, Symbol
+from bnlab.families.base import (
+    AbstractFamily,
+    Density,
+    Expected,
+    Maximum,
+    Node,
+    Numbers,
+    PriorOn,
+    Slot,
+    Statistic,
+    Tex,
+    Use,
+    widened,
+)
+from bnlab.families.gamma_update import maximise_gamma
+from bnlab.families.rates import level_start
+from bnlab.program.build import add, log, minus, multiply, subtract, total
+from bnlab.program.ir import Start
+from bnlab.program.ops import Axes, Expr, Number, Symbol, Unary
 
 
 class Gamma(AbstractFamily):
-    """p(v) proportional to v^(concentration - 1) exp(-rate v), for each entry by itself."""
+    """p(x) proportional to x^(concentration - 1) exp(-rate x), for each entry by itself; its mean is concentration / rate."""
 
     name = "Gamma"
-    slots = (Slot("concentration", (Positive,)), Slot("rate", (Positive,)))
-    is_cpd = False
+    slots = (Slot("concentration", (Positive,)), Slot("rate", (Positive,), conjugate=("Gamma",)))
     is_prior = True
     spelling = {"numpyro": "dist.Gamma({concentration}, {rate})"}
-    tex = Tex(r"($concentration - 1) \ln $x - $rate $x", {"x": r"\frac{$concentration - 1}{$x} - $rate"})
+    tex = Tex(
+        r"$concentration \ln $rate - \ln \Gamma($concentration) + ($concentration - 1) \ln $x - $rate $x",
+        {
+            "concentration": r"\ln $rate - \psi($concentration) + \ln $x",
+            "rate": r"\frac{$concentration}{$rate} - $x",
+            "x": r"\frac{$concentration - 1}{$x} - $rate",
+        },
+    )
 
     def domain(self, arguments: Mapping[str, Domain]) -> Domain:
-        return Positive(arguments["concentration"].event_shape or arguments["rate"].event_shape)
+        shapes = {found.event_shape for found in arguments.values()} - {()}
+        if len(shapes) > 1:
+            raise ValueError(
+                "The concentration and the rate of a Gamma have the same shape, or one is a scalar."
+            )
+        return Positive(shapes.pop() if shapes else ())
+
+    def density(self, node: Node) -> Density:
+        assert node.value is not None
+        value, a, b = node.value, node.arguments["concentration"], node.arguments["rate"]
+        normaliser = subtract(multiply(a, log(b)), Unary("gammaln", a))
+        power = multiply(subtract(a, Number(1.0)), log(value))
+        return Density(total(subtract(add(normaliser, power), multiply(b, value)), node.event[:1]))
+
+    def starts(self, node: Node) -> tuple[Start, ...]:
+        """Means at the levels of clusters of the data, concentrations at the relative spread within them."""
+        names = {slot: node.parameter(slot) for slot in ("concentration", "rate")}
+        numbers = {slot: (float(np.mean(values.flat)),) for slot, values in node.known.items()}
+        if names["concentration"] and "rate" in numbers:
+            return (level_start(node, "concentration", "", numbers["rate"]),)
+        found = []
+        if names["concentration"]:
+            shape = tuple(axis.size or 1 for axis in node.own["concentration"].axes)
+            found.append(Start(names["concentration"], "concentration", node.variable, shape))
+        if names["rate"]:
+            found.append(level_start(node, "rate", "concentration", numbers.get("concentration", ())))
+        return tuple(found)
+
+    def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
+        """Counts, and the sums of the data and of their logarithms, for each combination of subscripts."""
+        assert node.value is not None
+        entries = node.event[:1]
+        cells = minus(tuple(sorted({axis for own in node.own.values() for axis in own.axes})), entries)
+        wide = (*cells, *entries)
+        name = node.variable
+        return {
+            "N": Statistic(Symbol("N", cells, "statistics"), expected((), cells)),
+            "S": Statistic(
+                Symbol("S", wide, "statistics"), expected((node.value,), wide), f"{name}[{{index}}]"
+            ),
+            "L": Statistic(
+                Symbol("L", wide, "statistics"), expected((log(node.value),), wide), f"ln {name}[{{index}}]"
+            ),
+        }
+
+    def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
+        return maximise_gamma(uses, free, priors)
+
+    def draw(
+        self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]
+    ) -> Numbers:
+        wide = 1 + len(event)
+        concentration, rate = (widened(arguments[name], wide) for name in ("concentration", "rate"))
+        size = (len(concentration), *event)
+        return np.asarray(generator.gamma(np.broadcast_to(concentration, size)) / rate)
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         a, b = (hyper.spread(constants[name], value.axes) for name in ("concentration", "rate"))
@@ -34,19 +109,6 @@ class Gamma(AbstractFamily):
         return subtract(
             add(normaliser, *powers), total(multiply(hyper.expression(b, value.axes), value), value.axes)
         )
-
-
-def pseudo_events(prior: PriorOn, axes: Axes) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
-    """What the prior adds to the number of events, and to the exposure that they were counted in.
-
-    Raises IntractableError where a concentration is below 1: the density then has no mode above 0.
-    """
-    a, b = (hyper.spread(prior.constants[name], axes) for name in ("concentration", "rate"))
-    if a.min() < 1:
-        reason = f"A Gamma prior with a concentration of {a.min()} has no mode above 0."
-        raise IntractableError(Fault(reason, "Use concentrations of at least 1 for EM, or fit by NUTS."))
-    events = () if np.all(a == 1) else (hyper.expression(a - 1, axes),)
-    return events, (hyper.expression(b, axes),)
 
 
 FAMILY = Gamma()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from bnlab.families.base import Expected, Maximum, Node, PriorOn, Statistic, Use
-from bnlab.families.gamma import pseudo_events
+from bnlab.families.gamma_update import pseudo_events
 from bnlab.program.build import add, arranged, keep, minus
 from bnlab.program.ir import Start
 from bnlab.program.ops import SIZED, Axes, Expr, Symbol
@@ -57,10 +57,15 @@ def maximise_rate(
 
 def rate_starts(node: Node, form: Literal["", "inverse"]) -> tuple[Start, ...]:
     """At the levels of clusters of the data, or at the inverse of these."""
+    return (level_start(node, "rate", form),) if node.parameter("rate") else ()
+
+
+def level_start(
+    node: Node, slot: str, form: Literal["", "inverse", "concentration"], values: tuple[float, ...] = ()
+) -> Start:
+    """The start of a parameter at levels of clusters of the data."""
     assert node.value is not None
-    if not node.parameter("rate"):
-        return ()
-    axes = node.own["rate"].axes
+    axes = node.own[slot].axes
     shape = tuple(axis.size or 1 for axis in axes)
     shared = tuple(place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in node.value.axes)
-    return (Start(node.parameter("rate"), "levels", node.variable, shape, shared, form),)
+    return Start(node.parameter(slot), "levels", node.variable, shape, shared, form, values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from bnlab.domains import Integer
@@ -11,6 +12,9 @@ from bnlab.network.text import index_letters
 from bnlab.program.ops import EVENT, ROW, SIZED, STATE, STEP, Axes, Axis
 
 STATE_LETTERS = "klmabcghpqvwr"
+MOST_DISTINCT = 12
+"""Discrete variables, up to which each has a letter of its own."""
+
 EVENT_LETTERS = "defghopqr"
 SPARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -51,32 +55,76 @@ class Layout:
         return (*plates, *self.event(parameter.name, len(parameter.domain.event_shape)))
 
 
-def layout(graph: Graph) -> Layout:
-    """Gives every axis its letter: those of the story for plates, the plate's letter for the states that index it."""
+def layout(graph: Graph, meetings: Collection[frozenset[str]] = ()) -> Layout:
+    """Gives every axis its letter: those of the story for plates, the plate's letter for the states that index it.
+
+    All are distinct as long as small letters last. After that, states that never meet share them: `meetings` are the
+    variables of each table that is built, and those of one distribution meet too.
+    """
     letters = index_letters(graph)
+    discrete = [variable for variable in graph.variables if isinstance(variable.domain, Integer)]
+    if len(discrete) > MOST_DISTINCT:
+        return _crowded(graph, letters, (*meetings, *_families(graph)))
     taken = {letters[plate.name] for plate in graph.plates if plate.size is None}
-    plates: dict[str, Axis] = {}
-    for position, plate in enumerate(graph.plates):
-        kind = STEP if plate.chain else SIZED if plate.size else ROW
-        plates[plate.name] = Axis(
-            kind, position, plate.name, letters[plate.name], plate.size, letters[plate.name].upper()
-        )
-    used_as_rows = {plate for variable in graph.variables for plate in variable.plates}
-    taken |= {letters[plate] for plate in used_as_rows}
+    taken |= {letters[plate] for variable in graph.variables for plate in variable.plates}
     states = _states(graph, letters, taken)
     events = _events(graph, states, taken | set(letters.values()))
-    return Layout(graph, plates, states, events)
+    return Layout(graph, _plates(graph, letters), states, events)
+
+
+def _plates(graph: Graph, letters: Mapping[str, str]) -> dict[str, Axis]:
+    return {
+        plate.name: Axis(
+            STEP if plate.chain else SIZED if plate.size else ROW,
+            position,
+            plate.name,
+            letters[plate.name],
+            plate.size,
+            letters[plate.name].upper(),
+        )
+        for position, plate in enumerate(graph.plates)
+    }
+
+
+def _families(graph: Graph) -> Iterator[frozenset[str]]:
+    for variable in graph.variables:
+        yield frozenset({variable.name, *(ref.name for ref in _subscripts(graph, variable))})
+
+
+def _crowded(graph: Graph, letters: dict[str, str], meetings: Collection[frozenset[str]]) -> Layout:
+    """The axes of a network of many discrete variables; those of a plate of parameters have the letter of what indexes it."""
+    rows = {letters[plate] for variable in graph.variables for plate in variable.plates}
+    indexed, chained = _indexed_plates(graph), _read_before(graph)
+    own: dict[str, str] = {}
+    states: dict[VarRef, Axis] = {}
+    discrete = [variable for variable in graph.variables if isinstance(variable.domain, Integer)]
+    for position, variable in enumerate(discrete):
+        assert isinstance(variable.domain, Integer)
+        near = {name for meeting in meetings if variable.name in meeting for name in meeting}
+        used = rows | {letter for name in near for letter in own.get(name, "")}
+        now = _free(variable.name.lower() + STATE_LETTERS + SPARE, used)
+        own[variable.name] = now
+        size = variable.domain.size
+        states[VarRef(variable.name)] = Axis(STATE, 2 * position + 1, variable.name, now, size, now.upper())
+        if variable.name in chained:
+            before = _free("ji" + SPARE, used | {now})
+            own[variable.name] += before
+            name = f"{variable.name}'"
+            states[VarRef(variable.name, 1)] = Axis(STATE, 2 * position, name, before, size, now.upper())
+        if variable.name in indexed:
+            letters = letters | {indexed[variable.name]: now}
+    return Layout(graph, _plates(graph, letters), states, _events(graph, states, rows))
+
+
+def _read_before(graph: Graph) -> set[str]:
+    """The discrete variables whose states are met one step earlier, too: latents of chains, and what a table reads there."""
+    lagged = {ref.name for variable in graph.variables for ref in _subscripts(graph, variable) if ref.lag}
+    latents = graph.in_role("latent")
+    return lagged | {v.name for v in latents if any(graph.plate(plate).chain for plate in v.plates)}
 
 
 def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarRef, Axis]:
-    indexed = _indexed_plates(graph)
-    lagged = {
-        ref
-        for variable in graph.variables
-        for cpd in cpds(variable)
-        for ref in _subscripts(graph, variable)
-        if ref.lag
-    }
+    indexed, chained = _indexed_plates(graph), _read_before(graph)
     states: dict[VarRef, Axis] = {}
     reserved = {letters[plate] for plate in indexed.values()}
     discrete = [variable for variable in graph.variables if isinstance(variable.domain, Integer)]
@@ -91,8 +139,7 @@ def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarR
         states[VarRef(variable.name)] = Axis(
             STATE, 2 * position + 1, variable.name, letter, size, letter.upper()
         )
-        chained = variable.role == "latent" and any(graph.plate(plate).chain for plate in variable.plates)
-        if chained or VarRef(variable.name, 1) in lagged:
+        if variable.name in chained:
             before = _free("ji" + SPARE, taken | reserved)
             taken.add(before)
             states[VarRef(variable.name, 1)] = Axis(

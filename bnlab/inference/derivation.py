@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bnlab.domains import Integer
 from bnlab.inference.axes import Layout, layout
 from bnlab.inference.em import em
-from bnlab.inference.plan import Factor, LeavePlates, Plan, SumChain, SumOut, plan
+from bnlab.inference.plan import Factor, LeavePlates, Plan, SumChain, SumOut, meetings, plan
 from bnlab.inference.wording import formula
 from bnlab.network.ir import Graph
 from bnlab.network.text import story
@@ -54,7 +54,7 @@ def _section(title: str, lines: Iterator[str]) -> str:
 
 
 def _steps(derivation: Derivation) -> Iterator[str]:
-    axes = layout(derivation.graph)
+    axes = layout(derivation.graph, meetings(derivation.plan))
     if not derivation.plan.steps:
         yield "Nothing is latent: EM is counting, and one iteration is enough."
     for number, step in enumerate(derivation.plan.steps, 1):

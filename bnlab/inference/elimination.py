@@ -18,6 +18,8 @@ from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.plan import Factor, LeavePlates, Plan, Step, SumChain, SumOut
 from bnlab.inference.potentials import Potential, marginal
+from bnlab.inference.tables import by_tables, conditional
+from bnlab.inference.tables import sum_out as sum_out_tables
 from bnlab.naming import fresh
 from bnlab.network.ir import CPD
 from bnlab.program import build
@@ -65,6 +67,11 @@ class Elimination:
     names: set[str] = field(default_factory=set)
     densities: dict[str, Function] = field(default_factory=dict)
     arrays: dict[tuple[str, str], Symbol] = field(default_factory=dict)
+    tables: frozenset[str] = frozenset()
+    titles: wording.Titles = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.titles = wording.titles(self.layout, self.plan)
 
     def fresh(self, wanted: str) -> str:
         """The name, or the name with the least number behind it that makes it new."""
@@ -80,6 +87,7 @@ class Elimination:
         """Writes all messages; returns ln p(x) of each member of the outermost plate."""
         for factor in self.plan.factors:
             self._declare(factor)
+        self.tables = by_tables(self)
         for step in self.plan.steps:
             match step:
                 case SumOut():
@@ -138,26 +146,29 @@ class Elimination:
         self.body.append(Statement(symbol, expr, because, formula, tex))  # type: ignore[arg-type]
         return symbol
 
-    def product(self, names: tuple[str, ...], joint: Factor) -> Symbol:
+    def product(self, names: tuple[str, ...], words: wording.Words) -> Symbol:
         """The log of the product of some factors, as a named array."""
         value = build.add(*(self.potentials[name].log for name in names))
         if isinstance(value, Symbol) and value.space == "local":
             return value
-        text, tex = wording.formula(self.layout, joint), wording.formula_tex(self.layout, joint)
-        return self.statement(wording.title(joint), value, "multiply", text, tex)
+        title, text, tex = words
+        return self.statement(title, value, "multiply", text, tex)
 
     def _sum_out(self, step: SumOut) -> None:
-        joint = self.product(step.factors, step.joint)
+        if step.message.name in self.tables:
+            sum_out_tables(self, step)
+            return
+        joint = self.product(step.factors, self.titles.joint(step))
         over = (self.layout.states[step.variable],)
         reduced = Reduce("max" if self.maximise else "logsumexp", joint, over)
-        text = f"{'maximises over' if self.maximise else 'sums out'} {step.variable.name}"
-        formula = f"{wording.formula(self.layout, step.message)}: {text}"
-        tex = wording.formula_tex(self.layout, step.message)
-        message = self.statement(wording.title(step.message), reduced, "sum out", formula, tex)
+        verb = "maximises over" if self.maximise else "sums out"
+        title, formula, tex = self.titles.message(step, verb=verb)
+        message = self.statement(title, reduced, "sum out", formula, tex)
         self._record(step, joint, message)
 
     def _leave(self, step: LeavePlates) -> None:
-        joint = self.product(step.factors, step.joint)
+        text, tex = (write(self.layout, step.joint) for write in (wording.formula, wording.formula_tex))
+        joint = self.product(step.factors, (wording.title(step.joint), text, tex))
         left = [plate for plate in step.joint.plates if plate not in step.message.plates]
         sized = tuple(self.layout.plates[plate] for plate in left if self.layout.graph.plate(plate).size)
         value = build.total(joint, tuple(axis for axis in sized if axis in joint.axes))
@@ -277,6 +288,8 @@ class Elimination:
         return self.posteriors[key]
 
     def _conditional(self, step: SumOut) -> Expr:
+        if step.message.name in self.tables:
+            return conditional(self, step)
         outer = self.posterior(step.message.name)
         joint, message = self.joints[step.message.name], self.messages[step.message.name]
         if self.maximise:
@@ -287,11 +300,8 @@ class Elimination:
             kept = (*self.layout.members(step.joint.plates), *self.layout.scope(step.message.scope))
             outer = marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
             value = Binary("*", value, outer)
-        text, tex = (
-            wording.posterior_formula(self.layout, step.joint),
-            wording.posterior_tex(self.layout, step.joint),
-        )
-        return self.statement(wording.posterior_title(step.joint.scope), value, "posterior", text, tex)
+        title, text, tex = self.titles.posterior(step)
+        return self.statement(title, value, "posterior", text, tex)
 
     def _below(self, step: LeavePlates) -> Expr | None:
         """The posterior of what the plates have left, brought back to their members; padding counts nothing."""

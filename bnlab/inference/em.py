@@ -16,7 +16,7 @@ from bnlab.inference.chain_scaled import guarded
 from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
 from bnlab.inference.nodes import data
-from bnlab.inference.plan import Factor, Plan, SumChain, plan
+from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.network.ir import Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Field, Function, Program, Start, Statement
@@ -87,7 +87,8 @@ def posterior(graph: Graph, before: Program | None = None) -> Program:
 def _run(
     graph: Graph, maximise: bool, scaled: bool, weighted: bool, missing: frozenset[str] = frozenset()
 ) -> Elimination:
-    run = Elimination(layout(graph), plan(graph, missing), maximise, scaled, weighted)
+    found = plan(graph, missing)
+    run = Elimination(layout(graph, meetings(found)), found, maximise, scaled, weighted)
     run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
     return run
 

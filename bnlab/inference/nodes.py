@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnlab.domains import Integer
+from bnlab.domains import Integer, Values
 from bnlab.families.base import Node
 from bnlab.inference.axes import Layout
 from bnlab.network.graph import alignment
@@ -26,16 +26,19 @@ def node(layout: Layout, variable: Variable, cpd: CPD, label: str) -> Node:
     event = layout.event(variable.name, 2) if rank else ()
     own: dict[str, Symbol | Constant] = {}
     arguments: dict[str, Expr] = {}
+    known: dict[str, Values] = {}
     for name, argument in cpd.arguments:
         ref = _ref(argument)
         own[name] = whole(layout, ref, variable)
         arguments[name] = _taken(layout, ref, variable, own[name])
-    value = data(layout, variable.name) if variable.role == "observed" else None
+        value = layout.graph.parameter(ref.target).value if isinstance(ref.target, str) else ref.target
+        if value is not None:
+            known[name] = value
+    drawn = data(layout, variable.name) if variable.role == "observed" else None
     state = layout.states[VarRef(variable.name)] if discrete else None
     alone = sum(not other.discrete for other in layout.graph.in_role("observed", "latent")) == 1
-    return Node(
-        label, variable.name, value, state, event, arguments, own, "" if alone else f"_{variable.name}"
-    )
+    suffix = "" if alone else f"_{variable.name}"
+    return Node(label, variable.name, drawn, state, event, arguments, own, known, suffix)
 
 
 def _ref(argument: Argument) -> Ref:

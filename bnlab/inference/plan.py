@@ -101,6 +101,22 @@ def plan(graph: Graph, missing: frozenset[str] = frozenset()) -> Plan:
     return _Elimination(graph, factors).run()
 
 
+def meetings(found: Plan) -> tuple[frozenset[str], ...]:
+    """The variables of each table that is built, with those of the distributions in it, which are counted over it."""
+    graph = {factor.name: {*factor.left, *(ref.name for ref in factor.given)} for factor in found.factors}
+    used = (
+        (
+            step.joint,
+            step.factors if not isinstance(step, SumChain) else (*step.first, *step.later, *step.every),
+        )
+        for step in found.steps
+    )
+    return tuple(
+        frozenset({ref.name for ref in joint.scope}.union(*(graph.get(name, set()) for name in names)))
+        for joint, names in used
+    )
+
+
 def _factors(graph: Graph) -> Iterable[Factor]:
     for variable in graph.in_role("latent", "observed"):
         assert variable.cpd is not None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from bnlab.inference.axes import Layout
-from bnlab.inference.plan import Factor
+from bnlab.inference.plan import Factor, Plan, SumOut
 from bnlab.network.ir import VarRef
 from bnlab.notation import tex
 
@@ -17,6 +19,67 @@ def title(factor: Factor) -> str:
     """The name of a factor's log in code: `log_p_xz`, `log_p_x_given_z`."""
     given = tuple(dict.fromkeys(ref.name + ("_prev" if ref.lag else "") for ref in factor.given))
     return f"log_p_{joined(factor.left)}" + (f"_given_{joined(given)}" if given else "")
+
+
+LONGEST_TITLE = 48
+"""Characters of a name in code. Where one would be longer, all steps of the network are named after what they sum out."""
+
+MOST_LISTED = 6
+"""So many observed variables are listed behind the bar of a posterior."""
+
+Words = tuple[str, str, str]
+"""A name in code, and what it stands for in plain text and in TeX."""
+
+
+@dataclass(frozen=True, slots=True)
+class Titles:
+    """What the arrays of a summing out are called: after the probabilities that they are; if `brief`, after the variable."""
+
+    layout: Layout
+    brief: bool
+
+    def joint(self, step: SumOut, log: bool = True) -> Words:
+        """The product of all that holds the variable."""
+        factor, name = step.joint, step.variable.name
+        words = title(factor), formula(self.layout, factor), formula_tex(self.layout, factor)
+        if self.brief:
+            meets = ", ".join(_plain_ref(self.layout, factor, ref) for ref in factor.scope)
+            symbol = rf"\ln \psi^{{({tex(name)})}}" + _below(self.layout, factor)
+            words = f"log_clique_{name}", f"the tables that hold {name}: {meets}", symbol
+        return words if log else _without_log(words)
+
+    def message(self, step: SumOut, log: bool = True, verb: str = "sums out") -> Words:
+        """What is left of the product."""
+        factor, name = step.message, step.variable.name
+        text = f"{verb} {name}"
+        words = title(factor), f"{formula(self.layout, factor)}: {text}", formula_tex(self.layout, factor)
+        if self.brief:
+            words = f"log_message_{name}", text, rf"\ln m^{{({tex(name)})}}" + _below(self.layout, factor)
+        return words if log else _without_log(words)
+
+    def posterior(self, step: SumOut) -> Words:
+        """The posterior of all that meets the variable."""
+        name = posterior_title(step.joint.scope)
+        if self.brief and len(name) > LONGEST_TITLE:
+            name = f"q_clique_{step.variable.name}"
+        return name, posterior_formula(self.layout, step.joint), posterior_tex(self.layout, step.joint)
+
+
+def titles(layout: Layout, plan: Plan) -> Titles:
+    """Brief ones if any other would be too long."""
+    steps = [step for step in plan.steps if isinstance(step, SumOut)]
+    return Titles(layout, any(len(title(step.joint)) > LONGEST_TITLE for step in steps))
+
+
+def _below(layout: Layout, factor: Factor) -> str:
+    """The indices of a factor's table in TeX."""
+    members = [layout.plates[plate].letter for plate in factor.plates]
+    return f"_{{{','.join([*members, *(layout.states[ref].letter for ref in factor.scope)])}}}"
+
+
+def _without_log(words: Words) -> Words:
+    name, text, symbol = words
+    return name.removeprefix("log_"), text.removeprefix("ln "), symbol.removeprefix(r"\ln ")
 
 
 def formula(layout: Layout, factor: Factor) -> str:
@@ -39,7 +102,9 @@ def posterior_formula(layout: Layout, factor: Factor) -> str:
 
 def posterior_tex(layout: Layout, factor: Factor) -> str:
     scope = ", ".join(_tex_ref(layout, factor, ref) for ref in factor.scope)
-    return rf"P({scope} \mid {', '.join(tex(v.name) for v in layout.graph.in_role('observed'))})"
+    names = [tex(variable.name) for variable in layout.graph.in_role("observed")]
+    behind = ", ".join(names) if len(names) <= MOST_LISTED else r"\mathrm{data}"
+    return rf"P({scope} \mid {behind})"
 
 
 def posterior_title(scope: tuple[VarRef, ...]) -> str:
@@ -52,7 +117,8 @@ def count_title(names: tuple[str, ...]) -> str:
 
 
 def _observed(layout: Layout) -> str:
-    return ", ".join(variable.name for variable in layout.graph.in_role("observed"))
+    names = [variable.name for variable in layout.graph.in_role("observed")]
+    return ", ".join(names) if len(names) <= MOST_LISTED else "data"
 
 
 def indices(layout: Layout, factor_plates: tuple[str, ...], name: str, lag: int = 0) -> list[str]:

@@ -11,7 +11,7 @@ from bnlab.network.ir import Graph, Parameter, Plate, Variable
 from bnlab.network.source import argument_location
 
 MOST_PLATES = 20
-"""Each plate has an index letter in the emitted files, and event axes need some too."""
+"""Of one parameter or variable, and of all variables together: each has an index letter, and event axes need some too."""
 
 Named = Plate | Parameter | Variable
 
@@ -68,8 +68,7 @@ def _kind(record: Named) -> str:
 def plate_faults(graph: Graph) -> Iterator[Fault]:
     """Plates have sizes, hold something, and nest in one order; a parameter is in sized plates only."""
     records: tuple[Parameter | Variable, ...] = (*graph.parameters, *graph.variables)
-    if len(graph.plates) > MOST_PLATES:
-        yield Fault(f"The network has {len(graph.plates)} plates, and may have {MOST_PLATES}.")
+    yield from _too_many(graph)
     for plate in graph.plates:
         if plate.size is not None and plate.size < 1:
             reason = f'The plate "{plate.name}" has size {plate.size}. A size is a positive integer.'
@@ -85,6 +84,16 @@ def plate_faults(graph: Graph) -> Iterator[Fault]:
     for variable in graph.variables:
         yield from _chains(graph, variable)
     yield from _nesting(records)
+
+
+def _too_many(graph: Graph) -> Iterator[Fault]:
+    indices = {plate for variable in graph.variables for plate in variable.plates}
+    if len(indices) > MOST_PLATES:
+        yield Fault(f"The variables are in {len(indices)} plates, and may be in {MOST_PLATES}.")
+    for parameter in graph.parameters:
+        if len(parameter.plates) > MOST_PLATES:
+            reason = f'"{parameter.name}" is in {len(parameter.plates)} plates, and may be in {MOST_PLATES}.'
+            yield Fault(reason, "", parameter.location)
 
 
 def _sizeless(graph: Graph, parameter: Parameter) -> Iterator[Fault]:

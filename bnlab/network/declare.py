@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from contextvars import Token
 from dataclasses import replace
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
-from bnlab.domains import Domain
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bnlab.domains import Domain, Values
 from bnlab.errors import Fault, Location, ModelError
+from bnlab.naming import did_you_mean
+from bnlab.network import graph as structure
 from bnlab.network.check import check
 from bnlab.network.distributions import Distribution
 from bnlab.network.draft import Draft, ParameterDraft, VariableDraft, current, open_draft, report
 from bnlab.network.expression import Expression, Symbol, shown
 from bnlab.network.ir import Graph, Plate
+from bnlab.network.known import known_faults, learnable, title_faults, with_role
 from bnlab.network.resolve import resolve
 from bnlab.network.sets import whole
 from bnlab.network.shapes import UNKNOWN
@@ -24,10 +31,11 @@ from bnlab.network.text import story
 class Network:
     """A declared network. `with bn.Network("name") as net:` opens it; at the end it is checked and never changes again.
 
-    Raises ModelError, with everything that is wrong, when it closes. Two networks are equal if they declare the same.
+    Raises ModelError, with everything that is wrong, when it closes. Two networks are equal if they declare the same. One
+    that was read from a file may bring along the values of its parameters, and the names its variables have there.
     """
 
-    __slots__ = ("_draft", "_graph", "_token")
+    __slots__ = ("_draft", "_graph", "_known", "_titles", "_token")
 
     def __init__(self, name: str, doc: str = "") -> None:
         location = here()
@@ -37,15 +45,26 @@ class Network:
         self._draft: Draft | None = Draft(name, doc, location)
         self._graph: Graph | None = None
         self._token: Token[Draft | None] | None = None
+        self._known: Mapping[str, Values] = {}
+        self._titles: Mapping[str, str] = {}
 
     @classmethod
-    def of(cls, graph: Graph) -> Self:
-        """The closed network of a graph. Raises ModelError with all the graph's faults."""
-        faults = check(graph)
+    def of(
+        cls,
+        graph: Graph,
+        known: Mapping[str, Values] | None = None,
+        titles: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The closed network of a graph, with values for its parameters and names to show for its variables, if known.
+
+        Raises ModelError with all the faults of these.
+        """
+        faults = check(graph) or (*known_faults(graph, known or {}), *title_faults(graph, titles or {}))
         if faults:
             raise ModelError(*faults)
         network = cls(graph.name, graph.doc)
         network._draft, network._graph = None, graph
+        network._known, network._titles = dict(known or {}), dict(titles or {})
         return network
 
     def __enter__(self) -> Self:
@@ -83,6 +102,84 @@ class Network:
         return self._graph
 
     @property
+    def known(self) -> Mapping[str, Values]:
+        """The values that came along for parameters that are to be learnt."""
+        return MappingProxyType(self._known)
+
+    @property
+    def parameters(self) -> dict[str, NDArray[np.float64]]:
+        """The same as arrays: the tables of the file that the network was read from; empty for a declared one.
+
+        They fix nothing: they are where `bn.fit` starts, and what `bn.sample(net, net.parameters, ...)` draws from.
+        """
+        return {name: values.array for name, values in self._known.items()}
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """What variables are called in pictures and files, where that is something else than their names."""
+        return MappingProxyType(self._titles)
+
+    def with_parameters(self, parameters: Mapping[str, ArrayLike]) -> Self:
+        """The same network, bringing along these values: those of a fit, to be written to a file.
+
+        Raises ModelError where they do not fit the parameters.
+        """
+        values = {name: Values.of(array) for name, array in parameters.items()}
+        return type(self).of(self.graph, learnable(self.graph, values), self._titles)
+
+    def hide(self, *names: str) -> Self:
+        """The same network with these variables latent."""
+        return type(self).of(with_role(self.graph, names, "latent"), self._known, self._titles)
+
+    def observe(self, *names: str) -> Self:
+        """The same network with these variables observed."""
+        return type(self).of(with_role(self.graph, names, "observed"), self._known, self._titles)
+
+    def parents(self, name: str) -> frozenset[str]:
+        """The variables that `name` reads."""
+        return structure.parents(self.graph, self._variable(name))
+
+    def children(self, name: str) -> frozenset[str]:
+        """The variables that read `name`."""
+        return structure.children(self.graph, self._variable(name))
+
+    def ancestors(self, name: str) -> frozenset[str]:
+        """Parents, their parents, and so on."""
+        return structure.ancestors(self.graph, self._variable(name))
+
+    def descendants(self, name: str) -> frozenset[str]:
+        """Children, their children, and so on."""
+        return structure.descendants(self.graph, self._variable(name))
+
+    def markov_blanket(self, name: str) -> frozenset[str]:
+        """Parents, children and the children's other parents: given these, `name` depends on nothing else."""
+        return structure.markov_blanket(self.graph, self._variable(name))
+
+    def topological_order(self) -> tuple[str, ...]:
+        """The variables, each after those of its own step that it reads."""
+        return structure.topological_order(self.graph)
+
+    def d_separated(
+        self, x: str | Collection[str], y: str | Collection[str], given: str | Collection[str] = ()
+    ) -> bool:
+        """Whether the graph tells that x and y are independent once `given` is known, whatever the distributions.
+
+        A variable of a plate stands for all of its members, one of a chain for all of its steps; parameters are held
+        fixed. Raises ModelError where the three overlap.
+        """
+        sets = tuple(frozenset([names] if isinstance(names, str) else names) for names in (x, y, given))
+        for name in frozenset().union(*sets):
+            self._variable(name)
+        return structure.d_separated(self.graph, *sets)
+
+    def _variable(self, name: str) -> str:
+        names = [variable.name for variable in self.graph.variables]
+        if name not in names:
+            reason = f"{shown(name)} is no variable of {self.name}.{did_you_mean(str(name), names)}"
+            raise ModelError(Fault(reason, f"Variables are {', '.join(names)}."))
+        return name
+
+    @property
     def name(self) -> str:
         return self.graph.name
 
@@ -91,7 +188,11 @@ class Network:
         return self.graph.doc
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Network) and self.graph == other.graph
+        return isinstance(other, Network) and (self.graph, self._known, self._titles) == (
+            other.graph,
+            other._known,
+            other._titles,
+        )
 
     def __hash__(self) -> int:
         return hash(self.graph)

@@ -133,6 +133,7 @@ def _index(order: list[str], name: str) -> int:
 
 Categorical = Constructor("Categorical")
 Bernoulli = Constructor("Bernoulli")
+Multinomial = Constructor("Multinomial")
 Normal = Constructor("Normal")
 Poisson = Constructor("Poisson")
 Exponential = Constructor("Exponential")

@@ -1,4 +1,4 @@
-"""Networks as JSON, and as files. What is read is only data: nothing in it is run, imported or evaluated.
+"""Networks as JSON. What is read is only data: nothing in it is run, imported or evaluated.
 
 A file from a stranger is taken apart field by field by `json_reader.py`, and what comes out passes the same checks as a typed
 declaration.
@@ -7,15 +7,10 @@ declaration.
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
-from bnlab.atomic import write_bytes
 from bnlab.domains import Covariance, Domain, Integer, Simplex, Values
 from bnlab.errors import ModelError
-from bnlab.naming import quoted
-from bnlab.network.check import check
 from bnlab.network.check_names import name_faults
 from bnlab.network.declare import Network
 from bnlab.network.ir import (
@@ -31,62 +26,49 @@ from bnlab.network.ir import (
     Variable,
     VarRef,
 )
-from bnlab.network.json_reader import FORMAT, VERSION, graph_of
-
-LARGEST_FILE = 1 << 26
-"""Bytes. The largest parameter that a network may fix is longer, but belongs into an array file."""
+from bnlab.network.json_reader import FORMAT, VERSION, contents_of
 
 WIDTH = 100
 """Objects and lists that fit into a line of this width stand on one."""
 
 
+def network_to_json(network: Network) -> str:
+    """A network as JSON, with the values and titles that it brings along."""
+    document = _document(network.graph)
+    if network.known:
+        document["values"] = {name: _numbers(values) for name, values in network.known.items()}
+    if network.titles:
+        document["titles"] = dict(network.titles)
+    return _layout(document, "") + "\n"
+
+
 def to_json(graph: Graph) -> str:
     """The graph as JSON: stable, one line a record where it fits, numbers to the last bit."""
+    return _layout(_document(graph), "") + "\n"
+
+
+def _document(graph: Graph) -> dict[str, Any]:
     document: dict[str, Any] = {"format": FORMAT, "version": VERSION, "name": graph.name}
     if graph.doc:
         document["doc"] = graph.doc
     document["plates"] = [_plate(plate) for plate in graph.plates]
     document["parameters"] = [_parameter(parameter) for parameter in graph.parameters]
     document["variables"] = [_variable(variable) for variable in graph.variables]
-    return _layout(document, "") + "\n"
+    return document
 
 
 def from_json(text: str) -> Graph:
     """The graph that `to_json` wrote. Raises ModelError for anything else, with all that is wrong."""
-    graph = graph_of(text)
-    faults = tuple(name_faults(graph)) or check(graph)  # messages about anything else print names as they are
-    if faults:
+    return network_from_json(text).graph
+
+
+def network_from_json(text: str) -> Network:
+    """The network that `network_to_json` wrote. Raises ModelError for anything else, with all that is wrong."""
+    graph, values, titles = contents_of(text)
+    faults = tuple(name_faults(graph))
+    if faults:  # messages about anything else print names as they are
         raise ModelError(*faults)
-    return graph
-
-
-def read(path: str | os.PathLike[str]) -> Network:
-    """The network in a file, by its suffix: .json. Raises ModelError if the file holds no network."""
-    file = Path(path)
-    _known_suffix(file)
-    if file.stat().st_size > LARGEST_FILE:
-        raise ModelError(
-            f"{file.name} has {file.stat().st_size} bytes, and a network at most {LARGEST_FILE}."
-        )
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{file.name} is not text in UTF-8 (byte {error.start}).") from None
-    return Network.of(from_json(text))
-
-
-def write(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write the network to a file, by its suffix: .json. The file is replaced in one step, or stays as it was."""
-    file = Path(path)
-    _known_suffix(file)
-    write_bytes(file, to_json(network.graph).encode())
-
-
-def _known_suffix(file: Path) -> None:
-    if file.suffix != ".json":
-        raise ModelError(
-            f"{quoted(file.name)} does not end in .json, the format of networks that bnlab reads and writes."
-        )
+    return Network.of(graph, values, titles)
 
 
 def _plate(plate: Plate) -> dict[str, Any]:

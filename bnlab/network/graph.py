@@ -6,10 +6,11 @@ a chain that reads its own past is its own parent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import networkx as nx
 
+from bnlab.errors import Fault, ModelError
 from bnlab.network.ir import CPD, Affine, Argument, Graph, Plate, Ref, Variable, VarRef
 
 
@@ -62,10 +63,35 @@ def markov_blanket(graph: Graph, name: str) -> frozenset[str]:
     return frozenset(offspring | partners | set(edges.predecessors(name))) - {name}
 
 
+def d_separated(graph: Graph, x: frozenset[str], y: frozenset[str], given: frozenset[str]) -> bool:
+    """Whether every path from `x` to `y` is blocked by `given`; a variable of a chain stands for all of its steps.
+
+    Raises ModelError where the sets overlap.
+    """
+    edges, copies = _steps(graph)
+    sets = [{copy for name in names for copy in copies[name]} for names in (x, y, given)]
+    if sets[0] & sets[1] or sets[2] & (sets[0] | sets[1]):
+        shared = sorted((x & y) | (x & given) | (y & given))
+        raise ModelError(Fault(f"{', '.join(shared)} cannot stand on two sides of one question."))
+    return bool(nx.is_d_separator(edges, *sets))
+
+
 def topological_order(graph: Graph) -> tuple[str, ...]:
     """Every variable after those of the same step that it reads; in order of declaration where there is a choice."""
     place = {variable.name: i for i, variable in enumerate(graph.variables)}
     return tuple(nx.lexicographical_topological_sort(_digraph(graph, lagged=False), key=place.__getitem__))
+
+
+def parents_first(parents: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The keys, each after its parents, else in their order; just in their order where they go in circles."""
+    place = {name: i for i, name in enumerate(parents)}
+    edges: nx.DiGraph[str] = nx.DiGraph()
+    edges.add_nodes_from(parents)
+    edges.add_edges_from((parent, name) for name, above in parents.items() for parent in above)
+    try:
+        return tuple(nx.lexicographical_topological_sort(edges, key=place.__getitem__))
+    except nx.NetworkXUnfeasible:
+        return tuple(parents)
 
 
 def cycle(graph: Graph) -> tuple[str, ...]:
@@ -133,6 +159,26 @@ def _digraph(graph: Graph, lagged: bool = True) -> nx.DiGraph[str]:
         found = (read for cpd in cpds(variable) for read in reads(cpd) if lagged or not read.lag)
         edges.add_edges_from((read.name, variable.name) for read in found)
     return edges
+
+
+def _steps(graph: Graph) -> tuple[nx.DiGraph[tuple[str, int]], dict[str, tuple[tuple[str, int], ...]]]:
+    """The graph with the steps of chains side by side, so many that any influence can arrive; and each variable's copies."""
+    lags = [max((read.lag for cpd in cpds(v) for read in reads(cpd)), default=0) for v in graph.variables]
+    length = max(lags, default=0) * (len(lags) + 1) + 1
+    chained = {v.name for v in graph.variables if any(graph.plate(plate).chain for plate in v.plates)}
+    copies = {
+        v.name: tuple((v.name, step) for step in range(length if v.name in chained else 1))
+        for v in graph.variables
+    }
+    edges: nx.DiGraph[tuple[str, int]] = nx.DiGraph()
+    edges.add_nodes_from(copy for each in copies.values() for copy in each)
+    for variable in graph.variables:
+        for read in {read for cpd in cpds(variable) for read in reads(cpd)}:
+            for name, step in copies[variable.name]:
+                source = (read.name, step - read.lag if read.name in chained else 0)
+                if source in edges:
+                    edges.add_edge(source, (name, step))
+    return edges, copies
 
 
 def _parts(cpd: CPD) -> Iterator[Ref | VarRef]:

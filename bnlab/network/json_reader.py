@@ -29,8 +29,11 @@ MOST_RECORDS = 2000
 """Parameters, or variables: checks compare them in pairs."""
 
 
-def graph_of(text: str) -> Graph:
-    """The graph that `text` holds, not yet checked. Raises ModelError where the text is not of the format."""
+def contents_of(text: str) -> tuple[Graph, dict[str, Values], dict[str, str]]:
+    """The graph that `text` holds, the values that came along for its parameters, and names to show for its variables.
+
+    Nothing is checked yet but the format. Raises ModelError where the text is not of it.
+    """
     try:
         document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except ModelError:
@@ -38,7 +41,10 @@ def graph_of(text: str) -> Graph:
     except (ValueError, RecursionError) as error:
         raise ModelError(Fault(f"This is not JSON: {error or 'it is nested too deeply'}.")) from None
     record = _record(
-        "the file", document, {"format", "version", "name"}, {"doc", "plates", "parameters", "variables"}
+        "the file",
+        document,
+        {"format", "version", "name"},
+        {"doc", "plates", "parameters", "variables", "values", "titles"},
     )
     if record["format"] != FORMAT or record["version"] != VERSION:
         _refuse("format", f'is not "{FORMAT}", version {VERSION}')
@@ -49,7 +55,22 @@ def graph_of(text: str) -> Graph:
         tuple(_variable(path, each) for path, each in _records(record, "variables")),
         _text("doc", record.get("doc", "")),
     )
-    return infer_domains(graph)
+    values = {
+        _name("values", name): _numbers(f"values.{name}", each)
+        for name, each in _mapping("values", record).items()
+    }
+    titles = {
+        _name("titles", name): _text(f"titles.{name}", each)
+        for name, each in _mapping("titles", record).items()
+    }
+    return infer_domains(graph), values, titles
+
+
+def _mapping(key: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = document.get(key, {})
+    if not isinstance(found, dict):
+        _refuse(key, "is not an object in braces")
+    return found
 
 
 def _records(document: Mapping[str, Any], key: str) -> list[tuple[str, object]]:

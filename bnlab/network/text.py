@@ -31,17 +31,30 @@ class Place:
 
 
 def index_letters(graph: Graph) -> dict[str, str]:
-    """A letter for each plate, all distinct: its own name if that is a letter, else the first free letter of its name."""
+    """A letter for each plate: its own name if that is a letter, else the first free letter of its name.
+
+    All are distinct as long as there are letters; after that, those of plates that hold nothing together are shared.
+    """
     names = {parameter.name for parameter in graph.parameters} | {
         variable.name for variable in graph.variables
     }
     letters: dict[str, str] = {}
     for plate in sorted(graph.plates, key=lambda plate: len(plate.name) > 1):
         wanted = [letter for letter in plate.name.lower() if letter in string.ascii_lowercase]
-        free = [letter for letter in [*wanted, *string.ascii_lowercase] if letter not in letters.values()]
+        taken = set(letters.values())
+        if taken.issuperset(string.ascii_lowercase):
+            taken = {letters[other] for other in _beside(graph, plate.name) if other in letters}
+        free = [letter for letter in [*wanted, *string.ascii_lowercase] if letter not in taken]
         clear = [letter for letter in free if letter == plate.name or not {letter, letter.upper()} & names]
         letters[plate.name] = (clear or free)[0]
     return {plate.name: letters[plate.name] for plate in graph.plates}
+
+
+def _beside(graph: Graph, plate: str) -> set[str]:
+    """The plates that something is in together with `plate`, and those that data have rows of."""
+    records: tuple[Parameter | Variable, ...] = (*graph.parameters, *graph.variables)
+    together = {other for record in records if plate in record.plates for other in record.plates}
+    return together | {other.name for other in graph.plates if other.size is None}
 
 
 def size_text(graph: Graph, plate: str, outer: tuple[str, ...], letters: Mapping[str, str]) -> str:

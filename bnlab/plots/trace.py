@@ -35,14 +35,14 @@ def plot_trace(fit: Fit) -> Figure:
 def plot_restarts(fit: Fit) -> Figure:
     """The objective of every restart: below, its distance from the best, so that small rises are seen too."""
     initial_of(fit)
-    if not fit.starts:
+    if not fit.traces:
         raise FitError(Fault("The fit does not know its restarts: it was loaded from a file.", "Fit again."))
-    best = max(float(run[-1]) for run in fit.starts)
-    kept = min(range(len(fit.starts)), key=lambda i: abs(float(fit.starts[i][-1] - fit.objective[-1])))
+    best = max(float(run[-1]) for run in fit.traces)
+    kept = min(range(len(fit.traces)), key=lambda i: abs(float(fit.traces[i][-1] - fit.objective[-1])))
     with styled():
         drawn, axes = figure(1, 2, width=7.4, height=3.2)
         left, right = axes[0]
-        for number, run in enumerate(fit.starts):
+        for number, run in enumerate(fit.traces):
             of_best = number == kept
             style = {"color": PALETTE[0] if of_best else DATA, "linewidth": 2.0 if of_best else 1.0}
             left.plot(run, zorder=3 if of_best else 1, **style)
@@ -52,6 +52,6 @@ def plot_restarts(fit: Fit) -> Figure:
             each.set_xlabel("iteration")
         left.set_ylabel("objective (nats)")
         right.set_ylabel("distance from the best (nats)")
-        reached = fit.optima[0][1] if fit.optima else len(fit.starts)
-        right.set_title(f"{reached} of {len(fit.starts)} starts reach the best; blue is the one kept")
+        reached = fit.optima[0][1] if fit.optima else len(fit.traces)
+        right.set_title(f"{reached} of {len(fit.traces)} starts reach the best; blue is the one kept")
         return drawn

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnlab.errors import Fault, FitError
+from bnlab.families.base import registry
 from bnlab.naming import did_you_mean
 from bnlab.network.graph import cpds, selectors
 from bnlab.network.ir import Graph, Variable
@@ -70,6 +71,10 @@ def view(fit: Fit, variable: str | None = None, labels: Labels | None = None) ->
     """
     graph, bound = fit.network.graph, bound_of(fit)
     chosen = _chosen(graph, variable)
+    if chosen.cpd is not None and registry()[chosen.cpd.family].given_total:
+        raise FitError(
+            Fault(f"{chosen.name} counts many things given their sum, which two axes cannot show.")
+        )
     rows = np.asarray(bound.canonical[chosen.name], float)
     cells = int(np.prod(sizes(graph, chosen.plates) + chosen.domain.event_shape))
     values = rows.reshape(-1, cells)

@@ -20,7 +20,7 @@ from bnlab.printers.layout import INCH, Layout, Route, cluster
 from bnlab.printers.moral import moral
 from bnlab.printers.picture import Box, Edge, Node, Path, Picture, Symbol
 from bnlab.printers.plates import plates
-from bnlab.printers.shapes import CIRCLE, DOT, below, size, small
+from bnlab.printers.shapes import CIRCLE, DOT, below, cut, size, small
 from bnlab.printers.unrolled import unrolled
 
 VIEWS: Mapping[str, Callable[[Graph], Picture]] = {"plates": plates, "unrolled": unrolled, "moral": moral}
@@ -203,6 +203,8 @@ def caption(box: Box) -> str:
 
 def html(symbol: Symbol) -> str:
     """A symbol as an HTML-like label."""
+    if symbol.title:
+        return escape(cut(symbol.title)) + _script("SUB", ",".join(map(_index, symbol.indices)))
     base, subscripts, superscript = split(symbol.name)
     below = ",".join([*(_word(part) for part in subscripts), *(_index(index) for index in symbol.indices)])
     return _word(base, 1) + _script("SUP", superscript) + _script("SUB", below)

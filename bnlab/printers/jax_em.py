@@ -38,6 +38,12 @@ def log(p):
     return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
 '''
 
+LOG_IF_RELIABLE = '''
+def log_if_reliable(p):
+    """ln p; NaN where p is so small that what underflowed on the way may matter: then use logarithms."""
+    return jnp.where(p > jnp.finfo(p.dtype).tiny ** 0.5, jnp.log(p), jnp.nan)
+'''
+
 LOG_SUM_EXP = '''
 def log_sum_exp(x, axis):
     """ln sum exp(x); where all of x is -inf so is the result, with gradient 0."""
@@ -69,6 +75,25 @@ def in_blocks(f, *arrays, axes, rows=256):
     out = jax.lax.map(lambda block: f(*block), tuple(blocks(a) for a in arrays))
     last = out.shape[1 + axes :]
     return out.reshape(-1, *last)[:count].reshape(*first, *last)
+'''
+
+INVERSE_DIGAMMA = '''
+def inverse_digamma(y):
+    """The a > 0 with digamma(a) = y: Newton's method, from a start that is near everywhere (Minka 2000)."""
+    a = jnp.where(y > -2.22, jnp.exp(y) + 0.5, -1 / (y - digamma(1.0)))
+    for _ in range(5):  # the number of correct digits doubles in each
+        a = a - (digamma(a) - y) / polygamma(1, a)
+    return a
+'''
+
+GAMMA_SHAPE = '''
+def gamma_shape(s):
+    """The a > 0 with ln a - digamma(a) = s > 0: Newton's method in 1/a, from a start within 2% (Minka 2002)."""
+    s = jnp.maximum(s, 100 * jnp.finfo(s.dtype).eps)  # nearer to 0 it would be rounding
+    a = (3 - s + jnp.sqrt((3 - s) ** 2 + 24 * s)) / (12 * s)
+    for _ in range(4):  # the number of correct digits doubles in each
+        a = 1 / (1 / a + (jnp.log(a) - digamma(a) - s) / (a - a**2 * polygamma(1, a)))
+    return a
 '''
 
 COUNTS = '''
@@ -213,7 +238,7 @@ def posterior(marginals: Program, best: Program, generative: str, header: str = 
     """The file for the posterior of the latents, and for their most probable joint value."""
     marginals, constants = hoisted(marginals)
     best = hoisted(best)[0]
-    names = {function.name for function in marginals.functions}
+    names = {item.name for item in marginals.functions}
     programs = (marginals, best)
     functions = [function(item) for item in marginals.functions]
     functions += [function(item) for item in best.functions if item.name not in names]
@@ -422,12 +447,15 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
     candidates = {
         "ratio": RATIO,
         "log": LOG,
+        "log_if_reliable": LOG_IF_RELIABLE,
         "log_sum_exp": LOG_SUM_EXP,
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,
         "reliable": RELIABLE,
         "second_moments": SECOND_MOMENTS,
         "counts": COUNTS,
+        "inverse_digamma": INVERSE_DIGAMMA,
+        "gamma_shape": GAMMA_SHAPE,
         "in_blocks": IN_BLOCKS,
     }
     return [
@@ -443,7 +471,8 @@ def imports(body: list[Statement]) -> str:
     found.append("from jax import Array")
     if "solve_triangular(" in text:
         found.append("from jax.scipy.linalg import solve_triangular")
-    special = [name for name in ("gammaln", "logsumexp") if f"{name}(" in text]
+    known = ("digamma", "gammaln", "logsumexp", "polygamma")
+    special = [name for name in known if re.search(rf"(?<![.\w]){name}\(", text)]
     if special:
         found.append(f"from jax.scipy.special import {', '.join(special)}")
     return "\n".join(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from string import ascii_letters
 from typing import assert_never
 
 from bnlab.printers.python_tree import (
@@ -49,10 +50,14 @@ OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
 FUNCTIONS = {
     "log": "jnp.log",
     "log_or_never": "log",
+    "log_if_reliable": "log_if_reliable",
     "exp": "jnp.exp",
     "sqrt": "jnp.sqrt",
     "square": "jnp.square",
     "gammaln": "gammaln",
+    "digamma": "digamma",
+    "inverse_digamma": "inverse_digamma",
+    "gamma_shape": "gamma_shape",
 }
 SPACES = {"theta": "theta", "statistics": "s"}
 
@@ -64,6 +69,8 @@ def expression(expr: Expr) -> ast.expr:
             return name(f"{SPACES[space]}.{title}") if space in SPACES else name(title)
         case Number(value):
             return literal(value)
+        case Constant(flat, ()):
+            return literal(flat[0])
         case Constant():
             return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():
@@ -241,9 +248,19 @@ def _einsum(expr: Einsum) -> ast.expr:
     special = _second_moments(expr) or _counts(expr)
     if special is not None:
         return special
-    spelled = ["".join(axis.letter for axis in operand.axes) for operand in expr.operands]
-    pattern = ",".join(spelled) + "->" + "".join(axis.letter for axis in expr.axes)
+    letters = _letters(expr)
+    spelled = ["".join(letters[axis] for axis in operand.axes) for operand in expr.operands]
+    pattern = ",".join(spelled) + "->" + "".join(letters[axis] for axis in expr.axes)
     return call("jnp.einsum", literal(pattern), *(expression(operand) for operand in expr.operands))
+
+
+def _letters(expr: Einsum) -> dict[Axis, str]:
+    """The axes' own letters; where two that meet here have the same, the later one gets another."""
+    found: dict[Axis, str] = {}
+    for axis in dict.fromkeys(axis for operand in expr.operands for axis in operand.axes):
+        taken = set(found.values())
+        found[axis] = next(letter for letter in axis.letter + ascii_letters if letter not in taken)
+    return found
 
 
 def _matrix_product(expr: Einsum) -> ast.expr | None:

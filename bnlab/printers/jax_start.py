@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnlab.program.ir import Program, Start
+from bnlab.program.ir import Field, Program, Start
 from bnlab.program.ops import EVENT, ROW, SIZED, STEP, Axes
 
 KMEANS = '''
@@ -33,9 +33,8 @@ def cluster(x, K, rng, method):
 '''
 
 EVEN = '''
-def near(probabilities, rng, method):
+def near(probabilities, shape, rng, method):
     """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
-    shape = np.shape(probabilities)
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 '''
@@ -46,6 +45,26 @@ def levels(centres, x):
     return 0.9 * centres + 0.1 * x.mean(0)
 '''
 
+CONCENTRATION = '''
+def concentration(x, rest):
+    """One over the squared relative deviation of x from its centres, x - rest; at most 100."""
+    return 1 / (np.square(rest / (x - rest)).mean() + 0.01)
+'''
+
+SHARES = '''
+def shares(x):
+    """Rows of counts as parts of their sum; equal ones where nothing was counted."""
+    total = x.sum(-1, keepdims=True)
+    return np.where(total > 0, x, 1) / np.where(total > 0, total, x.shape[-1])
+'''
+
+COUNTED = '''
+def frequencies(x, size):
+    """How frequent each category is, where each was seen once more."""
+    counts = np.bincount(x.ravel(), minlength=size) + 1.0
+    return counts / counts.sum()
+'''
+
 FREQUENCIES = '''
 def zeros_and_ones(x):
     """The frequencies of 0 and 1, where each was seen once more."""
@@ -53,15 +72,18 @@ def zeros_and_ones(x):
     return np.array([1 - ones, ones])
 '''
 
-CLUSTERED = ("centres", "spread", "levels")
+CLUSTERED = ("centres", "spread", "levels", "concentration", "shares")
 """Starts that are made of clusters of a variable's data."""
 
 
 def helpers(program: Program) -> list[str]:
     kinds = {start.kind for start in program.starts}
     clusters = [KMEANS] if kinds.intersection(CLUSTERED) else []
-    levels = [LEVELS] if "levels" in kinds else []
+    levels = [LEVELS] if kinds & {"levels", "shares"} else []
+    levels += [SHARES] if "shares" in kinds else []
+    levels += [CONCENTRATION] if any("concentration" in (s.kind, s.form) for s in program.starts) else []
     levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
+    levels += [COUNTED] if "frequencies" in kinds else []
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
 
 
@@ -79,9 +101,13 @@ def init(program: Program) -> str:
     )
 
 
+def _field(program: Program, variable: str) -> Field:
+    return next(field for field in program.chunk if field.name == variable)
+
+
 def _real(program: Program, variable: str) -> str:
     """The rows of a variable, padding left out."""
-    field = next(field for field in program.chunk if field.name == variable)
+    field = _field(program, variable)
     if not program.root:
         return f"np.asarray(data.{variable})"
     if any(axis.kind == STEP for axis in field.axes):
@@ -96,25 +122,32 @@ def _real(program: Program, variable: str) -> str:
 def _rows(program: Program, variable: str, shared: tuple[int, ...]) -> str:
     """The rows of a variable; members of sized plates that the parameter has not are rows too."""
     rows = _real(program, variable)
-    field = next(field for field in program.chunk if field.name == variable)
+    field = _field(program, variable)
     sized = [axis for axis in field.axes if axis.kind == SIZED]
     if len(shared) < len(sized):
         rows += f".reshape(-1{''.join(f', {axis.size}' for axis in field.axes if axis.kind == EVENT)})"
     return rows
 
 
+def _centre(program: Program, variable: str) -> Start | None:
+    """The start that tells how many clusters the data of a variable are put in."""
+    starts = [start for start in program.starts if start.variable == variable]
+    return next((start for start in starts if start.kind in ("centres", "levels", "shares")), None)
+
+
+def _shared(program: Program, variable: str) -> tuple[int, ...]:
+    centre = _centre(program, variable)
+    return centre.shared if centre else ()
+
+
 def _clusters(program: Program, variable: str) -> list[str]:
-    starts = [start for start in program.starts if start.variable == variable and start.kind in CLUSTERED]
-    centre = next((start for start in starts if start.kind in ("centres", "levels")), None)
-    shared = centre.shared if centre else ()
+    centre, shared = _centre(program, variable), _shared(program, variable)
     rows = _rows(program, variable, shared)
-    field = next(field for field in program.chunk if field.name == variable)
-    events = [axis.size for axis in field.axes if axis.kind == EVENT]
+    rows = f"shares({rows})" if centre and centre.kind == "shares" else rows
     count = 1
     if centre:
-        for place, size in enumerate(centre.shape):
-            if place not in shared and place < len(centre.shape) - len(events):
-                count *= size
+        for place, axis in enumerate(_axes(program, centre)):
+            count *= 1 if place in shared or axis.kind == EVENT else centre.shape[place]
     return [f"centres_{variable}, rest_{variable} = cluster({rows}, {count}, rng, method)"]
 
 
@@ -124,24 +157,47 @@ def _value(program: Program, start: Start) -> str:
             numbers = ", ".join(repr(value) for value in start.values)
             return f"np.array([{numbers}]).reshape({start.shape})" if start.shape else repr(start.values[0])
         case "even":
-            return f"near(np.full({start.shape}, {1 / start.shape[-1]!r}), rng, method)"
+            return f"near({1 / start.shape[-1]!r}, {start.shape}, rng, method)"
         case "frequencies":
-            counts = (
-                f"np.bincount({_real(program, start.variable)}.ravel(), minlength={start.shape[-1]}) + 1.0"
-            )
-            return f"near(np.broadcast_to(({counts}) / ({counts}).sum(), {start.shape}), rng, method)"
+            counted = f"frequencies({_real(program, start.variable)}, {start.shape[-1]})"
+            return f"near({counted}, {start.shape}, rng, method)"
         case "chances":
-            return (
-                f"near(np.broadcast_to({_chance(program, start)}, {(*start.shape, 2)}), rng, method)[..., 1]"
-            )
+            return f"near({_chance(program, start)}, {(*start.shape, 2)}, rng, method)[..., 1]"
         case "levels":
             rows = _rows(program, start.variable, start.shared)
-            value = _centres(program, start, f"levels(centres_{start.variable}, {rows})")
-            return f"1 / {value}" if start.form else value
+            level = f"levels(centres_{start.variable}, {rows})"
+            entries = any(axis.kind == EVENT for axis in _field(program, start.variable).axes)
+            whole = entries and not any(axis.kind == EVENT for axis in _axes(program, start))
+            value = _centres(program, start, f"{level}.mean(-1)" if whole else level)
+            match start.form:
+                case "inverse":
+                    return f"1 / {value}"
+                case "concentration":
+                    return f"{_moment(program, start)} / {value}"
+                case _:
+                    return f"{start.values[0]!r} * {value}" if start.values else value
+        case "shares":
+            rows = _rows(program, start.variable, start.shared)
+            level = _centres(program, start, f"levels(centres_{start.variable}, shares({rows}))")
+            return f"shares({level} + {0.1 / start.shape[-1]:.2g})"
+        case "concentration":
+            return (
+                f"np.full({start.shape}, {_moment(program, start)})"
+                if start.shape
+                else _moment(program, start)
+            )
         case "centres":
             return _centres(program, start, f"centres_{start.variable}")
         case "spread":
             return _spread(program, start)
+
+
+def _moment(program: Program, start: Start) -> str:
+    """The concentration of a variable within its clusters: its mean value where it is known."""
+    if start.values:
+        return repr(start.values[0])
+    rows = _rows(program, start.variable, _shared(program, start.variable))
+    return f"concentration({rows}, rest_{start.variable})"
 
 
 def _chance(program: Program, start: Start) -> str:
@@ -170,7 +226,7 @@ def _axes(program: Program, start: Start) -> Axes:
 
 def _spread(program: Program, start: Start) -> str:
     rest = f"rest_{start.variable}"
-    field = next(field for field in program.chunk if field.name == start.variable)
+    field = _field(program, start.variable)
     events = [axis.size for axis in field.axes if axis.kind == EVENT]
     flat = f"{rest}.reshape(-1{''.join(f', {size}' for size in events)})"
     if start.form == "cov":

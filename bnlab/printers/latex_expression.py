@@ -268,7 +268,7 @@ class Writer:
         if self.matrices and self.shape(expr.operand):
             raise NotMatricesError
         match expr.op:
-            case "log" | "log_or_never":
+            case "log" | "log_or_never" | "log_if_reliable":
                 return rf"\ln {self.held(expr.operand, BIG if _is_fraction(expr.operand) else PRODUCT)}", BIG
             case "exp":
                 return self.exponential(expr.operand)
@@ -280,6 +280,12 @@ class Writer:
                 return power(self.held(expr.operand, ATOM), 2), PRODUCT
             case "gammaln":
                 return rf"\ln \Gamma\left({self.text_of(expr.operand)}\right)", BIG
+            case "digamma":
+                return rf"\psi\left({self.text_of(expr.operand)}\right)", BIG
+            case "inverse_digamma":
+                return rf"\psi^{{-1}}\left({self.text_of(expr.operand)}\right)", BIG
+            case "gamma_shape":
+                return rf"h^{{-1}}\left({self.text_of(expr.operand)}\right)", BIG
         assert_never(expr.op)
 
     def exponential(self, expr: Expr) -> Text:
@@ -289,7 +295,7 @@ class Writer:
                 return self.names.meanings[name].removeprefix(r"\ln "), PRODUCT
             case Call(function) if function in self.names.meanings:
                 return self.names.meanings[function].removeprefix(r"\ln "), PRODUCT
-            case Unary("log" | "log_or_never", operand):
+            case Unary("log" | "log_or_never" | "log_if_reliable", operand):
                 return self.write(operand)
             case Binary("+", left, right):
                 return f"{self.exponential(left)[0]} {self.exponential(right)[0]}", PRODUCT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from string import Template
@@ -53,9 +54,17 @@ def _log_by_name(use: Use) -> str:
 def _log_density(use: Use) -> tuple[str, ...]:
     tex, entry = registry()[use.cpd.family].tex, entry_letter(use)
     assert tex is not None
-    arguments = {slot: use.argument(slot, "state", entry) for slot, _ in use.cpd.arguments}
+    arguments = {
+        slot: use.argument(slot, "state", entry if has_entries(use, slot) else "")
+        for slot, _ in use.cpd.arguments
+    }
     text = Template(tex.log).substitute(arguments, x=use.value("state", entry))
-    return (rf"\sum_{{{entry}}} \left({text}\right)" if entry else text,)
+    if entry:
+        return (rf"\sum_{{{entry}}} \left({text}\right)",)
+    first, *rest = re.split(
+        r" (?=[+-] (?![^()]*\)))", text
+    )  # a line may end before a term, but not within parentheses
+    return (first, *(term[0] + term[2:] for term in rest))
 
 
 # -- Categorical ------------------------------------------------------------------------------------------------------
@@ -72,6 +81,24 @@ def _entry(use: Use) -> str:
 
 def _nothing_more(use: Use) -> tuple[str, ...]:
     return ()
+
+
+# -- Multinomial ------------------------------------------------------------------------------------------------------
+
+
+def _counts(use: Use) -> str:
+    return rf"\operatorname{{Multinomial}}{_listed([use.argument('probs', 'story')])}"
+
+
+def _log_counts(use: Use) -> str:
+    return rf"\ln \operatorname{{Multinomial}}({use.value()}; {use.argument('probs')})"
+
+
+def _ways_and_powers(use: Use) -> tuple[str, ...]:
+    entry = entry_letter(use)
+    value, probs = use.value("state", entry), use.argument("probs", "state", entry)
+    ways = rf"\ln \frac{{\left(\sum_{{{entry}}} {value}\right)!}}{{\prod_{{{entry}}} {value}!}}"
+    return (ways, rf"+\sum_{{{entry}}} {value} \ln {probs}")
 
 
 # -- Normal -----------------------------------------------------------------------------------------------------------
@@ -161,6 +188,7 @@ def inverse(matrix: str) -> str:
 
 FAMILIES = {
     "Categorical": Family(_table, _entry, _nothing_more),
+    "Multinomial": Family(_counts, _log_counts, _ways_and_powers),
     "Normal": Family(_normal, _log_normal, _spelled_normal),
 }
 

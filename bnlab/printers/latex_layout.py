@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-LIMIT = 78.0
+LIMIT = 75.0
 """How wide a line may be, in letters; the page that `latex` sets takes about 90."""
 
 

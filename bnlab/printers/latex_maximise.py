@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from bnlab.network.ir import Parameter
-from bnlab.printers.latex_derivatives import stationary
+from bnlab.printers.latex_derivatives import concentration, stationary
 from bnlab.printers.latex_expression import Writer
 from bnlab.printers.latex_means import mean
 from bnlab.printers.latex_names import Names
@@ -24,6 +24,8 @@ from bnlab.program.walk import symbols
 
 UPDATES: dict[tuple[str, str], Callable[[Update], Iterator[str]]] = {
     ("Categorical", "probs"): table,
+    ("Gamma", "concentration"): concentration,
+    ("Multinomial", "probs"): table,
     ("Normal", "mean"): mean,
     ("Normal", "cov"): covariance_update,
     ("Normal", "var"): variance_update,

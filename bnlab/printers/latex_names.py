@@ -31,6 +31,7 @@ LETTERS = {
     "mean": "m",
     "N": "N",
     "S": "S",
+    "logs": "L",
     "q": r"\gamma",
     "xi": r"\xi",
 }
@@ -197,6 +198,10 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
         head, _, rest = name.partition("_")
         if name[0] == "S" and head not in LETTERS:
             head, rest = "S", head[1:]
+        if name[0] == "L" and name in told_apart:
+            head, rest = "logs", name[1:]
+        if head == "new" and "_" not in tex(rest) and "^" not in tex(rest):
+            found[name], heads[name] = rf"\widehat{{{tex(rest)}}}", head
         if head not in LETTERS or (head == "q" and name not in posteriors):
             continue
         rest = re.sub(r"(^|_)[0-9]+$|^t$|(^|_)prev(?=_|$)", "", rest)
@@ -220,8 +225,12 @@ def _above(head: str, rest: str) -> str:
 
 
 def _meanings(program: Program, letters: Mapping[Axis, str]) -> dict[str, str]:
-    """Arrays that are logs of probabilities, and densities, which the functions of the Program are."""
-    found = {item.target.name: item.tex for item in _statements(program) if item.tex.startswith(r"\ln p")}
+    """Arrays that are probabilities or their logs, and densities, which the functions of the Program are."""
+    found = {
+        item.target.name: item.tex
+        for item in _statements(program)
+        if item.tex.startswith(r"\ln p") or item.because in ("multiply", "sum out")
+    }
     found.update({function.name: function.tex for function in program.functions if function.tex})
     return {name: relettered(text, letters) for name, text in found.items()}
 

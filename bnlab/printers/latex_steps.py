@@ -155,6 +155,8 @@ class EStep:
     def _reason(self, item: Statement) -> str:
         given = self._values(item.target.axes)
         match item.because:
+            case "multiply" if not self.names.meanings[item.target.name].startswith(r"\ln"):
+                return f"The tables over {given} are multiplied:" if given else "The tables are multiplied:"
             case "multiply":
                 return (
                     f"The factors over {given} are multiplied; their logarithms add:"

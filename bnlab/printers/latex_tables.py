@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bnlab.errors import InternalError
 from bnlab.printers.latex_layout import display, line
-from bnlab.printers.latex_posteriors import own_letters
+from bnlab.printers.latex_posteriors import entry_letter, own_letters
 from bnlab.printers.latex_update import Update
 from bnlab.program.ops import Einsum, Expr, Keep
 
@@ -15,7 +15,7 @@ def table(update: Update) -> Iterator[str]:
     """Counts, normalised by a Lagrange multiplier."""
     names, ratio = update.names, _keep(update.value)
     use = update.uses[0]
-    letter = use.value("own")
+    letter = entry_letter(use) or use.value("own")
     entry = update.own(letter)
     rows = [each for each in own_letters(use, update.slot) if each != letter]
     multiplier = r"\lambda" + (f"_{{{','.join(rows)}}}" if rows else "")

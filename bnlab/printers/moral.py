@@ -7,7 +7,7 @@ from itertools import combinations
 
 from bnlab.network.ir import Graph
 from bnlab.printers.picture import Edge, Picture, boxes, is_parameter
-from bnlab.printers.plates import plates
+from bnlab.printers.plates import TABLES, plates
 
 
 def moral(graph: Graph) -> Picture:
@@ -20,7 +20,13 @@ def moral(graph: Graph) -> Picture:
         for edge in picture.edges
         if edge.source in known
     )
-    return replace(picture, nodes=nodes, edges=(*edges, *_marriages(edges)), boxes=boxes(graph, nodes))
+    return replace(
+        picture,
+        nodes=nodes,
+        edges=(*edges, *_marriages(edges)),
+        boxes=boxes(graph, nodes),
+        notes=tuple(note for note in picture.notes if note != TABLES),
+    )
 
 
 def _marriages(edges: tuple[Edge, ...]) -> tuple[Edge, ...]:

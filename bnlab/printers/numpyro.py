@@ -18,7 +18,7 @@ from bnlab.printers.numpyro_layout import Layout, make_layout
 from bnlab.printers.numpyro_limits import limits
 from bnlab.printers.numpyro_parameters import parameter_lines
 from bnlab.printers.numpyro_reading import indexed_plates, subscripted
-from bnlab.printers.numpyro_variables import variable_lines
+from bnlab.printers.numpyro_variables import in_many_rows, variable_lines
 from bnlab.printers.python_tree import Define, Statement, Verbatim, render
 
 PADDED = '''
@@ -29,6 +29,23 @@ def {name}(ids):
     exists = member < sizes[:, None]
     first = np.cumsum(sizes) - sizes
     return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
+'''
+
+COUNTS = '''
+class {name}(dist.Distribution):
+    """Multinomial counts, given the sum of each row. NumPyro's own takes no sums that change along a scan, or under a mask."""
+
+    arg_constraints = {{"probs": dist.constraints.simplex}}
+    support = dist.constraints.independent(dist.constraints.nonnegative_integer, 1)
+    pytree_data_fields = ("probs",)
+
+    def __init__(self, probs, *, validate_args=None):
+        self.probs = probs
+        super().__init__(probs.shape[:-1], probs.shape[-1:], validate_args=validate_args)
+
+    def log_prob(self, value):
+        ways = jax.scipy.special.gammaln(value.sum(-1) + 1) - jax.scipy.special.gammaln(value + 1).sum(-1)
+        return ways + jax.scipy.special.xlogy(value, self.probs).sum(-1)
 '''
 
 NUMPYS = "NumPy arrays may have been substituted"
@@ -119,6 +136,8 @@ def _model(layout: Layout, shared: bool) -> list[Statement]:
     statements: list[Statement] = []
     if layout.padded:
         statements.append(Verbatim(PADDED.format(name=layout.locals["padded"])))
+    if any(in_many_rows(layout, variable) for variable in graph.in_role("observed")):
+        statements.append(Verbatim(COUNTS.format(name=layout.locals["counts"])))
     define = Define(
         "model", model_arguments(layout), (Verbatim("\n".join(lines)),), _docstring(model_doc(layout))
     )

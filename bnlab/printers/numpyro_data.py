@@ -17,7 +17,7 @@ from bnlab.printers.numpyro_layout import (
 )
 from bnlab.printers.numpyro_reading import members
 from bnlab.printers.numpyro_steps import enumerated, true_reads
-from bnlab.printers.numpyro_variables import steps_first
+from bnlab.printers.numpyro_variables import given_total, steps_first
 
 
 def model_arguments(layout: Layout) -> tuple[str, ...]:
@@ -62,7 +62,8 @@ def model_doc(layout: Layout) -> str:
     for plate in needs_ids(graph):
         lines.append(f"{plate}: NumPy array (rows,), the member of {plate} that each row is in: 0, 1, 2 ...")
     for variable in graph.in_role("given", "observed"):
-        otherwise = ", or None to sample it" if variable.role == "observed" else ""
+        drawn = variable.role == "observed" and not given_total(variable)
+        otherwise = ", or None to sample it" if drawn else ""
         lines.append(f"{variable.name}: array {_shape(layout, variable)}{otherwise}")
     for plate in _free_sizes(layout):
         names = " and ".join(_at(layout, (plate,), "observed"))
@@ -167,6 +168,6 @@ def _array(layout: Layout, variable: Variable) -> list[str]:
     text = align(layout, axes(layout, variable), text, leading)
     if text == name:
         return []
-    if variable.role == "given":
+    if variable.role == "given" or given_total(variable):
         return [f"{name} = {text}"]
     return [f"{name} = None if {name} is None else {text}"]

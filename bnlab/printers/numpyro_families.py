@@ -51,6 +51,10 @@ def _categorical(arguments: Arguments, shape: Shape) -> str:
     return f"dist.Categorical({bare(arguments['probs'])})"
 
 
+def _multinomial(arguments: Arguments, shape: Shape) -> str:
+    return f"dist.Multinomial({arguments['total'].text}, {bare(arguments['probs'])})"
+
+
 def _dirichlet(arguments: Arguments, shape: Shape) -> str:
     concentration = arguments["concentration"]
     if concentration.rank:
@@ -107,6 +111,7 @@ WHOLE: dict[str, Callable[[Arguments, Shape], str]] = {
     "Categorical": _categorical,
     "Dirichlet": _dirichlet,
     "InverseWishart": _inverse_wishart,
+    "Multinomial": _multinomial,
     "Normal": _normal,
 }
 """Families that are not spelled entry by entry."""

@@ -178,6 +178,7 @@ def _locals(graph: Graph, lagged: Mapping[str, int]) -> dict[str, str]:
 def _wanted(graph: Graph, lagged: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """What the emitted file names for itself, as (role, wish)."""
     yield from ((role, role) for role in ("carry", "inputs", "log_p", "padded", "parameters"))
+    yield "counts", "Counts"
     for path in spines(graph):
         if crossing(graph, path):
             yield f"size {rows_plate(graph, path)}", "num_rows"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bnlab.errors import Fault, ModelError
+from bnlab.families.base import registry
 from bnlab.network.graph import topological_order
 from bnlab.network.ir import CPD, Variable, VarRef
 from bnlab.printers.numpyro_code import Code, add, lift, scale, where
@@ -85,6 +86,17 @@ def masked(layout: Layout, variable: Variable) -> str | None:
     )
 
 
+def given_total(variable: Variable) -> bool:
+    """Whether the variable is counts whose sum in each row is taken as given."""
+    return variable.cpd is not None and registry()[variable.cpd.family].given_total
+
+
+def in_many_rows(layout: Layout, variable: Variable) -> bool:
+    """Whether it is such counts along a chain, or padded: there NumPyro's own distribution has but one sum for all."""
+    scanned = chain(layout, variable) is not None
+    return given_total(variable) and (scanned or masked(layout, variable) is not None)
+
+
 def _read_names(layout: Layout) -> set[str]:
     formal = {read.name for found in layout.formal.values() for read in found}
     return formal | {read.name for variable in layout.graph.variables for read in true_reads(variable)}
@@ -102,6 +114,10 @@ def _distribution(layout: Layout, variable: Variable) -> str:
             slots = _either(condition, layout, variable, first, family, slots)
     for formal in layout.formal.get(variable.name, ()):
         slots = _formally(slots, read(layout, variable, formal))
+    if in_many_rows(layout, variable):
+        return f"{layout.locals['counts']}({slots['probs'].text})"
+    if given_total(variable):
+        slots = {**slots, "total": Code(f"{variable.name}.sum(-1)", 0, True)}
     return spell(family, slots, shape)
 
 

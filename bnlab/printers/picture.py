@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bnlab.network.graph import coefficients, cpds, reads
-from bnlab.network.ir import CPD, Graph, Parameter, Variable
+from bnlab.network.ir import CPD, Graph, Parameter, Ref, Variable
 from bnlab.network.text import index_letters, size_text
 
 Kind = Literal["latent", "observed", "given", "parameter", "fixed", "dots"]
@@ -23,17 +23,21 @@ Direction = Literal["down", "level", "up"]
 Form = Literal["arrow", "line", "marriage"]
 """A `marriage` joins two parents of one child in the moral graph."""
 
+MOST_TABLES = 4
+"""So many tables of single variables are drawn; the lecture's models have fewer."""
+
 Path = tuple[str, ...]
 """The boxes that something is in, outermost first. A path names its innermost box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A name with indices, `minus` a number: z with indices s and (t minus 1)."""
+    """A name with indices, `minus` a number: z with indices s and (t minus 1). A `title`, any text, is shown for the name."""
 
     name: str
     indices: tuple[Symbol, ...] = ()
     minus: int = 0
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,28 @@ class Relation:
 
 def relations(graph: Graph) -> tuple[Relation, ...]:
     """Who reads whom, each pair once for each lag; in the order of declaration, parameters before variables."""
-    return tuple(relation for variable in graph.variables for relation in _relations_to(variable))
+    hidden = own_tables(graph)
+    found = (relation for variable in graph.variables for relation in _relations_to(variable))
+    return tuple(relation for relation in found if relation.source not in hidden)
+
+
+def own_tables(graph: Graph) -> frozenset[str]:
+    """The parameters that are not drawn: tables of one variable each, over its parents, where there are many of them.
+
+    The arrows between the variables tell all about them.
+    """
+    readers: dict[str, list[tuple[Ref, Variable]]] = {}
+    for variable in graph.variables:
+        for cpd in cpds(variable):
+            for ref in coefficients(cpd):
+                if isinstance(ref.target, str):
+                    readers.setdefault(ref.target, []).append((ref, variable))
+    found = frozenset(
+        name
+        for name, ((ref, variable), *others) in readers.items()
+        if not others and variable.discrete and len(ref.subscripts) == len(graph.parameter(name).plates)
+    )
+    return found if len(found) > MOST_TABLES else frozenset()
 
 
 def is_parameter(node: Node) -> bool:
@@ -132,7 +157,8 @@ def is_parameter(node: Node) -> bool:
 
 def quantities(graph: Graph) -> tuple[Parameter | Variable, ...]:
     """All that is drawn: parameters, then variables, in the order of declaration."""
-    return (*graph.parameters, *graph.variables)
+    hidden = own_tables(graph)
+    return (*(each for each in graph.parameters if each.name not in hidden), *graph.variables)
 
 
 def kind(quantity: Parameter | Variable) -> Kind:

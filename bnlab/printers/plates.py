@@ -14,10 +14,13 @@ from bnlab.printers.picture import (
     boxes,
     crossing,
     kind,
+    own_tables,
     quantities,
     relations,
     value_text,
 )
+
+TABLES = "Each variable has a table of its own, given its parents."
 
 
 def plates(graph: Graph) -> Picture:
@@ -35,7 +38,7 @@ def plates(graph: Graph) -> Picture:
         edges=tuple(_edge(graph, relation) for relation in related),
         boxes=boxes(graph, nodes),
         rows=tuple(tuple(_id(name, lag) for lag in lags) for name, lags in slices.items() if len(lags) > 1),
-        notes=_notes(nodes),
+        notes=(*_notes(nodes), *([TABLES] if own_tables(graph) else [])),
     )
 
 

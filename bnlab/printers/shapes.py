@@ -14,6 +14,7 @@ DOT = 7.0
 """The diameter of what is small and solid."""
 LETTER, CAPITAL, BROAD = 8.0, 12.0, 14.0
 """The widths of a letter, of a capital one, and of the broadest ones."""
+LONGEST_TITLE = 40
 INDEX = 5.0
 """The width of a letter in a subscript."""
 
@@ -55,7 +56,15 @@ def covers(node: Node, centre: Point, point: Point, clearance: float) -> bool:
     )
 
 
+def cut(title: str) -> str:
+    """A title as it is shown: not longer than a node can be wide."""
+    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"
+
+
 def _width(symbol: Symbol) -> float:
+    if symbol.title:
+        indices = ",".join(map(_letters, symbol.indices))
+        return LETTER * len(cut(symbol.title)) + INDEX * len(indices)
     base, subscripts, superscript = split(symbol.name)
     below = [
         *(greek(part) for part in (*subscripts, superscript) if part),

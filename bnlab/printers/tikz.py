@@ -13,7 +13,7 @@ from bnlab.printers.base import Printer
 from bnlab.printers.geometry import Point
 from bnlab.printers.layout import Layout
 from bnlab.printers.picture import Box, Edge, Node, Picture, Symbol
-from bnlab.printers.shapes import CIRCLE, DOT, below, size
+from bnlab.printers.shapes import CIRCLE, DOT, below, cut, size
 
 SCALE = 0.028
 """Centimetres a point: such circles suit a font of ten points."""
@@ -114,6 +114,9 @@ def _notes(picture: Picture, places: Layout) -> list[str]:
 
 
 def _symbol(symbol: Symbol) -> str:
+    if symbol.title:
+        below = ",".join(_index(index) for index in symbol.indices)
+        return rf"\mbox{{{_plain(cut(symbol.title))}}}" + (f"_{{{below}}}" if below else "")
     return tex(symbol.name, (_index(index) for index in symbol.indices))
 
 
@@ -123,6 +126,14 @@ def _index(index: Symbol) -> str:
 
 def _words(text: str) -> str:
     return text.replace("_", r"\_")
+
+
+SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def _plain(text: str) -> str:
+    """Any text as TeX that only shows it."""
+    return "".join(SPECIAL.get(sign, f"\\{sign}" if sign in "#$%&_{}" else sign) for sign in text)
 
 
 def _name(identity: str) -> str:

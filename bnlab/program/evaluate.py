@@ -9,6 +9,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from bnlab.program import special
 from bnlab.program.ir import Function, Invoke, Program, Scan, Statement
 from bnlab.program.ops import (
     Axes,
@@ -41,11 +42,15 @@ Environment = dict[tuple[str, str], Array]
 UNARY: dict[str, Callable[[Array], Array]] = {
     "log": np.log,
     "log_or_never": np.log,
+    "log_if_reliable": lambda value: np.where(value > np.finfo(float).tiny ** 0.5, np.log(value), np.nan),
     "exp": np.exp,
     "sqrt": np.sqrt,
     "square": np.square,
     "not_negative": lambda value: np.maximum(value, 0.0),
     "gammaln": np.vectorize(lgamma, otypes=[float]),
+    "digamma": special.digamma,
+    "inverse_digamma": special.inverse_digamma,
+    "gamma_shape": special.gamma_shape,
 }
 BINARY = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, ">": np.greater}
 

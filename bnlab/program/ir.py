@@ -102,18 +102,23 @@ class Start:
     "fixed": at `values`. "centres": at the centres of clusters of the variable's data, one for each entry of
     the plates that are not among the variable's; "spread": at the spread within those clusters, `form` being
     the structure it is declared with.
-    "levels": at positive levels near those centres; with the form "inverse", at 1 over them.
+    "levels": at positive levels near those centres, times the number in `values` if there is one; with the form "inverse", at 1
+    over them; with the form "concentration", at the concentration over them, the number in `values` where it is known.
+    "concentration": at one over the squared relative deviation within those clusters.
+    "shares": near the shares of categories in clusters of rows of counts; none is 0.
     "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
     "chances": near the frequency of ones with the form "data", else near one half.
     `shape` is the parameter's, `shared` which of its axes are plates that the variable is in too.
     """
 
     parameter: str
-    kind: Literal["fixed", "centres", "spread", "levels", "frequencies", "even", "chances"]
+    kind: Literal[
+        "fixed", "centres", "spread", "levels", "concentration", "shares", "frequencies", "even", "chances"
+    ]
     variable: str
     shape: tuple[int, ...]
     shared: tuple[int, ...] = ()
-    form: Literal["", "cov", "var", "std", "inverse", "data"] = ""
+    form: Literal["", "cov", "var", "std", "inverse", "concentration", "data"] = ""
     values: tuple[float, ...] = ()
 
 

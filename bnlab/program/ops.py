@@ -86,10 +86,24 @@ class Binary:
 @dataclass(frozen=True, slots=True)
 class Unary:
     """An elementwise function. "not_negative" is 0 where a rounding error made a sum of squares negative.
-    "log_or_never" is the log of a probability whose gradient is 0 where the probability is 0.
+    "log_or_never" is the log of a probability whose gradient is 0 where the probability is 0. "log_if_reliable" is that
+    of one whose parts may have underflowed: NaN where it is so small that this would matter.
+    "inverse_digamma" of y is the a with digamma(a) = y; "gamma_shape" of s is the a with ln a - digamma(a) = s.
     """
 
-    op: Literal["log", "log_or_never", "exp", "sqrt", "square", "gammaln", "not_negative"]
+    op: Literal[
+        "log",
+        "log_or_never",
+        "log_if_reliable",
+        "exp",
+        "sqrt",
+        "square",
+        "gammaln",
+        "digamma",
+        "inverse_digamma",
+        "gamma_shape",
+        "not_negative",
+    ]
     operand: Expr
 
     @property

@@ -39,7 +39,12 @@ SUM, PRODUCT, ATOM = range(3)
 Letters = Mapping[Axis, str]
 """Axes whose index is not their own letter: `t-1`, `x[n]`."""
 
-WORDS = {"log_or_never": "log", "gammaln": "log Gamma"}
+WORDS = {
+    "log_or_never": "log",
+    "log_if_reliable": "log",
+    "gammaln": "log Gamma",
+    "inverse_digamma": "digamma^-1",
+}
 SHIFTS = {"later": "", "earlier": "-1", "next": "+1"}
 
 

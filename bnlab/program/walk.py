@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar
 
@@ -20,6 +20,17 @@ def symbols(tree: object) -> list[Symbol]:
     if isinstance(tree, Axis) or isinstance(tree, type) or not is_dataclass(tree):
         return []
     return [symbol for field in fields(tree) for symbol in symbols(getattr(tree, field.name))]
+
+
+def parts(tree: object) -> Iterator[object]:
+    """An expression, statement or function and all that is in it."""
+    yield tree
+    if isinstance(tree, tuple):
+        for part in tree:
+            yield from parts(part)
+    elif is_dataclass(tree) and not isinstance(tree, Axis | type):
+        for field in fields(tree):
+            yield from parts(getattr(tree, field.name))
 
 
 def rename(tree: Tree, mapping: Mapping[Symbol, Symbol]) -> Tree:

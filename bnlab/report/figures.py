@@ -96,8 +96,12 @@ def slow(fit: Fit) -> Fit:
     return named_alike(chosen, fit, canonical(bound_of(fit)))[0]
 
 
-def slider(run: Fit, labels: Labels | None) -> Slider:
-    found: Frames = frames(run, labels)
+def slider(run: Fit, labels: Labels | None) -> Slider | None:
+    """The slider through a run; None for a network without a variable that can be shown."""
+    try:
+        found: Frames = frames(run, labels)
+    except FitError:
+        return None
     text = svg(found.figure, "The data and the model after the chosen iteration of EM", "slider")
     return Slider(text, found.iterations, found.log_likelihood, found.colours, _began(run))
 

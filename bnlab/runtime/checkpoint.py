@@ -34,7 +34,7 @@ STATUSES: tuple[Status | None, ...] = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """All runs so far, the last one perhaps unfinished. `identity` tells what they are runs of."""
+    """All runs so far, the last ones perhaps unfinished. `identity` tells what they are runs of."""
 
     identity: Mapping[str, str]
     runs: tuple[State, ...]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from bnlab.domains import Integer
 from bnlab.errors import DataError, Fault
-from bnlab.network.ir import Graph, Variable
+from bnlab.network.graph import coefficients, cpds, max_lag
+from bnlab.network.ir import Graph, Parameter, Variable, VarRef
 from bnlab.runtime.data_layout import sizeless
 from bnlab.runtime.em_floor import spreads
 from bnlab.runtime.records import Bound, FitWarning
@@ -18,6 +19,8 @@ FAR = {"float64": 1e6, "float32": 1e3}
 """Where the mean is this many standard deviations from 0, squares lose half of their digits or more."""
 DEPENDENT = 1e-10
 """An eigenvalue of the correlation matrix below this is rounding: some columns are a combination of others."""
+NAMED = 5
+"""How many states a message names before it stops."""
 TINY = 1e-150
 """Spreads below this vanish when squared."""
 
@@ -42,7 +45,36 @@ def fittable(graph: Graph, bound: Bound, *, started: bool, dtype: str) -> tuple[
             notes += _far(name, values, dtype)
     if faults:
         raise DataError(*faults)
-    return tuple(notes)
+    return (*notes, *_unseen(graph, bound), *_short(graph, bound))
+
+
+def _unseen(graph: Graph, bound: Bound) -> Iterator[FitWarning]:
+    """Rows of tables that no member of the data selects: nothing can be learnt about them."""
+    for parameter, selector in dict.fromkeys(_selections(graph)):
+        if selector.name not in bound.canonical or not isinstance(selector.domain, Integer):
+            continue
+        absent = sorted(set(range(selector.domain.size)) - set(np.unique(bound.canonical[selector.name])))
+        if absent:
+            kept = "has only its prior" if parameter.prior else "keeps its initial values"
+            states = ", ".join(map(str, absent[:NAMED])) + (", ..." if len(absent) > NAMED else "")
+            message = f"{selector.name} is never {states} in the data; {parameter.name} {kept} there."
+            yield FitWarning(parameter.name, message, "Declare a prior for it, or leave out that state.")
+
+
+def _selections(graph: Graph) -> Iterator[tuple[Parameter, Variable]]:
+    """Each learnt parameter with each variable that stands in its subscripts."""
+    for ref in (ref for variable in graph.variables for cpd in cpds(variable) for ref in coefficients(cpd)):
+        if isinstance(ref.target, str) and graph.parameter(ref.target).value is None:
+            names = (subscript.name for subscript in ref.subscripts if isinstance(subscript, VarRef))
+            yield from ((graph.parameter(ref.target), graph.variable(name)) for name in names)
+
+
+def _short(graph: Graph, bound: Bound) -> Iterator[FitWarning]:
+    """Chains of which the data have no second step."""
+    for plate in (plate.name for plate in graph.plates if plate.chain and plate.name in bound.layout.parents):
+        if not bound.layout.positions(plate).any() and any(max_lag(one) for one in graph.variables):
+            message = "no sequence has a second step; what governs later steps keeps its initial values."
+            yield FitWarning(plate, message)
 
 
 def _too_few(graph: Graph, bound: Bound) -> Iterator[Fault]:

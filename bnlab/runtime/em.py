@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnlab.runtime.em_floor import Floor
-from bnlab.runtime.em_loop import CHUNK, STOPS, Control, Count, loop
+from bnlab.runtime.em_loop import CHUNK, STOPS, Carry, Control, Count, loop
 from bnlab.runtime.load import load_source
 from bnlab.runtime.records import Status
 
@@ -33,11 +33,13 @@ Arrays = Mapping[str, NDArray[Any]]
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """What runs. `step` is the emitted module with the E- and M-step; `evidence` the one whose `log_evidence` is ln p(x),
-    where the step's own objective is something else; `loop` the compiled loop over them."""
+    where the step's own objective is something else; `loop` the compiled loop over them, and `together` the same over
+    several runs at once."""
 
     step: ModuleType
     evidence: ModuleType | None
     loop: Callable[..., Any]
+    together: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +109,10 @@ def program(
         step = load_source(step_text, f"{name}_em")
         evidence = None if evidence_text is None else load_source(evidence_text, f"{name}_evidence")
     found = tuple(count for count in counts if count.field in step.Statistics._fields)
-    return Program(step, evidence, jax.jit(loop(step, evidence, floors, found)))
+    one = loop(step, evidence, floors, found)
+    each = Control(steps=0, left=0, tol=None, slack=None)
+    several = jax.vmap(one, in_axes=(0, 0, 0, 0, 0, None, None, None, each))
+    return Program(step, evidence, jax.jit(one), jax.jit(several))
 
 
 def start(theta: Arrays, floors: tuple[Floor, ...]) -> State:
@@ -119,31 +124,72 @@ def start(theta: Arrays, floors: tuple[Floor, ...]) -> State:
     return State(theta, theta, np.zeros(0), np.zeros(0), none, none, {})
 
 
-def advance(one: Program, feed: Feed, state: State, limits: Limits, visit: Callable[[State], bool]) -> State:
-    """Runs until a stop, or until `visit`, which sees the state between chunks, says no."""
+def advance(
+    one: Program,
+    feed: Feed,
+    states: tuple[State, ...],
+    limits: Limits,
+    visit: Callable[[tuple[State, ...]], bool],
+) -> tuple[State, ...]:
+    """Runs each of `states` until its stop, or all until `visit`, which sees them between chunks, says no."""
     steps = 1
-    while state.stop is None:
+    while any(state.stop is None for state in states):
         began = time.perf_counter()
-        state = chunk(one, feed, state, limits, steps)
+        states = chunk(one, feed, states, limits, steps)
         steps = int(np.clip(steps * VISIT / (time.perf_counter() - began), 1, CHUNK))
-        if not visit(state):
-            return state
-    return state
+        if not visit(states):
+            break
+    return states
 
 
-def chunk(one: Program, feed: Feed, state: State, limits: Limits, steps: int) -> State:
-    """At most `steps` evaluations, in one go on the device."""
+def chunk(
+    one: Program, feed: Feed, states: tuple[State, ...], limits: Limits, steps: int
+) -> tuple[State, ...]:
+    """At most `steps` evaluations of each run that has not stopped, in one go on the device."""
+    arguments = [_arguments(one, state, limits, steps) for state in states]
+    data = (feed.step, feed.evidence, dict(feed.scales))
+    if len(states) == 1:
+        *start, control = arguments[0]
+        return (_after(states[0], jax.device_get(one.loop(*start, *data, control))),)
+    *starts, controls = (
+        jax.tree.map(lambda *leaves: np.stack(leaves), *parts) for parts in zip(*arguments, strict=True)
+    )
+    controls = controls._replace(tol=controls.tol[0], slack=controls.slack[0])
+    carry = jax.device_get(one.together(*starts, *data, controls))
+    return tuple(
+        _after(state, jax.tree.map(lambda leaf, lane=lane: leaf[lane], carry))
+        if state.stop is None
+        else state
+        for lane, state in enumerate(states)
+    )
+
+
+def working_memory(one: Program, feed: Feed, state: State, limits: Limits) -> int:
+    """The bytes that a run takes beside its data, as its compiled loop says."""
+    *first, control = _arguments(one, state, limits, 1)
+    compiled: Any = one.loop  # jax.jit has no type for what it returns
+    found = compiled.lower(*first, feed.step, feed.evidence, dict(feed.scales), control).compile()
+    memory = found.memory_analysis()
+    return int(memory.temp_size_in_bytes + memory.output_size_in_bytes)
+
+
+def _arguments(one: Program, state: State, limits: Limits, steps: int) -> tuple[Any, ...]:
+    """What the compiled loop takes of a run. One that has stopped makes no more evaluations."""
     number = np.dtype(limits.dtype).type
     done = len(state.objective)
     theta, before = (one.step.Parameters(**parameters) for parameters in (state.theta, state.before))
-    previous = number(state.objective[-1] if done else np.nan)
     control = Control(
-        np.int32(steps), np.int32(limits.max_iter - done), number(limits.tol), number(SLACK[limits.dtype])
+        np.int32(steps if state.stop is None else 0),
+        np.int32(limits.max_iter - done),
+        number(limits.tol),
+        number(SLACK[limits.dtype]),
     )
-    flags = (dict(state.active), dict(state.ever))
-    carry = jax.device_get(
-        one.loop(theta, before, previous, *flags, feed.step, feed.evidence, dict(feed.scales), control)
-    )
+    previous = number(state.objective[-1] if done else np.nan)
+    return theta, before, previous, dict(state.active), dict(state.ever), control
+
+
+def _after(state: State, carry: Carry) -> State:
+    """The run after a chunk of evaluations."""
     return State(
         theta=carry.theta._asdict(),
         before=carry.before._asdict(),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bnlab.network.graph import parents
 from bnlab.network.ir import Graph
 from bnlab.runtime.em import Feed, Program, program
-from bnlab.runtime.em_floor import floors, scales
+from bnlab.runtime.em_floor import floors, raised, scales
 from bnlab.runtime.em_loop import Count
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.parameters import checked
@@ -43,13 +43,18 @@ def engine(problem: Problem, messages: str) -> Engine:
 
 
 def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, NDArray[Any]]:
-    """Where run `number` starts. Given arrays are the same in every run; what they leave out is initialised from data."""
+    """Where run `number` starts. Given arrays are the same in every run; what they leave out is initialised from data, with
+    spreads on their floor where the data about a centre have none: as many centres as rows, say."""
     init = problem.init
     given = {} if isinstance(init, str) else checked(problem.graph, init, complete=False)
     theta: dict[str, Any] = {}
     if any(one.value is None and one.name not in given for one in problem.graph.parameters):
         method = init if isinstance(init, str) else "data"
-        theta = ready.program.step.init(ready.feed.step, seed_of(problem.seed, number), method)._asdict()
+        drawn = ready.program.step.init(ready.feed.step, seed_of(problem.seed, number), method)._asdict()
+        theta = drawn | {
+            floor.parameter: raised(floor, drawn[floor.parameter], ready.feed.scales[floor.parameter])
+            for floor in floors(problem.graph)
+        }
     theta |= given
     return {one.name: np.asarray(theta[one.name], dtype=problem.dtype) for one in problem.graph.parameters}
 

@@ -14,20 +14,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bnlab.network.ir import Graph, Ref, Variable
 
 SMALLEST = {"float64": 1e-10, "float32": 1e-6}
 """The floor as a part of the data's variance: well above the rounding of a second moment, far below any real spread."""
 
+Kind = Literal["cov", "var", "std", "concentration"]
+
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """A parameter that is a covariance, a variance or a standard deviation, and over how many leading axes."""
+    """A parameter that is a spread, and over how many leading axes. 1 / concentration is the variance of data of mean 1."""
 
     parameter: str
-    kind: Literal["cov", "var", "std"]
+    kind: Kind
     plates: int
 
 
@@ -40,9 +42,9 @@ def floors(graph: Graph) -> tuple[Floor, ...]:
     return tuple(found.values())
 
 
-def spreads(graph: Graph) -> list[tuple[Variable, Literal["cov", "var", "std"], str]]:
+def spreads(graph: Graph) -> list[tuple[Variable, Kind, str]]:
     """Each observed variable with each learnt parameter, without prior, that is its spread, and how it is written."""
-    kinds: tuple[Literal["cov", "var", "std"], ...] = ("cov", "var", "std")
+    kinds: tuple[Kind, ...] = ("cov", "var", "std", "concentration")
     uses = []
     for variable in graph.in_role("observed"):
         for cpd in (variable.cpd, *variable.first):
@@ -78,6 +80,9 @@ def floored(floor: Floor, value: Array, variance: Array) -> tuple[Array, Array]:
     smallest = SMALLEST[str(value.dtype)]
     if floor.kind == "cov":
         return _matrix(value, variance, smallest)
+    if floor.kind == "concentration":
+        high = value > 1 / smallest
+        return jnp.where(high, 1 / smallest, value), high.any(axis=tuple(range(floor.plates, value.ndim)))
     limit = variance * smallest if floor.kind == "var" else jnp.sqrt(variance * smallest)
     low = value < limit
     return jnp.where(low, limit, value), low.any(axis=tuple(range(floor.plates, value.ndim)))
@@ -101,3 +106,16 @@ def _matrix(value: Array, variance: Array, smallest: float) -> tuple[Array, Arra
 
     result: tuple[Array, Array] = jax.lax.cond(suspect.any(), raise_eigenvalues, keep, value)
     return result
+
+
+def raised(floor: Floor, value: ArrayLike, variance: NDArray[Any]) -> NDArray[Any]:
+    """What `floored` gives, in NumPy: for one array there is nothing to compile."""
+    array = np.asarray(value)
+    smallest = SMALLEST[str(array.dtype)]
+    if floor.kind != "cov":
+        return np.maximum(array, variance * smallest if floor.kind == "var" else np.sqrt(variance * smallest))
+    scale = np.sqrt(variance[:, None] * variance)
+    eigenvalues, vectors = np.linalg.eigh(array / scale)
+    lifted = np.einsum("...ij,...j,...kj->...ik", vectors, np.maximum(eigenvalues, smallest), vectors)
+    low = eigenvalues.min(axis=-1) < smallest
+    return np.where(low[..., None, None], lifted * scale, array)

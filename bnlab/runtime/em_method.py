@@ -2,152 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from bnlab.errors import Fault, FitError
-from bnlab.runtime.em import Limits, State, advance, precision, start
+from bnlab.runtime.em import Limits, State, precision
 from bnlab.runtime.em_engine import Engine, engine, theta_of_start
-from bnlab.runtime.em_floor import floors
 from bnlab.runtime.em_report import warnings
-from bnlab.runtime.em_resume import Keep, keeper, opened
-from bnlab.runtime.emitted import emitted
+from bnlab.runtime.em_resume import keeper, opened
+from bnlab.runtime.em_saddle import saddles
+from bnlab.runtime.em_starts import Host, all_starts, ending, status_of
 from bnlab.runtime.interrupt import interruptible
-from bnlab.runtime.load import load_source
-from bnlab.runtime.progress import Report, reporter
-from bnlab.runtime.records import Outcome, Problem, Status
+from bnlab.runtime.progress import reporter
+from bnlab.runtime.records import FitWarning, Outcome, Problem, Start
+from bnlab.runtime.restarts import best_of, gathered
 
-SAME_OPTIMUM = 1e-6
-"""Restarts whose objectives differ by less than this part reached the same optimum."""
+SEVERAL = 4
+"""From so many starts on, an optimum that only one of them reached is worth a word."""
 
 
 def run(problem: Problem) -> Outcome:
     """EM, or hard EM where the method is "viterbi": the best of `n_init` runs.
 
-    Raises FitError where it cannot start: no discrete latents for hard EM, an unusable `init`, data that the initial
-    parameters make impossible, or a checkpoint of another fit.
+    Option: `batch`, how many starts run together (em_starts.py). Raises FitError where it cannot start: no discrete
+    latents for hard EM, an unusable `init`, data that the initial parameters make impossible, or a checkpoint of another
+    fit.
     """
     _refuse(problem)
     with precision(problem.dtype):
         ready = engine(problem, "scaled")
         saved = opened(problem, ready.text)
-        runs = list(saved.runs[: problem.n_init])
         with (
             interruptible() as pressed,
             reporter(problem.progress, problem.method, problem.max_iter) as report,
         ):
-            for number in range(problem.n_init):
-                if number == len(runs):
-                    runs.append(start(theta_of_start(problem, ready, number), floors(problem.graph)))
-                keep = keeper(problem, saved, tuple(runs[:number]))
-                if runs[number].stop is None:
-                    visit = _visitor(keep, report, pressed, number, problem.n_init)
-                    runs[number] = _one_run(problem, ready, runs[number], visit)
-                keep(runs[number], True)
-                if pressed():
-                    break
+            runs = all_starts(problem, ready, saved.runs, Host(keeper(problem, saved), report, pressed))
         return _outcome(problem, ready, runs)
 
 
 def _refuse(problem: Problem) -> None:
     """Raises FitError for what EM cannot do with this problem."""
-    if problem.options:
-        raise FitError(Fault(f'method "{problem.method}" has no option {", ".join(problem.options)}.'))
+    faults = [
+        Fault(f'method "{problem.method}" has no option {name}.', "Its option is batch.")
+        for name in problem.options
+        if name != "batch"
+    ]
+    batch = problem.options.get("batch", 1)
+    if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
+        faults.append(Fault(f"batch is {batch!r}; it is a whole number of at least 1.", "It counts starts."))
     if problem.method == "viterbi" and not any(latent.discrete for latent in problem.graph.in_role("latent")):
         reason = f"{problem.graph.name} has no discrete latents, so there is no most probable assignment to train on."
-        raise FitError(Fault(reason, 'Write method="em".'))
-
-
-def _one_run(problem: Problem, ready: Engine, state: State, visit: Callable[[State], bool]) -> State:
-    """One run to its end. Where rescaled messages underflow, it goes on from the same parameters in logarithms."""
-    limits = Limits(problem.max_iter, problem.tol, problem.dtype)
-    if state.logarithms >= 0:
-        ready = engine(problem, "log")
-    state = advance(ready.program, ready.feed, state, limits, visit)
-    if state.stop == "nan" and state.logarithms < 0 and _finite(state):
-        other = engine(problem, "log")
-        if other.text != ready.text:
-            again = replace(state.reopened(), logarithms=len(state.objective) - 1)
-            state = advance(other.program, other.feed, again, limits, visit)
-    if state.stop != "nan":
-        return state
-    if len(state.objective) == 1:
-        _impossible(problem, state)
-    return replace(state.reopened(), theta=state.before, stop="nan")
-
-
-def _finite(state: State) -> bool:
-    return all(np.isfinite(value).all() for value in state.theta.values())
-
-
-def _impossible(problem: Problem, state: State) -> None:
-    """Raises FitError: the objective at the initial parameters is not finite. Says which members are impossible."""
-    posterior = load_source(emitted(problem.network, "posterior"), f"{problem.graph.name}_posterior")
-    data = posterior.prepare(dict(problem.bound.canonical), np.dtype(problem.dtype))
-    score = np.atleast_1d(posterior.score(posterior.Parameters(**state.theta), data))
-    where = np.flatnonzero(~np.isfinite(score))
-    plate = next(iter(problem.bound.layout.paths), "the data")
-    members = ", ".join(map(str, where[:5])) + (f" and {len(where) - 5} more" if len(where) > 5 else "")
-    reason = f"The objective is {state.objective[0]} at the initial parameters"
-    if len(where):
-        reason += f": the data of {plate} {members} are impossible or out of reach there"
-    raise FitError(Fault(f"{reason}.", "Start from other parameters: init='data', or an init without zeros."))
-
-
-def _visitor(
-    keep: Keep, report: Report, pressed: Callable[[], bool], number: int, n_init: int
-) -> Callable[[State], bool]:
-    """What happens between chunks; says whether to go on."""
-    note = f", start {number + 1} of {n_init}" if n_init > 1 else ""
-
-    def visit(state: State) -> bool:
-        report(len(state.objective) - 1, state.objective[-1], note)
-        keep(state, False)
-        return not pressed()
-
-    return visit
+        faults.append(Fault(reason, 'Write method="em".'))
+    if faults:
+        raise FitError(*faults)
 
 
 def _outcome(problem: Problem, ready: Engine, runs: list[State]) -> Outcome:
     """The best run: finished ones before collapsed ones, and among these the highest objective."""
-    rank = [(_status(run) not in ("degenerate", "nan"), run.objective[-1]) for run in runs]
-    number = max(range(len(runs)), key=lambda number: rank[number])
+    starts = tuple(ending(problem, number, state) for number, state in enumerate(runs))
+    number = best_of(starts)
     best = runs[number]
     interrupted = len(runs) < problem.n_init or any(run.stop is None for run in runs)
     final = _evaluated(best)
+    told = warnings(problem.graph, final, Limits(problem.max_iter, problem.tol, problem.dtype))
     return Outcome(
         parameters={name: np.asarray(value) for name, value in final.theta.items()},
         log_likelihood=final.log_likelihood,
         objective=final.objective,
-        status="interrupted" if interrupted else _status(best),
-        warnings=warnings(problem.graph, final, Limits(problem.max_iter, problem.tol, problem.dtype)),
-        optima=_optima([float(run.objective[-1]) for run in runs if run.stop is not None]),
+        status="interrupted" if interrupted else status_of(best),
+        warnings=(*told, *saddles(problem, ready, final), *_luck(starts)),
+        starts=starts,
         effort={"e_steps": sum(len(run.objective) for run in runs)},
         initial=theta_of_start(problem, ready, number),
-        starts=tuple(run.objective for run in runs),
+        traces=tuple(run.objective for run in runs),
     )
+
+
+def _luck(starts: tuple[Start, ...]) -> Iterator[FitWarning]:
+    """A best optimum that one of several starts reached: others may have missed a better one still."""
+    reached = gathered(starts)
+    if len(starts) >= SEVERAL and len(reached.optima) > 1 and reached.groups[0] == (reached.best,):
+        message = f"only 1 of {len(starts)} reached the best optimum; there may be better ones."
+        yield FitWarning("starts", message, "Raise n_init.")
 
 
 def _evaluated(state: State) -> State:
     """A run that was interrupted stands one step beyond its last evaluation; that step is taken back."""
     return replace(state, theta=state.before) if state.stop is None else state
-
-
-def _status(state: State) -> Status:
-    if state.stop is None:
-        return "interrupted"
-    standing = any(flags.any() for flags in state.active.values())
-    return "degenerate" if standing and state.stop != "nan" else state.stop
-
-
-def _optima(objectives: list[float]) -> tuple[tuple[float, int], ...]:
-    """The different optima reached and how often, the best first."""
-    found: list[tuple[float, int]] = []
-    for value in sorted(objectives, reverse=True):
-        if found and abs(found[-1][0] - value) <= SAME_OPTIMUM * (1 + abs(value)):
-            found[-1] = (found[-1][0], found[-1][1] + 1)
-        else:
-            found.append((value, 1))
-    return tuple(found)

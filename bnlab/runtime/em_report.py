@@ -8,24 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnlab.network.graph import coefficients, cpds
-from bnlab.network.ir import Graph, Variable, VarRef
+from bnlab.network.ir import Graph
 from bnlab.runtime.em import Limits, State
 from bnlab.runtime.records import FitWarning
 
 EMPTY = 1e-8
 """A state that explains less than this of one observation explains nothing: its parameters are rounding."""
-EQUAL = 1e-6
-"""States whose parameters differ by less than this part of their size are the same state."""
 
 
 def warnings(graph: Graph, state: State, limits: Limits) -> tuple[FitWarning, ...]:
     """Everything worth knowing about the run, the most important first."""
     return (
         *_stops(state, limits),
-        *_collapsed(state),
+        *_collapsed(state, limits),
         *_empty(graph, state),
-        *_symmetric(graph, state),
         *_logarithms(graph, state),
     )
 
@@ -48,7 +44,7 @@ def _stops(state: State, limits: Limits) -> Iterator[FitWarning]:
         yield FitWarning("objective", message, "Rescale or centre the data, or fit with dtype='float64'.")
 
 
-def _collapsed(state: State) -> Iterator[FitWarning]:
+def _collapsed(state: State, limits: Limits) -> Iterator[FitWarning]:
     """Components whose covariance stands, or once stood, on its floor."""
     for name, ever in state.ever.items():
         active = state.active[name]
@@ -61,6 +57,8 @@ def _collapsed(state: State) -> Iterator[FitWarning]:
                 advice = (
                     "Try fewer components, a tied or diagonal covariance, a prior, or more starts (n_init)."
                 )
+                if limits.dtype == "float32":
+                    advice += " dtype='float64' tells smaller variances from rounding."
                 yield FitWarning(where, message, advice)
             else:
                 yield FitWarning(where, "touched its floor on the way and recovered.")
@@ -72,38 +70,6 @@ def _empty(graph: Graph, state: State) -> Iterator[FitWarning]:
             message = "explains none of the data; it kept the parameters it had."
             advice = "Try fewer states, or start elsewhere: init='data', n_init=10."
             yield FitWarning(f"{latent.name} = {k}", message, advice)
-
-
-def _symmetric(graph: Graph, state: State) -> Iterator[FitWarning]:
-    """Latents of which all states are alike: EM started at a saddle and cannot leave it."""
-    for latent in graph.in_role("latent"):
-        selected = _selected(graph, latent)
-        if selected and all(_alike(state.theta[name], axis) for name, axis in selected):
-            message = "all its states have the same parameters: a saddle, which EM cannot leave."
-            yield FitWarning(
-                latent.name, message, "Start from init='data' or init='random', or from different values."
-            )
-
-
-def _selected(graph: Graph, latent: Variable) -> set[tuple[str, int]]:
-    """The learnt parameters that `latent` selects in other variables' distributions, with the axis it selects on."""
-    found = set()
-    for child in (variable for variable in graph.variables if variable.name != latent.name):
-        for ref in (ref for cpd in cpds(child) for ref in coefficients(cpd)):
-            if not isinstance(ref.target, str) or graph.parameter(ref.target).value is not None:
-                continue
-            plates = graph.parameter(ref.target).plates
-            subscripted = [plate for plate in plates if plate not in child.plates]
-            for plate, subscript in zip(subscripted, ref.subscripts, strict=True):
-                if isinstance(subscript, VarRef) and subscript.name == latent.name:
-                    found.add((ref.target, plates.index(plate)))
-    return found
-
-
-def _alike(values: NDArray[Any], axis: int) -> bool:
-    """Whether `values`, of at least two entries along the axis, are the same in all of them."""
-    spread = np.ptp(values, axis=axis).max()
-    return values.shape[axis] > 1 and bool(spread <= EQUAL * np.abs(values).max())
 
 
 def _logarithms(graph: Graph, state: State) -> Iterator[FitWarning]:

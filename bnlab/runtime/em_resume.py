@@ -16,32 +16,30 @@ from bnlab.runtime.records import Problem
 SAVE_EVERY = 1.0
 """Seconds between two checkpoints, the last one apart."""
 
-Keep = Callable[[State, bool], None]
+Keep = Callable[[tuple[State, ...], bool], None]
 
 
 def opened(problem: Problem, text: str) -> files.Checkpoint:
-    """The runs made before, the last of them reopened if it may go on; none without a checkpoint."""
+    """The runs made before, reopened where `max_iter` or `tol` may now let them go on; none without a checkpoint."""
     if problem.checkpoint is None:
         return files.Checkpoint({}, ())
     identity = _identity(problem, text)
     saved = files.load(problem.checkpoint, identity)
     if saved is None:
         return files.Checkpoint(identity, ())
-    *before, last = saved.runs
-    if last.stop in (None, "max_iter", "converged", "interrupted"):
-        last = last.reopened()
-    return files.Checkpoint(identity, (*before, last))
+    runs = (run.reopened() if run.stop in ("max_iter", "converged") else run for run in saved.runs)
+    return files.Checkpoint(identity, tuple(runs))
 
 
-def keeper(problem: Problem, saved: files.Checkpoint, before: tuple[State, ...]) -> Keep:
-    """Saves the run with those before it, not too often unless it is the last word."""
+def keeper(problem: Problem, saved: files.Checkpoint) -> Keep:
+    """Saves all runs so far, not too often unless it is the last word."""
     last = time.monotonic()
 
-    def keep(state: State, final: bool) -> None:
+    def keep(runs: tuple[State, ...], final: bool) -> None:
         nonlocal last
         if problem.checkpoint is None or not (final or time.monotonic() - last >= SAVE_EVERY):
             return
-        files.save(problem.checkpoint, files.Checkpoint(saved.identity, (*before, state)))
+        files.save(problem.checkpoint, files.Checkpoint(saved.identity, runs))
         last = time.monotonic()
 
     return keep

@@ -14,13 +14,14 @@ from numpy.typing import ArrayLike
 from bnlab.errors import Fault, FitError
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
-from bnlab.network.ir import Graph
+from bnlab.runtime.criteria import observations
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_checks import fittable
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.progress import conclude
 from bnlab.runtime.records import Bound, FitWarning, Outcome, Problem
+from bnlab.runtime.restarts import gathered
 from bnlab.runtime.result import Fit
 
 METHODS = {
@@ -52,33 +53,30 @@ def fit(
 ) -> Fit:
     """Fit the network to data.
 
-    `init` is "data" (the default), "random", or a dict of arrays, complete or partial; the best of `n_init` starts is
-    kept. EM stops when its objective rises by at most tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations,
-    max_iter=0 returns the initial parameters with their likelihood. Ctrl-C ends it with the best so far. `checkpoint`
+    `init` is "data", "random", or a dict of arrays, complete or partial; by default it is `net.parameters` for a network
+    that brings some along, else "data". The best of `n_init` starts is kept. EM stops when its objective rises by at most
+    tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations, max_iter=0 returns the initial parameters with
+    their likelihood. Ctrl-C ends it with the best so far. `checkpoint`
     names a file from which the same call goes on if it was cut off. `columns` names a frame's columns for each variable,
     `weights` has a number for each member of the outermost plate. `options` are the method's own.
 
     Raises DataError or FitError with everything that is wrong.
     """
     graph = net.graph
-    _check(method, init, n_init, max_iter, tol, seed, dtype, evidence)
+    init = net.parameters if init is None and net.known else init
+    settings: dict[str, Any] = {
+        "init": init,
+        "n_init": n_init,
+        "max_iter": max_iter,
+        "tol": tol,
+        "seed": seed,
+        "dtype": dtype,
+    }
+    _check(method, settings, evidence)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
     bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype)
-    return fit_bound(
-        net,
-        bound,
-        method,
-        init=init,
-        n_init=n_init,
-        max_iter=max_iter,
-        tol=tol,
-        seed=seed,
-        dtype=dtype,
-        progress=progress,
-        checkpoint=checkpoint,
-        **options,
-    )
+    return fit_bound(net, bound, method, **settings, progress=progress, checkpoint=checkpoint, **options)
 
 
 def fit_bound(
@@ -98,7 +96,15 @@ def fit_bound(
 ) -> Fit:
     """The same for data that have been bound in this dtype. Raises FitError with everything that is wrong."""
     graph = net.graph
-    _check(method, init, n_init, max_iter, tol, seed, dtype, None)
+    settings: dict[str, Any] = {
+        "init": init,
+        "n_init": n_init,
+        "max_iter": max_iter,
+        "tol": tol,
+        "seed": seed,
+        "dtype": dtype,
+    }
+    _check(method, settings, None)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
     free = [parameter.name for parameter in graph.parameters if parameter.value is None]
@@ -138,7 +144,7 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seco
         objective=outcome.objective,
         status=outcome.status,
         warnings=(*outcome.warnings, *notes),
-        optima=outcome.optima,
+        restarts=gathered(outcome.starts) if outcome.starts else None,
         settings={
             "init": problem.init if isinstance(problem.init, str) else "given",
             "n_init": problem.n_init,
@@ -147,31 +153,17 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seco
             "seed": problem.seed,
             "dtype": problem.dtype,
         },
-        rows=_rows(problem.graph, problem.bound.canonical),
+        rows=observations(problem.graph, problem.bound),
         draws=outcome.draws,
         statistics=outcome.statistics,
         effort={**outcome.effort, "seconds": seconds},
         initial=outcome.initial,
-        starts=outcome.starts,
+        traces=outcome.traces,
         bound=problem.bound,
     )
 
 
-def _rows(graph: Graph, canonical: Mapping[str, Any]) -> int:
-    """The number of observations: rows of the variable that has most."""
-    return max(len(np.atleast_1d(canonical[variable.name])) for variable in graph.in_role("observed"))
-
-
-def _check(
-    method: str,
-    init: object,
-    n_init: object,
-    max_iter: object,
-    tol: object,
-    seed: object,
-    dtype: object,
-    evidence: Mapping[str, Any] | None,
-) -> None:
+def _check(method: str, settings: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> None:
     """Raises FitError with every setting that cannot be."""
     faults = []
     if method not in METHODS:
@@ -181,15 +173,18 @@ def _check(
                 did_you_mean(method, METHODS).strip(),
             )
         )
+    init = settings["init"]
     if not (init in (None, "data", "random") if isinstance(init, str | None) else isinstance(init, Mapping)):
         faults.append(Fault(f'init is {init!r}; it is "data", "random" or a dict of arrays.'))
-    for name, value, lowest in (("n_init", n_init, 1), ("max_iter", max_iter, 0), ("seed", seed, 0)):
+    for name, lowest in (("n_init", 1), ("max_iter", 0), ("seed", 0)):
+        value = settings[name]
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < lowest:
             faults.append(Fault(f"{name} is {value!r}; it is a whole number of at least {lowest}."))
+    tol = settings["tol"]
     if not isinstance(tol, int | float) or not tol >= 0:
         faults.append(Fault(f"tol is {tol!r}; it is a number of at least 0."))
-    if dtype not in ("float64", "float32"):
-        faults.append(Fault(f'dtype is {dtype!r}; it is "float64" or "float32".'))
+    if settings["dtype"] not in ("float64", "float32"):
+        faults.append(Fault(f'dtype is {settings["dtype"]!r}; it is "float64" or "float32".'))
     if evidence is not None:
         faults.append(Fault("evidence is not supported yet.", "Leave it out."))
     if faults:

@@ -10,10 +10,12 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from bnlab.errors import DataError, Fault
 from bnlab.network.declare import Network
 from bnlab.runtime.data_layout import mirror
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
+from bnlab.runtime.impossible import impossible
 from bnlab.runtime.load import load_source
 from bnlab.runtime.records import Bound
 
@@ -21,8 +23,10 @@ Parameters = Mapping[str, NDArray[Any]]
 
 
 def posterior(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
-    """For each discrete latent the probabilities of its states, states last."""
-    return _mirrored(net, bound, _ask(net, parameters, bound, dtype, "posterior"))
+    """For each discrete latent the probabilities of its states, states last. Raises DataError for impossible data, under
+    which there are none."""
+    _possible(net, parameters, bound, dtype)
+    return _mirrored(net, bound, ask(net, parameters, bound, dtype, "posterior"))
 
 
 def posterior_over(net: Network, draws: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
@@ -58,16 +62,31 @@ def _each(net: Network, draws: Parameters, bound: Bound, dtype: str, question: s
 
 
 def predict(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
-    """The most probable joint assignment of the discrete latents."""
-    return _mirrored(net, bound, _ask(net, parameters, bound, dtype, "predict"))
+    """The most probable joint assignment of the discrete latents. Raises DataError for impossible data."""
+    _possible(net, parameters, bound, dtype)
+    return _mirrored(net, bound, ask(net, parameters, bound, dtype, "predict"))
 
 
 def score(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> NDArray[Any]:
     """ln p of each member of the outermost plate."""
-    return np.asarray(_ask(net, parameters, bound, dtype, "score"))
+    return np.asarray(ask(net, parameters, bound, dtype, "score"))
 
 
-def _ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question: str) -> Any:
+def _possible(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> None:
+    """Raises DataError, with the place, where the data have probability 0. Only zeros among the parameters do that."""
+    if all(np.all(value) for value in parameters.values()):
+        return
+    with precision(dtype):
+        what = impossible(net, parameters, bound, dtype)
+    if what:
+        reason = f"At these parameters {what}."
+        raise DataError(
+            Fault(reason, "Latents have no posterior there; fit.score tells which members are at -inf.")
+        )
+
+
+def ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question: str) -> Any:
+    """What the emitted posterior module answers to "posterior", "predict" or "score", over canonical rows."""
     with precision(dtype):
         module = _module(net)
         data = module.prepare(dict(bound.canonical), np.dtype(dtype))

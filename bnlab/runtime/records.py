@@ -56,14 +56,24 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Where one start of a fit ended. `seed` draws its initial values: with it, the start runs alone as `n_init=1`."""
+
+    seed: int
+    objective: float
+    status: Status
+    n_iter: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a method found.
 
     `log_likelihood` and `objective` have an entry for each of the n_iter + 1 parameters visited, the last at
-    `parameters`. `optima` are the (objective, how often) that restarts reached, the best first. `draws` are posterior
-    samples as (chain, draw, ...) for methods that draw, `statistics` what the sampler says of each, as (chain, draw).
-    `effort` counts `e_steps` and `gradients`: passes over the data. Of methods that iterate, `initial` are the parameters
-    where the run that was kept began, and `starts` the objectives of every run, in order.
+    `parameters`. `starts` tells where each start ended. `draws` are posterior samples as (chain, draw, ...) for methods
+    that draw, `statistics` what the sampler says of each, as (chain, draw). `effort` counts `e_steps` and `gradients`:
+    passes over the data. Of EM, `initial` are the parameters where the run that was kept began, and `traces` the
+    objectives of every start.
     """
 
     parameters: Mapping[str, NDArray[Any]]
@@ -71,9 +81,9 @@ class Outcome:
     objective: NDArray[np.float64]
     status: Status
     warnings: tuple[FitWarning, ...] = ()
-    optima: tuple[tuple[float, int], ...] = ()
+    starts: tuple[Start, ...] = ()
     draws: Mapping[str, NDArray[Any]] | None = None
     statistics: Mapping[str, NDArray[Any]] | None = None
     effort: Mapping[str, float] = field(default_factory=dict)
     initial: Mapping[str, NDArray[Any]] | None = None
-    starts: tuple[NDArray[np.float64], ...] = ()
+    traces: tuple[NDArray[np.float64], ...] = ()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bnlab.errors import Fault, FitError
 from bnlab.runtime import em_method, queries
 from bnlab.runtime.records import Bound, Problem
+from bnlab.runtime.restarts import gathered
 from bnlab.runtime.result import Fit
 
 Parameters = Mapping[str, NDArray[Any]]
@@ -73,11 +74,11 @@ def again(fit: Fit, init: str, seed: int) -> Fit:
         objective=outcome.objective,
         status=outcome.status,
         warnings=outcome.warnings,
-        optima=outcome.optima,
+        restarts=gathered(outcome.starts),
         settings={**fit.settings, "init": init, "seed": seed, "n_init": 1},
         effort=outcome.effort,
         initial=outcome.initial,
-        starts=outcome.starts,
+        traces=outcome.traces,
     )
 
 

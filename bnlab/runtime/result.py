@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 from bnlab.errors import Fault, FitError
 from bnlab.network.declare import Network
 from bnlab.runtime import queries
+from bnlab.runtime.criteria import log_joint
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.parameters import free
 from bnlab.runtime.records import Bound, FitWarning, Status
+from bnlab.runtime.restarts import Restarts
 from bnlab.runtime.sampling import sample
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bnlab.runtime.uncertainty import Information
 
 
@@ -30,12 +34,12 @@ class Fit:
     """Fitted parameters and how they were found.
 
     `parameters` are arrays by name, plates first, then the event. `log_likelihood[i]` is ln p(X | theta_i), entry 0 at the
-    initial parameters and the last at the returned ones; `objective` is what the method maximises. `optima` are the
-    different optima that restarts reached and how often. `rows` is the number of observations, `draws` are posterior
-    samples (chain, draw, ...) of methods that draw, `statistics` what the sampler says of each draw. `effort` counts
-    `e_steps` and `gradients`, passes over the data, and the `seconds` that all took, compilation included.
-    `initial` are the parameters where EM began, `starts` the objectives of all its restarts. A fit that was loaded from a
-    file knows neither these nor its data.
+    initial parameters and the last at the returned ones; `objective` is what the method maximises. `restarts` tells which
+    optima the starts reached and how often (None for a method without starts). `rows` is the number of observations, the
+    sum of their weights; `draws` are posterior samples (chain, draw, ...) of methods that draw, `statistics` what the
+    sampler says of each. `effort` counts `e_steps` and `gradients`, passes over the data, and the `seconds` that all took,
+    compilation included. `initial` are the parameters where EM began, `traces` the objectives of all its starts. A fit
+    that was loaded from a file knows neither these nor its data.
     """
 
     network: Network
@@ -45,20 +49,25 @@ class Fit:
     objective: NDArray[np.float64]
     status: Status
     warnings: tuple[FitWarning, ...]
-    optima: tuple[tuple[float, int], ...]
+    restarts: Restarts | None
     settings: Mapping[str, Any]
-    rows: int
+    rows: float
     draws: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
     statistics: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
     effort: Mapping[str, float] = field(default_factory=dict)
     initial: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
-    starts: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)
+    traces: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)
     bound: Bound | None = field(default=None, repr=False)
 
     @property
     def n_iter(self) -> int:
         """Iterations made: one less than the traces have entries."""
         return len(self.objective) - 1
+
+    @property
+    def optima(self) -> tuple[tuple[float, int], ...]:
+        """The different optima that starts reached, as (objective, how often), the best first."""
+        return self.restarts.optima if self.restarts else ()
 
     @property
     def converged(self) -> bool:
@@ -87,12 +96,32 @@ class Fit:
         return sample(self.network, self.parameters, sizes, seed, given=given)
 
     def bic(self) -> float:
-        """-2 ln p(X) + (free parameters) ln(rows); lower is better."""
-        return float(-2 * self.log_likelihood[-1] + free(self.network.graph) * np.log(self.rows))
+        """Schwarz's criterion, -2 ln p(X) + (free parameters) ln(rows); lower is better. A weighted row counts as often as
+        its weight says."""
+        return -2 * float(self.log_likelihood[-1]) + self._penalty
 
     def aic(self) -> float:
-        """-2 ln p(X) + 2 (free parameters); lower is better."""
-        return float(-2 * self.log_likelihood[-1] + 2 * free(self.network.graph))
+        """Akaike's criterion, -2 ln p(X) + 2 (free parameters); lower is better."""
+        return -2 * float(self.log_likelihood[-1]) + 2 * free(self.network.graph)
+
+    def icl(self) -> float:
+        """The integrated complete likelihood of Biernacki, Celeux and Govaert (2000), -2 ln p(X, z*) + (free parameters)
+        ln(rows), where z* is the most probable joint assignment of the discrete latents; lower is better. It is bic with a
+        penalty for states that overlap. Raises FitError for a fit loaded from a file, which does not know its data."""
+        if not any(latent.discrete for latent in self.network.graph.in_role("latent")):
+            return self.bic()
+        bound = self._bound(None, None)
+        return -2 * log_joint(self.network, self.parameters, bound, self._dtype) + self._penalty
+
+    def table(self, name: str | None = None) -> pd.DataFrame:
+        """A parameter as a pandas table: plates down, its last axis across, states under their names. Without a name, all
+        parameters, one number a row. Raises FitError for a name that is no parameter."""
+        from bnlab.runtime import tables  # pandas takes a second to import
+
+        graph = self.network.graph
+        if name is None:
+            return tables.overview(graph, self.parameters, self.draws)
+        return tables.table(graph, self.parameters, name)
 
     def standard_errors(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, NDArray[Any]]:
         """The standard error of every learnt number, in the shape of the parameters.
@@ -140,8 +169,8 @@ class Fit:
         for name, value in self.parameters.items():
             text = np.array2string(np.asarray(value), precision=6, threshold=200)
             lines.append(f"  {name:<{width}} = " + text.replace("\n", "\n" + " " * (width + 5)))
-        if sum(times for _, times in self.optima) > 1:
-            lines.append("  starts: " + ", ".join(f"{times} x {value:.6g}" for value, times in self.optima))
+        if self.restarts and len(self.restarts.starts) > 1:
+            lines += [f"  starts: {line}" for line in self.restarts.lines()]
         return "\n".join(lines + [f"  warning: {warning}" for warning in self.warnings])
 
     def to_arviz(self) -> Any:
@@ -202,9 +231,14 @@ class Fit:
         cells = ((html.escape(name), html.escape(text)) for name, text in shown.items())
         rows = "".join(f"<tr><th>{name}</th><td><pre>{text}</pre></td></tr>" for name, text in cells)
         notes = "".join(f"<li>{html.escape(str(warning))}</li>" for warning in self.warnings)
-        return f"<p>{html.escape(self.headline())}</p><table>{rows}</table>" + (
+        starts = self.restarts._repr_html_() if self.restarts and len(self.restarts.starts) > 1 else ""
+        return f"<p>{html.escape(self.headline())}</p><table>{rows}</table>{starts}" + (
             f"<ul>{notes}</ul>" if notes else ""
         )
+
+    @property
+    def _penalty(self) -> float:
+        return free(self.network.graph) * float(np.log(self.rows))
 
     @property
     def _dtype(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bnlab.errors import DataError, Fault
+from bnlab.families.base import registry
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.network.graph import chain_of, topological_order
@@ -37,6 +38,7 @@ def sample(
     Raises FitError for parameters that do not fit the network, DataError for sizes or given values that do not.
     """
     graph = net.graph
+    _check_drawn(graph)
     theta = checked(graph, parameters, complete=True)
     layout = plan_layout(graph, sizes)
     values = sample_rows(graph, layout, theta, _given(graph, layout, given or {}), seed)
@@ -58,6 +60,21 @@ def sample_rows(
     for group in _groups(graph):
         _draw_group(cells, group, generator)
     return cells.values
+
+
+def _check_drawn(graph: Graph) -> None:
+    """Raises DataError with every variable whose distribution is that of counts given their sum."""
+    faults = [
+        Fault(
+            f"{variable.name} is {cpd.family}, the counts of a row given their sum, and here is no row to take the sum of.",
+            "Sample a network without it, or with a Categorical for each thing that is counted.",
+            variable.location,
+        )
+        for variable in graph.in_role("observed", "latent")
+        if (cpd := variable.cpd) is not None and registry()[cpd.family].given_total
+    ]
+    if faults:
+        raise DataError(*faults)
 
 
 def plan_layout(graph: Graph, sizes: Mapping[str, Any]) -> Layout:

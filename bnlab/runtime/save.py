@@ -19,7 +19,8 @@ from bnlab.network.declare import Network
 from bnlab.network.formats import from_json, to_json
 from bnlab.network.ir import Graph
 from bnlab.runtime.parameters import shape
-from bnlab.runtime.records import FitWarning, Status
+from bnlab.runtime.records import FitWarning, Start, Status
+from bnlab.runtime.restarts import Restarts, gathered
 from bnlab.runtime.result import Fit
 
 FORMAT = "bnlab fit 1"
@@ -39,7 +40,9 @@ def tree(fit: Fit) -> xr.DataTree:
         "rows": fit.rows,
         "settings": dict(fit.settings),
         "effort": dict(fit.effort),
-        "optima": [list(pair) for pair in fit.optima],
+        "starts": [[one.seed, one.objective, one.status, one.n_iter] for one in fit.restarts.starts]
+        if fit.restarts
+        else [],
         "warnings": [[warning.concerns, warning.message, warning.advice] for warning in fit.warnings],
     }
     groups = {
@@ -118,9 +121,9 @@ def _fit(lazy: xr.DataTree) -> Fit:
         objective=lazy["trace"]["objective"].to_numpy(),
         status=STATUSES[STATUSES.index(record["status"])],
         warnings=tuple(FitWarning(*map(str, parts)) for parts in record["warnings"]),
-        optima=tuple((float(value), int(times)) for value, times in record["optima"]),
+        restarts=_restarts(record["starts"]),
         settings=record["settings"],
-        rows=int(record["rows"]),
+        rows=float(record["rows"]),
         draws=draws,
         statistics=statistics,
         effort=record.get("effort", {}),  # files of earlier versions have none
@@ -132,6 +135,14 @@ def _arrays(lazy: xr.DataTree, group: str) -> dict[str, NDArray[Any]] | None:
     if group not in lazy.children:
         return None
     return {str(name): array.to_numpy() for name, array in lazy[group].data_vars.items()}
+
+
+def _restarts(records: list[list[Any]]) -> Restarts | None:
+    starts = [
+        Start(int(seed), float(objective), STATUSES[STATUSES.index(status)], int(n_iter))
+        for seed, objective, status, n_iter in records
+    ]
+    return gathered(starts) if starts else None
 
 
 def to_arviz(fit: Fit) -> Any:

@@ -18,7 +18,7 @@ from bnlab.runtime.em_engine import seed_of
 from bnlab.runtime.interrupt import interruptible
 from bnlab.runtime.marginal import Marginal, complete, free_start, marginal, options_of
 from bnlab.runtime.progress import Report, reporter
-from bnlab.runtime.records import Outcome, Problem, Status
+from bnlab.runtime.records import Outcome, Problem, Start, Status
 from bnlab.runtime.svi_engine import STEPS, VISIT, Learner, learner, marginal_learner
 from bnlab.runtime.svi_guides import enumerated_target, refuse
 
@@ -79,8 +79,14 @@ def run(problem: Problem) -> Outcome:
         log_likelihood=best.log_likelihood,
         objective=best.objective,
         status=_status(best, problem.tol),
-        optima=tuple(
-            (_level(one.objective), 1) for one in sorted(runs, key=lambda one: -_level(one.objective))
+        starts=tuple(
+            Start(
+                seed_of(problem.seed, number),
+                _level(one.objective),
+                _status(one, problem.tol),
+                problem.max_iter,
+            )
+            for number, one in enumerate(runs)
         ),
         draws=best.draws or None,
         effort={"gradients": steps // parts},

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from jax.scipy.special import gammaln as jax_gammaln
 from scipy.special import gammaln
 
 from bnlab.domains import Values
@@ -35,6 +36,10 @@ def log_density(xp: ModuleType, graph: Graph, theta: Theta, batch: Batch) -> Arr
             return _poisson(reader)
         case "Exponential":
             return _exponential(reader)
+        case "Gamma":
+            return _gamma(reader)
+        case "Multinomial":
+            return _multinomial(reader)
         case other:
             raise InternalError(f"the oracle does not know {other}")
 
@@ -137,6 +142,21 @@ def _poisson(reader: Reader) -> Array:
 def _exponential(reader: Reader) -> Array:
     x, rate = reader.child, reader.argument("rate")
     return (reader.xp.log(rate) - rate * x).reshape(len(x), -1).sum(-1)
+
+
+def _gamma(reader: Reader) -> Array:
+    xp, x = reader.xp, reader.child
+    a, b = (_wide(reader.argument(name), x.ndim - 1) for name in ("concentration", "rate"))
+    log_gamma = gammaln(a) if xp is np else jax_gammaln(a)
+    terms = a * xp.log(b) - log_gamma + (a - 1.0) * xp.log(x) - b * x
+    return terms.reshape(len(x), -1).sum(-1)
+
+
+def _multinomial(reader: Reader) -> Array:
+    xp, x, probs = reader.xp, reader.child, reader.argument("probs")
+    ways = gammaln(x.sum(-1) + 1.0) - gammaln(x + 1.0).sum(-1)
+    with np.errstate(divide="ignore"):
+        return ways + xp.where(x > 0, x * xp.log(xp.where(x > 0, probs, 1.0)), 0.0).sum(-1)
 
 
 def _normal(reader: Reader) -> Array:

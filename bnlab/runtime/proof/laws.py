@@ -17,7 +17,7 @@ from bnlab.runtime.proof import members, priors
 from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
 from bnlab.runtime.proof.relabel import empty_last_state, rename, renameable
-from bnlab.runtime.proof.roles import given_old_spreads, map_data, spreads, units
+from bnlab.runtime.proof.roles import given_others, map_data, units
 from bnlab.runtime.proof.subject import Subject
 from bnlab.runtime.proof.tangent import tangent
 
@@ -65,8 +65,8 @@ def fisher_identity(subject: Subject) -> Iterator[Deviation]:
 def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     """grad Q(theta_new, theta) + grad ln p(theta_new) = 0, with Q from the oracle's posterior at theta.
 
-    A mean and a covariance without a joint maximum are maximised one given the other, the mean first: it is then
-    stationary beside the old covariance. A variance that collapses has no maximum at all.
+    Parameters without a joint maximum are maximised one given the other: the first one is then stationary beside the old
+    value of the second. A variance that collapses has no maximum at all.
     """
     graph, old, new = subject.graph, subject.theta, subject.step()
     if subject.collapses(new):
@@ -74,11 +74,10 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     q = subject.oracle.modal(old) if subject.hard else subject.oracle.posterior(old)
     slope = slope_of_auxiliary(subject, q)
     before, after = tangent(graph, old, slope(old)), tangent(graph, new, slope(new))
-    conditional = given_old_spreads(graph)
-    if conditional:
-        mixed = new | {name: np.asarray(old[name]) for name in spreads(graph)}
-        beside = tangent(graph, mixed, slope(mixed))
-        after |= {name: beside[name] for name in conditional if name in after}
+    for name, others in given_others(graph).items():
+        if name in after:
+            mixed = new | {other: np.asarray(old[other]) for other in others}
+            after[name] = tangent(graph, mixed, slope(mixed))[name]
     for name, value in after.items():
         scale = 1 + np.abs(before[name]).max()
         yield difference(f"gradient of Q in {name}", value, np.zeros_like(value), STATIONARY, scale)

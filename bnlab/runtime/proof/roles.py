@@ -36,9 +36,41 @@ def spreads(graph: Graph) -> set[str]:
     return names(used_as(graph, "cov", "var", "std"))
 
 
-def given_old_spreads(graph: Graph) -> set[str]:
-    """Means that no closed form maximises together with their spreads: those with a prior of their own."""
-    return {name for name in names(used_as(graph, "mean")) if graph.parameter(name).prior is not None}
+def given_others(graph: Graph) -> dict[str, set[str]]:
+    """Parameters that are maximised given the old values of others, and these others.
+
+    They are means with a prior of their own, given the spreads; and concentrations of Gammas whose rate has a prior, is fixed
+    or shared otherwise than they are, given the rates.
+    """
+    means = {name for name in names(used_as(graph, "mean")) if graph.parameter(name).prior is not None}
+    found = {name: spreads(graph) for name in means}
+    pairs = _gammas(graph)
+    for one, rate in pairs:
+        alone = all((one == other) == (rate == beside) for other, beside in pairs)
+        free = isinstance(rate.target, str) and _is_plain(graph, rate.target)
+        if isinstance(one.target, str) and not (
+            alone and free and _selects(graph, rate) >= _selects(graph, one)
+        ):
+            found[one.target] = names(used_as(graph, "rate"))
+    return found
+
+
+def _gammas(graph: Graph) -> list[tuple[Ref, Ref]]:
+    """The concentration and the rate of every Gamma."""
+    cpds = [cpd for v in graph.variables for cpd in (*v.first, v.cpd) if cpd and cpd.family == "Gamma"]
+    pairs = [(cpd.argument("concentration"), cpd.argument("rate")) for cpd in cpds]
+    return [(a, b) for a, b in pairs if isinstance(a, Ref) and isinstance(b, Ref)]
+
+
+def _is_plain(graph: Graph, name: str) -> bool:
+    return graph.parameter(name).prior is None and graph.parameter(name).value is None
+
+
+def _selects(graph: Graph, ref: Ref) -> set[str]:
+    """The plates and the entries that a parameter tells apart."""
+    assert isinstance(ref.target, str)
+    parameter = graph.parameter(ref.target)
+    return {*parameter.plates, *(["entries"] if parameter.domain.event_shape else [])}
 
 
 def units(graph: Graph, factor: float) -> dict[str, float]:

@@ -172,9 +172,14 @@ def prepare(data, dtype=float, rows=16384):
     )
 
 
-def near(probabilities, rng, method):
+def frequencies(x, size):
+    """How frequent each category is, where each was seen once more."""
+    counts = np.bincount(x.ravel(), minlength=size) + 1.0
+    return counts / counts.sum()
+
+
+def near(probabilities, shape, rng, method):
     """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
-    shape = np.shape(probabilities)
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 
@@ -183,21 +188,9 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     return Parameters(
-        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
-        A=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
-        B=jnp.asarray(
-            near(
-                np.broadcast_to(
-                    (np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0)
-                    / (
-                        np.bincount(np.asarray(data.x)[np.asarray(data.mask_t)].ravel(), minlength=2) + 1.0
-                    ).sum(),
-                    (2, 2),
-                ),
-                rng,
-                method,
-            )
-        ),
+        pi=jnp.asarray(near(0.5, (2,), rng, method)),
+        A=jnp.asarray(near(0.5, (2, 2), rng, method)),
+        B=jnp.asarray(near(frequencies(np.asarray(data.x)[np.asarray(data.mask_t)], 2), (2, 2), rng, method)),
     )
 
 

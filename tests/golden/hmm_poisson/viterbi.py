@@ -170,9 +170,8 @@ def levels(centres, x):
     return 0.9 * centres + 0.1 * x.mean(0)
 
 
-def near(probabilities, rng, method):
+def near(probabilities, shape, rng, method):
     """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
-    shape = np.shape(probabilities)
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 
@@ -182,8 +181,8 @@ def init(data, seed=0, method="data"):
     rng = np.random.default_rng(seed)
     centres_x, rest_x = cluster(np.asarray(data.x), 3, rng, method)
     return Parameters(
-        pi=jnp.asarray(near(np.full((3,), 0.3333333333333333), rng, method)),
-        A=jnp.asarray(near(np.full((3, 3), 0.3333333333333333), rng, method)),
+        pi=jnp.asarray(near(0.3333333333333333, (3,), rng, method)),
+        A=jnp.asarray(near(0.3333333333333333, (3, 3), rng, method)),
         rate=jnp.asarray(levels(centres_x, np.asarray(data.x)).reshape((3,))),
     )
 

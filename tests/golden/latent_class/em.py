@@ -125,9 +125,8 @@ def zeros_and_ones(x):
     return np.array([1 - ones, ones])
 
 
-def near(probabilities, rng, method):
+def near(probabilities, shape, rng, method):
     """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
-    shape = np.shape(probabilities)
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 
@@ -136,13 +135,11 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     return Parameters(
-        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
+        pi=jnp.asarray(near(0.5, (2,), rng, method)),
         theta=jnp.asarray(
-            near(
-                np.broadcast_to(zeros_and_ones(np.asarray(data.x)[np.asarray(data.weight) > 0]), (2, 4, 2)),
-                rng,
-                method,
-            )[..., 1]
+            near(zeros_and_ones(np.asarray(data.x)[np.asarray(data.weight) > 0]), (2, 4, 2), rng, method)[
+                ..., 1
+            ]
         ),
     )
 
