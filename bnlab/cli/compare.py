@@ -45,7 +45,7 @@ def run_compare(
         language=model.language,
         about=model.about,
         command=command,
-        data=f"{rows} rows of {source}" if source else f"{rows} rows",
+        data=f"{rows:g} rows of {source}" if source else f"{rows:g} rows",
         labels=labels(table, model),
     )
     path = write(material, out)
