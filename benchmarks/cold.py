@@ -2,7 +2,7 @@
 
     python -m benchmarks.cold [--rounds 5]
 
-What bnlab emits runs twice: with an empty compilation cache, and with the cache that the first run left.
+What bnlab emits, `bn.fit` and the command line run with an empty compilation cache, and with the one that a first run left.
 """
 
 from __future__ import annotations
@@ -31,6 +31,14 @@ mixture = GaussianMixture(2, random_state=0).fit(x)
 print(mixture.score(x) * len(x))
 """
 
+FIT = """
+import numpy as np
+import bnlab as bn
+bn.fit(bn.read("gmm.json"), {"x": np.load("data.npz")["x"]}, progress=False)
+"""
+
+COMMAND = "from bnlab.cli import main; main(['fit', 'gmm.json', '--data', 'data.npz'])"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cold", description=__doc__)
@@ -43,6 +51,7 @@ def main() -> None:
     model = load_model(str(ROOT / "models" / "gmm.py"))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "gmm_em.py").write_text(bn.emit(model.network, "em"), encoding="utf-8")
+        bn.write(model.network, Path(folder, "gmm.json"))
         assert model.example is not None
         np.savez(Path(folder, "data.npz"), **model.example())
         cache = {
@@ -51,12 +60,19 @@ def main() -> None:
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
         emitted = [sys.executable, "gmm_em.py", "data.npz"]
+        own = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": folder}
+        fit = [sys.executable, "-c", FIT]
+        command = [sys.executable, "-c", COMMAND]
         contestants = {
             "emitted": (emitted, {}),
             "emitted, cached": (emitted, cache),
+            "bn.fit": (fit, own),
+            "bn.fit, cached": (fit, own | cache),
+            "command line": (command, own),  # it keeps what it compiled by itself
             "scikit-learn": ([sys.executable, "-c", SCIKIT_LEARN], {}),
         }
-        seconds(emitted, cache, folder)  # fills the cache
+        for first, settings in ((emitted, cache), (fit, own | cache), (command, own)):
+            seconds(first, settings, folder)  # fills the caches
         times: dict[str, list[float]] = {name: [] for name in contestants}
         for _ in range(rounds):
             for name, (command, settings) in contestants.items():

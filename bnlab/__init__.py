@@ -23,6 +23,7 @@ from bnlab.network.distributions import (
     Multinomial,
     Normal,
     Poisson,
+    StudentT,
 )
 from bnlab.network.expression import constant, eye, previous, zeros
 from bnlab.network.files.exchange import (
@@ -71,6 +72,7 @@ __all__ = [
     "Probability",
     "Real",
     "Simplex",
+    "StudentT",
     "chain",
     "compare",
     "constant",

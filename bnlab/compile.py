@@ -11,6 +11,7 @@ from bnlab.drawing import Drawing, places
 from bnlab.drawing import draw as draw_graph
 from bnlab.errors import BnlabError, Fault, IntractableError
 from bnlab.inference import derivation, em
+from bnlab.inference.cliques import junction_tree
 from bnlab.inference.derivation import Derivation
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
@@ -90,9 +91,14 @@ def derive(net: Network | Graph) -> Derivation:
 def draw(net: Network | Graph, path: str | os.PathLike[str] | None = None, view: str = "plates") -> Drawing:
     """The picture of a network; with `path` it is written too, in the format of the suffix (.svg .png .pdf
     .dot .tex).
+
+    Views: "plates", "unrolled" (a few members and steps), "moral" (who meets whom in a distribution), "cliques" (the
+    junction tree of the categories: the tables of exact elimination and what they have in common). Raises
+    IntractableError where a table of that would be too large.
     """
     titles = net.titles if isinstance(net, Network) else {}
-    return draw_graph(graph_of(net), path, view, titles)
+    tree = junction_tree(graph_of(net)) if view == "cliques" else ()
+    return draw_graph(graph_of(net), path, view, titles, tree)
 
 
 def _elimination(graph: Graph) -> str | None:

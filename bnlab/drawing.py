@@ -12,7 +12,9 @@ from types import MappingProxyType
 from bnlab.atomic import write_bytes
 from bnlab.errors import BnlabError, Fault
 from bnlab.naming import did_you_mean
+from bnlab.network.cliques import Clique
 from bnlab.network.ir import Graph
+from bnlab.printers.cliques import cliques
 from bnlab.printers.dot import VIEWS, placed, source
 from bnlab.printers.grid import grid
 from bnlab.printers.layout import Layout, faults, layout, measured
@@ -85,19 +87,20 @@ def draw(
     path: str | os.PathLike[str] | None = None,
     view: str = "plates",
     titles: Mapping[str, str] = NO_TITLES,
+    tree: tuple[Clique, ...] = (),
 ) -> Drawing:
     """The picture of a network, also written to `path` in the format of its suffix; `titles` are shown for names.
 
+    The view "cliques" is of the junction tree `tree`.
+
     Raises BnlabError for a view or a suffix that there is not, and where Graphviz is needed but missing.
     """
-    if view not in VIEWS:
-        raise BnlabError(
-            Fault(
-                f"There is no view {ascii(view)}.{did_you_mean(view, VIEWS)}",
-                f"Views are {', '.join(VIEWS)}.",
-            )
-        )
-    drawing = Drawing(_titled(VIEWS[view](graph), titles))
+    views = (*VIEWS, "cliques")
+    if view not in views:
+        reason = f"There is no view {ascii(view)}.{did_you_mean(view, views)}"
+        raise BnlabError(Fault(reason, f"Views are {', '.join(views)}."))
+    picture = cliques(graph, tree, titles) if view == "cliques" else _titled(VIEWS[view](graph), titles)
+    drawing = Drawing(picture)
     if path is not None:
         drawing.save(path)
     return drawing

@@ -737,6 +737,61 @@ def clinic() -> bn.Network:
     return net
 
 
+def mixture_heavy() -> bn.Network:
+    """Student t of scalars and of vectors: df fixed, learnt, and learnt for each state; every kind of scale."""
+    with bn.Network("mixture_heavy") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        nu = bn.parameter("nu", bn.Positive())
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2))
+            Sigma = bn.parameter("Sigma", bn.Covariance(2))
+            m = bn.parameter("m", bn.Real())
+            s = bn.parameter("s", bn.Positive())
+            df = bn.parameter("df", bn.Positive())
+            c = bn.parameter("c", bn.Real(2))
+            d = bn.parameter("d", bn.Positive(2))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.StudentT(nu, mu[z], scale_matrix=Sigma[z]))
+            bn.observed("y", bn.StudentT(df[z], m[z], scale=s[z]))
+            bn.observed("w", bn.StudentT(4.0, c[z], scale=d[z]))
+    return net
+
+
+def heavy_priors() -> bn.Network:
+    """A scale matrix for all states, one for each with a prior, and means with one; one member's state is given."""
+    with bn.Network("heavy_priors") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        t = bn.parameter("t", bn.Positive())
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2), prior=bn.Normal([0.0, 1.0], var=4.0))
+            Psi = bn.parameter("Psi", bn.Covariance(2), prior=bn.InverseWishart(5.0, np.eye(2)))
+            c = bn.parameter("c", bn.Real(2))
+            nu = bn.parameter("nu", bn.Positive())
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            u = bn.given("u", bn.Integer(2))
+            bn.observed("x", bn.StudentT(nu[u], mu[z], scale_matrix=Sigma))
+            bn.observed("y", bn.StudentT(3.0, c[z], scale_matrix=Psi[z]))
+            bn.observed("v", bn.StudentT(2.5, bn.constant([0.0, 1.0]), scale=t))
+    return net
+
+
+def chain_heavy() -> bn.Network:
+    with bn.Network("chain_heavy") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            m = bn.parameter("m", bn.Real())
+            s = bn.parameter("s", bn.Positive())
+            nu = bn.parameter("nu", bn.Positive())
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.StudentT(nu[z], m[z], scale=s[z]))
+    return net
+
+
 LEFT_TO_RIGHT = {
     "pi": np.array([False, True, True]),
     "A": np.tri(3, k=-1, dtype=bool) | ~np.tri(3, k=1, dtype=bool),
@@ -779,6 +834,9 @@ EXAMPLES = (
     Example(mixture_unigrams, {"n": 14}),
     Example(mixture_unigrams, {"n": 14}, {"word": np.array([[False] * 4, [True] + [False] * 3])}),
     Example(chain_words, RAGGED),
+    Example(mixture_heavy, {"n": 24}),
+    Example(heavy_priors, {"n": 15}),
+    Example(chain_heavy, RAGGED),
     Example(chain_counts, RAGGED),
     Example(chain_of_answers, RAGGED),
     Example(chain_gaussian, LONGER),

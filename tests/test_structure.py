@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import bnlab as bn
+from bnlab.inference.cliques import junction_tree
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -71,6 +72,45 @@ def test_a_variable_of_a_chain_stands_for_all_of_its_steps() -> None:
     assert not net.d_separated("x", "z")
     assert net.d_separated("x", "z", "y")
     assert net.d_separated("x", "w")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_junction_tree_holds_every_family_and_each_variable_in_one_piece(seed: int) -> None:
+    net = bn.from_networkx(random_dag(seed, nodes=9), states=2)
+    tree = junction_tree(net.graph)
+    cliques = [{ref.name for ref in clique.variables} for clique in tree]
+    assert not any(a < b or (a == b and i != j) for i, a in enumerate(cliques) for j, b in enumerate(cliques))
+    for name in net.topological_order():
+        assert any({name, *net.parents(name)} <= clique for clique in cliques)
+    edges = nx.Graph()
+    edges.add_nodes_from(range(len(tree)))
+    edges.add_edges_from((i, clique.towards) for i, clique in enumerate(tree) if clique.towards is not None)
+    assert nx.is_forest(edges)
+    for i, clique in enumerate(tree):
+        if clique.towards is not None:
+            assert {ref.name for ref in clique.separator} == cliques[i] & cliques[clique.towards]
+    for name in net.topological_order():
+        assert nx.is_connected(edges.subgraph([i for i, clique in enumerate(cliques) if name in clique]))
+
+
+def test_the_junction_tree_of_asia_is_the_published_one() -> None:
+    """The six cliques of Lauritzen & Spiegelhalter's figure, and what they share on the picture."""
+    net = bn.read(DATA / "asia.bif")
+    drawing = bn.draw(net, view="cliques")
+    shown = {node.symbol.title for node in drawing.picture.nodes if node.kind == "latent"}
+    assert {frozenset(title.split(", ")) for title in shown} == {
+        frozenset(clique)
+        for clique in (
+            ("asia", "tub"),
+            ("tub", "lung", "either"),
+            ("lung", "bronc", "either"),
+            ("smoke", "lung", "bronc"),
+            ("bronc", "either", "dysp"),
+            ("either", "xray"),
+        )
+    }
+    assert drawing.picture.notes == ("6 cliques; the largest table has 8 entries.",)
+    assert "lung, bronc" in drawing.svg and "lung, bronc" in drawing.tex
 
 
 @pytest.mark.parametrize("name", ["asia", "alarm", "insurance"])

@@ -5,6 +5,7 @@ Exit codes: 0 all well; 1 a fault of the model or the data, or a failed verifica
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shlex
@@ -55,6 +56,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     from bnlab.errors import BnlabError
 
+    # Imports make some 100 000 objects that all stay: to look for garbage among them is a tenth of a small command's time.
+    gc.set_threshold(100_000)
     try:
         return app(tokens, exit_on_error=False, print_error=True) or 0
     except CycloptsError:

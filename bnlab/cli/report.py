@@ -17,6 +17,7 @@ def fit_record(fit: Any) -> dict[str, Any]:
         "n_iter": fit.n_iter,
         "log_likelihood": plain(fit.log_likelihood[-1]),
         "objective": plain(fit.objective[-1]),
+        "optima": plain(fit.optima),
         "parameters": plain(fit.parameters),
         "warnings": [str(warning) for warning in fit.warnings],
     }

@@ -55,9 +55,9 @@ class Node:
     of an observed variable, None for a latent one; `state` the axis of a discrete variable's categories,
     `event` those of a vector's entries (twice, for matrices). `arguments` are read at the members: discrete
     latents in subscripts are axes, observed ones have been taken. `own` are the same parameters whole, in the
-    user's shape, with every subscript an axis. `known` are the numbers of those that are not learnt: constants, and
-    parameters with a value. `suffix` tells the node's locals from those of other nodes; ""
-    where there is only one that has any.
+    user's shape, with every subscript an axis. `suffix` tells the node's locals from those of other nodes; ""
+    where there is only one that has any. `known` are the numbers of arguments other than means that are not learnt:
+    constants, and parameters with a value.
     """
 
     label: str
@@ -67,8 +67,8 @@ class Node:
     event: Axes
     arguments: Mapping[str, Expr]
     own: Mapping[str, Symbol | Constant]
-    known: Mapping[str, Values] = field(default_factory=dict)
     suffix: str = ""
+    known: Mapping[str, Values] = field(default_factory=dict)
 
     def parameter(self, argument: str) -> str:
         """The name of the parameter behind an argument; "" for a constant or a given variable."""

@@ -201,7 +201,10 @@ def _spread(uses: tuple[Use, ...], centres: Mapping[str, Centre], prior: PriorOn
     slot = spread_slot(node.own)
     own = node.own[slot]
     scatter = add(*(_scatter(use, centres[use.node.label], own.axes) for use in uses))
-    count = add(*(einsum(minus(own.axes, node.event), use.statistics["N"]) for use in uses))
+    counts = [
+        use.statistics.get("members", use.statistics["N"]) for use in uses
+    ]  # N sums weights, if there are any
+    count = add(*(einsum(minus(own.axes, node.event), number) for number in counts))
     if node.event and not set(node.event) & set(own.axes):
         count = multiply(Number(float(node.event[0].size or 1)), count)
     if prior is not None:

@@ -295,7 +295,10 @@ class Elimination:
         if self.maximise:
             value: Expr = Reduce("hardmax", joint, (self.layout.states[step.variable],))
         else:
-            value = build.exp(build.subtract(joint, message))
+            possible: Expr = message
+            if step.message.scope and not self.scaled:  # a table may say that its parents' states never meet
+                possible = Where(Binary(">", message, Number(float("-inf"))), message, Number(0.0))
+            value = build.exp(build.subtract(joint, possible))
         if outer is not None:
             kept = (*self.layout.members(step.joint.plates), *self.layout.scope(step.message.scope))
             outer = marginal(outer, tuple(axis for axis in outer.axes if axis in kept))

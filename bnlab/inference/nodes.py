@@ -26,19 +26,26 @@ def node(layout: Layout, variable: Variable, cpd: CPD, label: str) -> Node:
     event = layout.event(variable.name, 2) if rank else ()
     own: dict[str, Symbol | Constant] = {}
     arguments: dict[str, Expr] = {}
-    known: dict[str, Values] = {}
     for name, argument in cpd.arguments:
         ref = _ref(argument)
         own[name] = whole(layout, ref, variable)
         arguments[name] = _taken(layout, ref, variable, own[name])
-        value = layout.graph.parameter(ref.target).value if isinstance(ref.target, str) else ref.target
-        if value is not None:
-            known[name] = value
-    drawn = data(layout, variable.name) if variable.role == "observed" else None
+    value = data(layout, variable.name) if variable.role == "observed" else None
     state = layout.states[VarRef(variable.name)] if discrete else None
     alone = sum(not other.discrete for other in layout.graph.in_role("observed", "latent")) == 1
     suffix = "" if alone else f"_{variable.name}"
-    return Node(label, variable.name, drawn, state, event, arguments, own, known, suffix)
+    known = _known(layout, cpd)
+    return Node(label, variable.name, value, state, event, arguments, own, suffix, known=known)
+
+
+def _known(layout: Layout, cpd: CPD) -> dict[str, Values]:
+    """The numbers of arguments that are not learnt: constants, and parameters with a value."""
+    refs = {name: argument for name, argument in cpd.arguments if isinstance(argument, Ref)}
+    numbers = {
+        name: layout.graph.parameter(ref.target).value if isinstance(ref.target, str) else ref.target
+        for name, ref in refs.items()
+    }
+    return {name: values for name, values in numbers.items() if values is not None}
 
 
 def _ref(argument: Argument) -> Ref:

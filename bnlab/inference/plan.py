@@ -22,6 +22,10 @@ LARGEST_TABLE = 2**24
 """Entries of the largest table that is built for one member of a plate: 128 MiB in float64."""
 
 
+MOST_NAMED = 12
+"""Variables of a table that is too large that its refusal names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Factor:
     """`name` is unique in a plan. `steps` says at which steps of a chain it stands: all, the first, or those after it."""
@@ -264,7 +268,9 @@ class _Elimination:
         for ref in joint.scope:
             entries *= self.sizes[ref.name]
         if entries > LARGEST_TABLE:
-            names = ", ".join(dict.fromkeys(f"`{ref.name}`" for ref in joint.scope))
+            found = list(dict.fromkeys(f"`{ref.name}`" for ref in joint.scope))
+            more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+            names = ", ".join(found[:MOST_NAMED]) + more
             raise IntractableError(
                 Fault(
                     f"Exact elimination needs one table over {names}: {entries:,} entries for each member of its plates; "

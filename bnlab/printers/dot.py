@@ -171,6 +171,8 @@ def _style(node: Node) -> dict[str, str]:
             return mark | {"shape": "square"}
         case "dots":
             return {"shape": "none"}
+        case "separator":
+            return {"shape": "box", "width": _inches(wide), "height": _inches(high), "fontsize": str(SMALL)}
         case _:
             assert_never(node.kind)
 

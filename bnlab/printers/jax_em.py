@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from textwrap import wrap
 from typing import Literal
 
 from bnlab.network.ir import Graph
@@ -14,7 +15,7 @@ from bnlab.network.text import story
 from bnlab.printers import jax_data, jax_start
 from bnlab.printers.base import Printer
 from bnlab.printers.jax_expression import expression, function
-from bnlab.printers.python_tree import Assign, Define, Record, Statement, Verbatim, lines, name, render
+from bnlab.printers.python_tree import LINE, Assign, Define, Record, Statement, Verbatim, lines, name, render
 from bnlab.program.ir import Field, Function, Invoke, Program
 from bnlab.program.ir import Statement as Line
 from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Symbol
@@ -382,7 +383,7 @@ def _doc(program: Program, generative: str, kind: str, header: str) -> str:
         "",
     ]
     lines += _e_step_lines(program, kind)
-    lines += [f"M-step   {names} maximise {under}"]
+    lines += wrap(f"M-step   {names} maximise {under}", LINE, subsequent_indent=" " * 9)
     return "\n".join([*lines, *(["", header] if header else [])])
 
 

@@ -51,6 +51,7 @@ FUNCTIONS = {
     "log": "jnp.log",
     "log_or_never": "log",
     "log_if_reliable": "log_if_reliable",
+    "log1p": "jnp.log1p",
     "exp": "jnp.exp",
     "sqrt": "jnp.sqrt",
     "square": "jnp.square",

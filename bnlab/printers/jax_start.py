@@ -176,6 +176,8 @@ def _value(program: Program, start: Start) -> str:
                     return f"{_moment(program, start)} / {value}"
                 case _:
                     return f"{start.values[0]!r} * {value}" if start.values else value
+        case "number":
+            return f"np.full({start.shape}, {start.values[0]!r})" if start.shape else repr(start.values[0])
         case "shares":
             rows = _rows(program, start.variable, start.shared)
             level = _centres(program, start, f"levels(centres_{start.variable}, shares({rows}))")

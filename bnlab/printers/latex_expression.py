@@ -270,6 +270,8 @@ class Writer:
         match expr.op:
             case "log" | "log_or_never" | "log_if_reliable":
                 return rf"\ln {self.held(expr.operand, BIG if _is_fraction(expr.operand) else PRODUCT)}", BIG
+            case "log1p":
+                return rf"\ln \left(1 + {self.text_of(expr.operand)}\right)", BIG
             case "exp":
                 return self.exponential(expr.operand)
             case "not_negative":  # only rounding makes it so

@@ -186,9 +186,67 @@ def inverse(matrix: str) -> str:
     return f"{matrix}^{{-1}}" if simple else rf"\left({matrix}\right)^{{-1}}"
 
 
+# -- Student's t ------------------------------------------------------------------------------------------------------
+
+
+def _student(use: Use) -> str:
+    return rf"\operatorname{{StudentT}}({', '.join(_student_arguments(use, 'story'))})"
+
+
+def _log_student(use: Use) -> str:
+    return rf"\ln \operatorname{{StudentT}}({use.value()}; {', '.join(_student_arguments(use, 'state'))})"
+
+
+def _student_arguments(use: Use, mode: Mode) -> tuple[str, str, str]:
+    return use.argument("df", mode), use.argument("mean", mode), scale_matrix(use, mode)
+
+
+def scale_matrix(use: Use, mode: Mode = "state") -> str:
+    """The scale matrix of a vector, or the squared scale of a scalar."""
+    if use.cpd.argument("scale_matrix") is not None:
+        return use.argument("scale_matrix", mode)
+    squared = power(use.argument("scale", mode), 2)
+    if not entry_letter(use):
+        return squared
+    return rf"\operatorname{{diag}}({squared})" if has_entries(use, "scale") else f"{squared} I"
+
+
+def _spelled_student(use: Use) -> tuple[str, ...]:
+    df, mean, scale = _student_arguments(use, "state")
+    size = use.variable.domain.event_shape[0] if entry_letter(use) else 1
+    residual = difference(use.value(), mean)
+    if size > 1:
+        apart, volume = (
+            rf"{residual}^{{\top}} {inverse(scale)} {residual}",
+            rf"\left|\pi {df} \, {scale}\right|",
+        )
+        apart = rf"\tfrac{{1}}{{{df}}} {apart}"
+    else:
+        apart, volume = (
+            rf"\frac{{{power(residual, 2)}}}{{{df} \, {scale}}}",
+            rf"\left(\pi {df} \, {scale}\right)",
+        )
+    half, above = halved(df), halved(df, size)
+    return (
+        rf"\ln \Gamma\left({above}\right)",
+        rf"-\ln \Gamma\left({half}\right)",
+        rf"-\tfrac{{1}}{{2}} \ln {volume}",
+        rf"-{above} \ln \left(1 + {apart}\right)",
+    )
+
+
+def halved(df: str, more: int = 0) -> str:
+    """(df + more) / 2; worked out for a number."""
+    try:
+        return f"{(float(df) + more) / 2:g}"
+    except ValueError:
+        return rf"\tfrac{{{df} + {more}}}{{2}}" if more else rf"\tfrac{{{df}}}{{2}}"
+
+
 FAMILIES = {
     "Categorical": Family(_table, _entry, _nothing_more),
     "Multinomial": Family(_counts, _log_counts, _ways_and_powers),
+    "StudentT": Family(_student, _log_student, _spelled_student),
     "Normal": Family(_normal, _log_normal, _spelled_normal),
 }
 

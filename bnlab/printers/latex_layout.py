@@ -83,7 +83,8 @@ def width(tex: str) -> float:
     )
     flat = re.sub(r"\\(ln|sum|prod|qquad|quad|leftarrow)(?![a-z])", "xx", flat)
     flat = re.sub(r"\\[A-Za-z]+|\\.", "x", flat)
-    return len(re.sub(r"[{}_^\s]", "", flat)) + 0.5 * len(re.findall("[=+<>~-]", flat)) - 0.4 * scripts
+    spaces = 0.5 * len(re.findall("[=+<>~-]", flat)) + 0.6 * tex.count(r"\left")
+    return len(re.sub(r"[{}_^\s]", "", flat)) + spaces - 0.4 * scripts
 
 
 def _script(text: str, place: int) -> int:

@@ -16,6 +16,7 @@ from bnlab.printers.latex_names import Names
 from bnlab.printers.latex_network import Use
 from bnlab.printers.latex_posteriors import Posteriors, alike
 from bnlab.printers.latex_spreads import covariance_update, variance_update
+from bnlab.printers.latex_student import degrees_of_freedom, weighted_mean, weighted_scale
 from bnlab.printers.latex_tables import table
 from bnlab.printers.latex_update import Update
 from bnlab.program.ir import Statement
@@ -26,6 +27,10 @@ UPDATES: dict[tuple[str, str], Callable[[Update], Iterator[str]]] = {
     ("Categorical", "probs"): table,
     ("Gamma", "concentration"): concentration,
     ("Multinomial", "probs"): table,
+    ("StudentT", "df"): degrees_of_freedom,
+    ("StudentT", "mean"): weighted_mean,
+    ("StudentT", "scale"): weighted_scale,
+    ("StudentT", "scale_matrix"): weighted_scale,
     ("Normal", "mean"): mean,
     ("Normal", "cov"): covariance_update,
     ("Normal", "var"): variance_update,
@@ -68,7 +73,7 @@ def paragraphs(
 def _is_spread(parameter: Parameter, uses: tuple[Use, ...]) -> bool:
     """Whether a parameter is a covariance or the like, which is maximised after the means."""
     slots = {name for use in uses for name, _ in use.cpd.arguments if use.parameter(name) == parameter.name}
-    return bool(slots & {"cov", "var", "std"})
+    return bool(slots & {"cov", "var", "std", "scale", "scale_matrix"})
 
 
 def _fixed(statement: Statement) -> bool:

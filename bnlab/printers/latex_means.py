@@ -27,7 +27,7 @@ def mean(update: Update) -> Iterator[str]:
     matrix = is_matrix(update.uses[0]) or _full_prior(update)
     entry = "" if matrix else entry_letter(update.uses[0])
     own = update.own(entry)
-    zero = [*update.sum(lambda use: _pull(use, own, matrix)), *_pull_of_prior(update, own, entry)]
+    zero = [*update.sum(lambda use: _pull(use, own, matrix)), *pull_of_prior(update, own, entry)]
     yield f"The derivative of {objective(update)} by ${own}$, set to 0:"
     yield display(line(rf"\frac{{\partial}}{{\partial {own}}} {bracket(update)}", tuple(zero), "0"))
     if _common(update):
@@ -66,7 +66,8 @@ def _pull(use: Use, own: str, matrix: bool) -> str:
     return rf"\frac{{{residual}}}{{{variance(use, 'own')}}}"
 
 
-def _pull_of_prior(update: Update, own: str, entry: str) -> tuple[str, ...]:
+def pull_of_prior(update: Update, own: str, entry: str) -> tuple[str, ...]:
+    """The derivative of the log prior of a mean."""
     if update.prior is None:
         return ()
     location, spread, full = _prior_moments(update, entry)

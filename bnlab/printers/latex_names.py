@@ -32,10 +32,17 @@ LETTERS = {
     "N": "N",
     "S": "S",
     "logs": "L",
+    "sums": "W",
+    "gains": "G",
+    "weights": r"\bar{u}",
+    "distance": r"\delta",
     "q": r"\gamma",
     "xi": r"\xi",
 }
 """What the arrays of a Program are called, by the first word of their name."""
+
+FIRST_LETTERS = {"L": "logs", "W": "sums", "G": "gains"}
+"""The word of LETTERS for statistics whose name begins so."""
 
 Key = tuple[tuple[int, ...], tuple[float, ...]]
 """The shape and the numbers of a constant array."""
@@ -198,8 +205,10 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
         head, _, rest = name.partition("_")
         if name[0] == "S" and head not in LETTERS:
             head, rest = "S", head[1:]
-        if name[0] == "L" and name in told_apart:
-            head, rest = "logs", name[1:]
+        if name[0] in FIRST_LETTERS and name in told_apart:
+            head, rest = FIRST_LETTERS[name[0]], name[1:]
+        if head == "u" and rest:
+            head = "weights"
         if head == "new" and "_" not in tex(rest) and "^" not in tex(rest):
             found[name], heads[name] = rf"\widehat{{{tex(rest)}}}", head
         if head not in LETTERS or (head == "q" and name not in posteriors):

@@ -125,7 +125,8 @@ class EStep:
             case "numerics" if self.names.heads.get(target.name) == "r":
                 self.moments.append(item)
             case "numerics" if target.name in self.names.bases:
-                yield "For short,"
+                weight = self.names.heads[target.name] == "weights"
+                yield "The hidden weight of each member is expected to be" if weight else "For short,"
                 yield display(self.line(target, value))
             case "posterior" if target.name in self.names.bases:
                 yield f"The posterior probability of {self._values(target.axes)}, given all data:"

@@ -77,6 +77,23 @@ def _normal(arguments: Arguments, shape: Shape) -> str:
     )
 
 
+def _student(arguments: Arguments, shape: Shape) -> str:
+    """A vector has one weight for all its entries: independent entries would have one each."""
+    if not shape:
+        slots = {name: arguments[name] for name in ("df", "mean", "scale")}
+        return _elementwise("dist.StudentT({df}, {mean}, {scale})", slots, shape)
+    df, mean = arguments["df"], arguments["mean"]
+    if not mean.rank and not mean.batched:
+        mean = Code(f"jnp.full({shape[0]}, {bare(mean)})", 1)
+    if "scale_matrix" in arguments:
+        root = f"jnp.linalg.cholesky({bare(arguments['scale_matrix'])})"
+    else:
+        scale = lift(arguments["scale"], 1)
+        column = f"{scale.text}[..., None]" if scale.rank else scale.text
+        root = f"{column} * jnp.eye({shape[0]})"
+    return f"dist.MultivariateStudentT({bare(df)}, {bare(lift(mean, 1))}, {root})"
+
+
 def deviation(arguments: Arguments) -> Code:
     """The standard deviation of a Normal that has `var` or `std`."""
     if "std" in arguments:
@@ -113,5 +130,6 @@ WHOLE: dict[str, Callable[[Arguments, Shape], str]] = {
     "InverseWishart": _inverse_wishart,
     "Multinomial": _multinomial,
     "Normal": _normal,
+    "StudentT": _student,
 }
 """Families that are not spelled entry by entry."""

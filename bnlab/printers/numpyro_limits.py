@@ -1,23 +1,31 @@
-"""What NumPyro cannot enumerate, or gets wrong without a word: such models are refused."""
+"""What NumPyro cannot do, or gets wrong without a word: such models are refused."""
 
 from __future__ import annotations
 
+import numpy as np
+
+from bnlab.domains import Values
 from bnlab.errors import Fault
+from bnlab.network.graph import cpds
+from bnlab.network.ir import Argument, Ref
 from bnlab.printers.numpyro_layout import Layout, chain
-from bnlab.printers.numpyro_steps import crowded, enumerated, unheard
+from bnlab.printers.numpyro_steps import crowded, enumerated, true_reads, unheard
 
 ROOM = 25
 """The dimensions that NumPyro's enumeration has for plates and latents together."""
 
+ROUNDING = 1e-14
+"""Eigenvalues of a covariance below this part of the largest are 0 but for rounding."""
+
 
 def limits(layout: Layout) -> tuple[Fault, ...]:
-    """Why NumPyro cannot enumerate the discrete latents of the network; nothing if it can."""
+    """Why the network cannot be a NumPyro model with its latents as sites; nothing if it can."""
     wrong = (
         fault
         for scanned in layout.scans
         for fault in (*_unheard(layout, scanned), *_crowded(layout, scanned))
     )
-    return (*_room(layout), *wrong)
+    return (*_room(layout), *wrong, *_selected_in_scans(layout), *_without_density(layout))
 
 
 def _room(layout: Layout) -> tuple[Fault, ...]:
@@ -60,3 +68,55 @@ def _crowded(layout: Layout, scanned: str) -> list[Fault]:
         )
         for name in crowded(graph, scanned)
     ]
+
+
+def _selected_in_scans(layout: Layout) -> list[Fault]:
+    """Continuous latents of a scan that read discrete ones: their sites would get a dimension for those's states."""
+    graph = layout.graph
+    pairs = [
+        (variable, read.name)
+        for variable in graph.in_role("latent")
+        if not variable.discrete and chain(layout, variable)
+        for read in true_reads(variable)
+        if enumerated(graph.variable(read.name))
+    ]
+    return [
+        Fault(
+            f"{variable.name} is a continuous latent of the chain {chain(layout, variable)} and reads {selector}, which "
+            "NumPyro enumerates: its `scan` takes the states of the one for the steps of the other.",
+            'Use `marginal_model` where it is derived, or fit it with method="em".',
+            variable.location,
+        )
+        for variable, selector in dict.fromkeys(pairs)
+    ]
+
+
+def _without_density(layout: Layout) -> list[Fault]:
+    """Latents whose spread is fixed to be 0 in some direction: NumPyro samples from densities."""
+    graph = layout.graph
+    return [
+        Fault(
+            f"{variable.name} has no density, for its {slot} is singular: NumPyro can neither sample nor score it.",
+            f"Write what {variable.name} stands for in the means that read it, or use `marginal_model`.",
+            variable.location,
+        )
+        for variable in graph.in_role("latent")
+        for slot in ("cov", "var", "std")
+        if any(_is_singular(layout, cpd.argument(slot)) for cpd in cpds(variable))
+    ]
+
+
+def _is_singular(layout: Layout, spread: Argument | None) -> bool:
+    """Whether a constant or fixed spread has a direction without any."""
+    if not isinstance(spread, Ref):
+        return False
+    values = spread.target if isinstance(spread.target, Values) else None
+    if isinstance(spread.target, str):
+        values = layout.graph.parameter(spread.target).value
+    if values is None:
+        return False
+    array = values.array
+    if array.ndim >= 2 and array.shape[-1] == array.shape[-2]:
+        eigenvalues = np.linalg.eigvalsh(array)
+        return bool((eigenvalues[..., 0] <= ROUNDING * eigenvalues[..., -1]).any())
+    return bool((array == 0).any())

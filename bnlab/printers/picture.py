@@ -14,8 +14,10 @@ from bnlab.network.graph import coefficients, cpds, reads
 from bnlab.network.ir import CPD, Graph, Parameter, Ref, Variable
 from bnlab.network.text import index_letters, size_text
 
-Kind = Literal["latent", "observed", "given", "parameter", "fixed", "dots"]
-"""`fixed` is a parameter that has its value; `dots` stands for the members that are left out."""
+Kind = Literal["latent", "observed", "given", "parameter", "fixed", "dots", "separator"]
+"""`fixed` is a parameter that has its value; `dots` stands for the members that are left out; a `separator` is what two
+cliques have in common.
+"""
 
 Direction = Literal["down", "level", "up"]
 """Where an edge points: to a row below, within a row, or from a parameter that stands below its variable."""

@@ -81,7 +81,7 @@ def literal(value: object) -> ast.expr:
             {"nan": "jnp.nan", "inf": "jnp.inf", "-inf": "-jnp.inf"}[str(value)], mode="eval"
         ).body
     if isinstance(value, float | int) and not isinstance(value, bool) and value < 0:
-        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
+        return ast.UnaryOp(ast.USub(), literal(-value))
     if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
         return ast.Constant(int(value))
     return ast.Constant(value)  # type: ignore[arg-type]

@@ -10,11 +10,13 @@ from bnlab.printers.picture import Node, Picture, Symbol
 
 CIRCLE = 40.0
 """The diameter of a variable whose symbol is short; a longer one stands in an ellipse of the same height."""
+SEPARATOR = 18.0
+"""The height of what cliques have in common."""
 DOT = 7.0
 """The diameter of what is small and solid."""
 LETTER, CAPITAL, BROAD = 8.0, 12.0, 14.0
 """The widths of a letter, of a capital one, and of the broadest ones."""
-LONGEST_TITLE = 40
+LONGEST_TITLE = 64
 INDEX = 5.0
 """The width of a letter in a subscript."""
 
@@ -35,6 +37,8 @@ def size(node: Node) -> Point:
         return DOT, DOT
     if node.kind == "dots":
         return CIRCLE / 2, CIRCLE / 2
+    if node.kind == "separator":
+        return round(0.72 * _width(node.symbol) + 8), SEPARATOR
     text = _width(node.symbol)
     return (CIRCLE if text <= CIRCLE - 4 else round(1.25 * text + 6)), CIRCLE
 
@@ -42,6 +46,8 @@ def size(node: Node) -> Point:
 def reach(node: Node, centre: Point, goal: Point) -> float:
     """How far the border of a node at `centre` is from there in the direction of `goal`."""
     (wide, high), (dx, dy) = size(node), (goal[0] - centre[0], goal[1] - centre[1])
+    if node.kind == "separator":
+        return hypot(dx, dy) / max(2 * abs(dx) / wide, 2 * abs(dy) / high)
     return hypot(dx, dy) / (2 * hypot(dx / wide, dy / high))
 
 
@@ -64,14 +70,17 @@ def cut(title: str) -> str:
 def _width(symbol: Symbol) -> float:
     if symbol.title:
         indices = ",".join(map(_letters, symbol.indices))
-        return LETTER * len(cut(symbol.title)) + INDEX * len(indices)
+        return sum(_broad(sign) for sign in cut(symbol.title)) + INDEX * len(indices)
     base, subscripts, superscript = split(symbol.name)
     below = [
         *(greek(part) for part in (*subscripts, superscript) if part),
         *(_letters(index) for index in symbol.indices),
     ]
-    letters = (BROAD if sign in "mwMW" else CAPITAL if sign.isupper() else LETTER for sign in greek(base))
-    return sum(letters) + INDEX * len(",".join(below))
+    return sum(map(_broad, greek(base))) + INDEX * len(",".join(below))
+
+
+def _broad(sign: str) -> float:
+    return BROAD if sign in "mwMW" else CAPITAL if sign.isupper() else LETTER
 
 
 def _letters(index: Symbol) -> str:

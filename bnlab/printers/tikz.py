@@ -81,6 +81,12 @@ def _node(picture: Picture, node: Node, place: Point) -> str:
             style, inside = f"known, label={side}:{{{symbol}}}", ""
         case "dots":
             style, inside = "inner sep=4pt", r"$\cdots$"
+        case "separator":
+            width, height = (_length(each) for each in size(node))
+            style, inside = (
+                f"draw, minimum width={width}cm, minimum height={height}cm, font=\\scriptsize",
+                symbol,
+            )
         case _:
             assert_never(node.kind)
     return rf"\node[{style}] ({_name(node.id)}) at ({_point(place)}) {{{inside}}};"

@@ -43,6 +43,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "log": np.log,
     "log_or_never": np.log,
     "log_if_reliable": lambda value: np.where(value > np.finfo(float).tiny ** 0.5, np.log(value), np.nan),
+    "log1p": np.log1p,
     "exp": np.exp,
     "sqrt": np.sqrt,
     "square": np.square,

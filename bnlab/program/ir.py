@@ -106,6 +106,7 @@ class Start:
     over them; with the form "concentration", at the concentration over them, the number in `values` where it is known.
     "concentration": at one over the squared relative deviation within those clusters.
     "shares": near the shares of categories in clusters of rows of counts; none is 0.
+    "number": at the number in `values`.
     "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
     "chances": near the frequency of ones with the form "data", else near one half.
     `shape` is the parameter's, `shared` which of its axes are plates that the variable is in too.
@@ -113,7 +114,16 @@ class Start:
 
     parameter: str
     kind: Literal[
-        "fixed", "centres", "spread", "levels", "concentration", "shares", "frequencies", "even", "chances"
+        "fixed",
+        "centres",
+        "spread",
+        "levels",
+        "concentration",
+        "shares",
+        "number",
+        "frequencies",
+        "even",
+        "chances",
     ]
     variable: str
     shape: tuple[int, ...]

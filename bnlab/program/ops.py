@@ -95,6 +95,7 @@ class Unary:
         "log",
         "log_or_never",
         "log_if_reliable",
+        "log1p",
         "exp",
         "sqrt",
         "square",

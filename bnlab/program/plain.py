@@ -78,6 +78,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return _text(operand, at)
         case Unary("square", operand):
             return f"{_held(operand, at, ATOM)}^2", ATOM
+        case Unary("log1p", operand):
+            return f"log(1 + {_text(operand, at)[0]})", ATOM
         case Unary(op, operand):
             return f"{WORDS.get(op, op)}({_text(operand, at)[0]})", ATOM
         case Reduce("logsumexp" | "logsumexp_or_never", operand, over):

@@ -22,6 +22,11 @@ SMALLEST = {"float64": 1e-10, "float32": 1e-6}
 """The floor as a part of the data's variance: well above the rounding of a second moment, far below any real spread."""
 
 Kind = Literal["cov", "var", "std", "concentration"]
+SLOTS: dict[str, Kind] = {
+    **{"cov": "cov", "var": "var", "std": "std"},
+    **{"scale": "std", "scale_matrix": "cov", "concentration": "concentration"},
+}
+"""The arguments of distributions that are spreads, and of which kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,11 @@ def floors(graph: Graph) -> tuple[Floor, ...]:
 
 def spreads(graph: Graph) -> list[tuple[Variable, Kind, str]]:
     """Each observed variable with each learnt parameter, without prior, that is its spread, and how it is written."""
-    kinds: tuple[Kind, ...] = ("cov", "var", "std", "concentration")
     uses = []
     for variable in graph.in_role("observed"):
         for cpd in (variable.cpd, *variable.first):
-            for kind in kinds:
-                argument = cpd.argument(kind) if cpd else None
+            for slot, kind in SLOTS.items():
+                argument = cpd.argument(slot) if cpd else None
                 if not isinstance(argument, Ref) or not isinstance(argument.target, str):
                     continue
                 parameter = graph.parameter(argument.target)

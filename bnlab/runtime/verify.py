@@ -128,6 +128,7 @@ def _on_small_data(net: Network, em: ModuleType, rng: np.random.Generator) -> It
         yield from _held(
             POSTERIOR_LAWS, replace(subject, em=_module(net, "posterior")), "the emitted posterior"
         )
+    if any(variable.discrete for variable in graph.in_role("latent")):
         hard = replace(subject, em=_module(net, "viterbi"), hard=True)
         yield from _held((assignment_is_the_best,), hard, "the emitted hard EM")
     numpyro = _module(net, "numpyro")

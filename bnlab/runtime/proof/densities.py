@@ -36,6 +36,8 @@ def log_density(xp: ModuleType, graph: Graph, theta: Theta, batch: Batch) -> Arr
             return _poisson(reader)
         case "Exponential":
             return _exponential(reader)
+        case "StudentT":
+            return _student(reader)
         case "Gamma":
             return _gamma(reader)
         case "Multinomial":
@@ -136,12 +138,18 @@ def _bernoulli(reader: Reader) -> Array:
 def _poisson(reader: Reader) -> Array:
     x, rate = reader.child, reader.argument("rate")
     terms = x * reader.xp.log(rate) - rate - gammaln(x + 1.0)
-    return terms.reshape(len(x), -1).sum(-1)
+    return _sum_of_known(reader, terms)
 
 
 def _exponential(reader: Reader) -> Array:
     x, rate = reader.child, reader.argument("rate")
-    return (reader.xp.log(rate) - rate * x).reshape(len(x), -1).sum(-1)
+    return _sum_of_known(reader, reader.xp.log(rate) - rate * x)
+
+
+def _sum_of_known(reader: Reader, terms: Array) -> Array:
+    """The terms of a row, each of one number; what is missing contributes nothing."""
+    there = reader.xp.where(np.isnan(reader.child), 0.0, terms)
+    return there.reshape(reader.batch.rows, -1).sum(-1)
 
 
 def _gamma(reader: Reader) -> Array:
@@ -150,6 +158,27 @@ def _gamma(reader: Reader) -> Array:
     log_gamma = gammaln(a) if xp is np else jax_gammaln(a)
     terms = a * xp.log(b) - log_gamma + (a - 1.0) * xp.log(x) - b * x
     return terms.reshape(len(x), -1).sum(-1)
+
+
+def _student(reader: Reader) -> Array:
+    """The textbook density of Kotz and Nadarajah (2004), with a scale matrix in every case."""
+    xp, (dim, apart, log_det) = reader.xp, scaled_distance(reader)
+    df, log_gamma = reader.argument("df"), gammaln if xp is np else jax_gammaln
+    constant = log_gamma((df + dim) / 2) - log_gamma(df / 2) - dim / 2 * xp.log(df * np.pi) - log_det / 2
+    return constant - (df + dim) / 2 * xp.log1p(apart / df)
+
+
+def scaled_distance(reader: Reader) -> tuple[int, Array, Array]:
+    """Of a Student t: how many entries it has, (x - mean)' scale_matrix^-1 (x - mean), and ln |scale_matrix|."""
+    xp, rows = reader.xp, len(reader.child)
+    residual = (reader.child - reader.argument("mean")).reshape(rows, -1)
+    dim = residual.shape[-1]
+    matrix, scale = reader.argument("scale_matrix"), reader.argument("scale")
+    if matrix is None:
+        matrix = (_wide(scale, 1) ** 2)[..., None] * np.eye(dim)
+    matrix = matrix.reshape(rows, dim, dim)
+    solved = xp.linalg.solve(matrix, residual[..., None])[..., 0]
+    return dim, (residual * solved).sum(-1), xp.linalg.slogdet(matrix)[1]
 
 
 def _multinomial(reader: Reader) -> Array:

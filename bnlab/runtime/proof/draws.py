@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bnlab.domains import Count, Covariance, Integer, Positive, Probability, Simplex
+from bnlab.domains import Count, Covariance, Integer, Positive, Probability, Real, Simplex
 from bnlab.errors import InternalError
 from bnlab.network.ir import Graph, Parameter
 from bnlab.runtime.proof.grounding import sized, sizeless, state_count
@@ -140,5 +140,7 @@ def _draw(graph: Graph, parameter: Parameter, rng: np.random.Generator) -> np.nd
         case Covariance(dim=dim):
             root = rng.normal(size=(*shape[:-1], dim + 2))
             return root @ root.swapaxes(-1, -2) / dim + 0.3 * np.eye(dim)
+        case Real(shape=(_, columns)):
+            return rng.normal(0.0, 1.5 / math.sqrt(columns), size=shape)  # as wide as what it multiplies
         case _:
             return rng.normal(0.0, 1.5, size=shape)

@@ -33,12 +33,14 @@ class Element:
 class Local:
     """Consecutive rows of a Batch: all values that the hidden discrete variables around one ground CPD can take.
 
-    `scope` are those variables, as positions in `Ground.hidden`; rows are in C order of their values. `owner` is the
-    member of the outermost plate that the element belongs to.
+    `scope` are those variables, as positions in `Ground.hidden`; rows are in C order of their values. `unsure` are the
+    references of the CPD, the child's own among them, to elements of `Ground.unsure`, by their position there. `owner` is
+    the member of the outermost plate that the element belongs to.
     """
 
     element: Element
     scope: tuple[int, ...]
+    unsure: tuple[tuple[VarRef, int], ...]
     start: int
     size: int
     owner: int
@@ -46,7 +48,10 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Every ground copy of one CPD, a row for each setting of what it reads: `values` of references, `cells` of plates."""
+    """Every ground copy of one CPD, a row for each setting of what it reads: `values` of references, `cells` of plates.
+
+    Numbers that are not known, of elements in `Ground.unsure`, are NaN in `values`.
+    """
 
     variable: Variable
     cpd: CPD
@@ -60,24 +65,37 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """Unknown variables that ground CPDs connect: positions in `Ground.hidden` and in `Ground.unsure`."""
+
+    hidden: tuple[int, ...]
+    unsure: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ground:
-    """The unrolled network. `components` are sets of hidden variables that no ground CPD connects to one another."""
+    """The unrolled network.
+
+    `hidden` are the discrete variables without a value, with their numbers of states in `sizes`; `unsure` the normal ones
+    of which not every number is known: latents, and vectors with missing entries. No ground CPD connects two components.
+    """
 
     graph: Graph
     batches: tuple[Batch, ...]
     hidden: tuple[Element, ...]
     sizes: tuple[int, ...]
-    components: tuple[tuple[int, ...], ...]
+    unsure: tuple[Element, ...]
+    components: tuple[Component, ...]
     owners: int
     weights: np.ndarray
     rows: dict[str, int]
 
     def states(self, component: int) -> np.ndarray:
-        """All configurations of one component, (configurations, variables of the component)."""
-        sizes = [self.sizes[index] for index in self.components[component]]
+        """All configurations of one component, (configurations, hidden variables of the component)."""
+        sizes = [self.sizes[index] for index in self.components[component].hidden]
         count = int(np.prod(sizes, dtype=float))
         assert count <= MOST_CONFIGURATIONS, f"{count} configurations are too many to list"
-        return np.stack(np.unravel_index(np.arange(count), sizes), -1)
+        return np.array(list(itertools.product(*map(range, sizes))), int).reshape(count, len(sizes))
 
 
 def sizeless(graph: Graph, variable: Variable) -> tuple[str, ...]:
@@ -203,24 +221,43 @@ def owner(graph: Graph, element: Element) -> int:
 
 
 def ground(graph: Graph, data: Data) -> Ground:
-    """Write the network out over the data. Values that are read and continuous must all be known."""
+    """Write the network out over the data.
+
+    Latents with values among the data are taken for observed. A continuous value that is read must be normal or known.
+    """
     unrolling = Unrolling(graph, data)
     random = [variable for variable in graph.variables if variable.cpd is not None]
     elements = [element for variable in random for element in unrolling.elements(variable)]
     hidden = [e for e in elements if graph.variable(e.name).discrete and unrolling.observation(e) is None]
-    index = {element: position for position, element in enumerate(hidden)}
+    unsure = [e for e in elements if _is_unsure(graph.variable(e.name), unrolling.observation(e))]
+    unknown = Unknown({e: at for at, e in enumerate(hidden)}, {e: at for at, e in enumerate(unsure)})
     sizes = tuple(state_count(graph.variable(element.name)) for element in hidden)
     owners = {key: position for position, key in enumerate(dict.fromkeys(owner(graph, e) for e in elements))}
     copies: dict[tuple[str, CPD], list[Element]] = {}
     for element in elements:
         copies.setdefault((element.name, unrolling.cpd(element)), []).append(element)
-    batches = tuple(_batch(unrolling, cpd, found, index, sizes, owners) for (_, cpd), found in copies.items())
+    batches = tuple(
+        _batch(unrolling, cpd, found, unknown, sizes, owners) for (_, cpd), found in copies.items()
+    )
     weights = np.asarray(data.get("weights", np.ones(len(owners))), float)
     paths = {variable.name: sizeless(graph, variable) for variable in random}
     rows = {name: len(unrolling.members[path]) for name, path in paths.items() if path}
-    return Ground(
-        graph, batches, tuple(hidden), sizes, _components(len(hidden), batches), len(owners), weights, rows
-    )
+    components = _components(len(hidden), len(unsure), batches)
+    return Ground(graph, batches, tuple(hidden), sizes, tuple(unsure), components, len(owners), weights, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Where the unknown elements are: positions in `Ground.hidden` and in `Ground.unsure`."""
+
+    hidden: Mapping[Element, int]
+    unsure: Mapping[Element, int]
+
+
+def _is_unsure(variable: Variable, value: np.ndarray | None) -> bool:
+    """Whether some number of a normal variable is not known."""
+    normal = variable.cpd is not None and variable.cpd.family == "Normal"
+    return normal and (value is None or bool(np.isnan(value).any()))
 
 
 def state_count(variable: Variable) -> int:
@@ -233,7 +270,7 @@ def _batch(
     unrolling: Unrolling,
     cpd: CPD,
     elements: Sequence[Element],
-    index: Mapping[Element, int],
+    unknown: Unknown,
     sizes: Sequence[int],
     owners: Mapping[int, int],
 ) -> Batch:
@@ -246,14 +283,22 @@ def _batch(
     start = 0
     for element in elements:
         reads = {ref: element if ref == VarRef(name) else unrolling.read(element, ref) for ref in values}
-        scope = tuple(dict.fromkeys(index[read] for read in reads.values() if read in index))
+        scope = tuple(
+            dict.fromkeys(unknown.hidden[read] for read in reads.values() if read in unknown.hidden)
+        )
+        unsure = tuple((ref, unknown.unsure[read]) for ref, read in reads.items() if read in unknown.unsure)
         assignments = list(itertools.product(*(range(sizes[variable]) for variable in scope)))
         for ref, read in reads.items():
-            column = scope.index(index[read]) if read in index else None
-            values[ref].append(_values(unrolling.observation(read), column, assignments))
+            if read in unknown.hidden:
+                column = scope.index(unknown.hidden[read])
+                values[ref].append(np.array([assignment[column] for assignment in assignments]))
+            else:
+                known = _known(unrolling, read, read in unknown.unsure or read == element)
+                values[ref].append(np.repeat(known[None], len(assignments), 0))
         for plate, cell in zip(plates, element.cell, strict=True):
             cells[plate].append(np.full(len(assignments), cell))
-        locals_.append(Local(element, scope, start, len(assignments), owners[owner(graph, element)]))
+        owned = owners[owner(graph, element)]
+        locals_.append(Local(element, scope, unsure, start, len(assignments), owned))
         start += len(assignments)
     return Batch(
         graph.variable(name),
@@ -264,21 +309,25 @@ def _batch(
     )
 
 
-def _values(
-    known: np.ndarray | None, column: int | None, assignments: Sequence[tuple[int, ...]]
-) -> np.ndarray:
-    """What a reference stands for under each assignment: its own column of them, or the same known value."""
-    if column is not None:
-        return np.array([assignment[column] for assignment in assignments])
-    assert known is not None and np.all(np.isfinite(known)), "a continuous variable is hidden"
-    return np.repeat(np.asarray(known)[None], len(assignments), 0)
+def _known(unrolling: Unrolling, element: Element, may_lack: bool) -> np.ndarray:
+    """The value in the data, with NaN for what is not there."""
+    value = unrolling.observation(element)
+    if value is None:
+        value = np.full(unrolling.graph.variable(element.name).domain.event_shape, np.nan)
+    assert may_lack or np.all(np.isfinite(value)), f"{element.name} is read and has no value"
+    return np.asarray(value)
 
 
-def _components(count: int, batches: Sequence[Batch]) -> tuple[tuple[int, ...], ...]:
-    """Hidden variables that share a ground CPD, directly or through others, in one set each."""
-    group = list(range(count))
+def _components(hidden: int, unsure: int, batches: Sequence[Batch]) -> tuple[Component, ...]:
+    """Unknown variables that share a ground CPD, directly or through others, in one set each."""
+    group = list(range(hidden + unsure))
     for batch in batches:
         for local in batch.locals:
-            joined = {group[variable] for variable in local.scope}
+            touched = (*local.scope, *(hidden + position for _, position in local.unsure))
+            joined = {group[variable] for variable in touched}
             group = [min(joined) if g in joined else g for g in group]
-    return tuple(tuple(i for i in range(count) if group[i] == g) for g in sorted(set(group)))
+    sets = [[i for i, g in enumerate(group) if g == first] for first in sorted(set(group))]
+    return tuple(
+        Component(tuple(i for i in found if i < hidden), tuple(i - hidden for i in found if i >= hidden))
+        for found in sets
+    )

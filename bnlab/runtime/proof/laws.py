@@ -17,7 +17,8 @@ from bnlab.runtime.proof import members, priors
 from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
 from bnlab.runtime.proof.relabel import empty_last_state, rename, renameable
-from bnlab.runtime.proof.roles import given_others, map_data, units
+from bnlab.runtime.proof.roles import given_others
+from bnlab.runtime.proof.scaling import motion, moved_data, moved_parameters, units
 from bnlab.runtime.proof.subject import Subject
 from bnlab.runtime.proof.tangent import tangent
 
@@ -55,18 +56,18 @@ def prior_is_the_textbooks(subject: Subject) -> Iterator[Deviation]:
 def fisher_identity(subject: Subject) -> Iterator[Deviation]:
     """grad ln p(x | theta) = grad Q(theta, theta') at theta' = theta."""
     q = subject.oracle.posterior(subject.theta)
-    expected = tangent(
-        subject.graph, subject.theta, slope_of_auxiliary(subject, q, prior=False)(subject.theta)
-    )
+    slope = slope_of_auxiliary(subject, q, prior=False)(subject.theta)
+    expected = tangent(subject.graph, subject.theta, slope)
     found = tangent(subject.graph, subject.theta, subject.gradient())
-    yield from differences("gradient", found, expected, GRADIENT)
+    for name in subject.judged:
+        yield difference(f"gradient: {name}", found[name], expected[name], GRADIENT)
 
 
 def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     """grad Q(theta_new, theta) + grad ln p(theta_new) = 0, with Q from the oracle's posterior at theta.
 
-    Parameters without a joint maximum are maximised one given the other: the first one is then stationary beside the old
-    value of the second. A variance that collapses has no maximum at all.
+    Parameters without a joint maximum in closed form are maximised one given the other: the first one is then stationary
+    beside the old value of the second, if not beside the new one. A variance that collapses has no maximum at all.
     """
     graph, old, new = subject.graph, subject.theta, subject.step()
     if subject.collapses(new):
@@ -74,11 +75,17 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
     q = subject.oracle.modal(old) if subject.hard else subject.oracle.posterior(old)
     slope = slope_of_auxiliary(subject, q)
     before, after = tangent(graph, old, slope(old)), tangent(graph, new, slope(new))
-    for name, others in given_others(graph).items():
-        if name in after:
-            mixed = new | {other: np.asarray(old[other]) for other in others}
-            after[name] = tangent(graph, mixed, slope(mixed))[name]
-    for name, value in after.items():
+    slopes: dict[frozenset[str], dict[str, np.ndarray]] = {}
+    conditional = given_others(graph)
+    for name in subject.judged:
+        values = [after[name]]
+        if name in conditional:
+            others = frozenset(conditional[name])
+            if others not in slopes:
+                mixed = new | {other: np.asarray(old[other]) for other in others}
+                slopes[others] = tangent(graph, mixed, slope(mixed))
+            values.append(slopes[others][name])
+        value = min(values, key=lambda g: float(np.nan_to_num(np.abs(g).max(), nan=np.inf)))
         scale = 1 + np.abs(before[name]).max()
         yield difference(f"gradient of Q in {name}", value, np.zeros_like(value), STATIONARY, scale)
 
@@ -86,6 +93,8 @@ def m_step_is_stationary(subject: Subject) -> Iterator[Deviation]:
 def evidence_is_energy_plus_entropy(subject: Subject) -> Iterator[Deviation]:
     """ln p = Q + H at the posterior; at any other q, KL(q || p) > 0 is what is missing."""
     oracle, theta = subject.oracle, subject.theta
+    if oracle.without_density(theta):
+        return
     found, q = subject.log_evidence(), oracle.posterior(theta)
     yield difference(
         "Q + H at the posterior", found, oracle.auxiliary(theta, q) + oracle.entropy(q), EVIDENCE
@@ -213,21 +222,20 @@ def empty_states_keep_their_parameters(subject: Subject) -> Iterator[Deviation]:
 
 
 def scale_moves_the_evidence_only(subject: Subject) -> Iterator[Deviation]:
-    """x -> c x + a maps means and spreads accordingly and shifts ln p by -ln c for each number observed."""
+    """x -> c x + a maps means, loadings and spreads accordingly and shifts ln p by -ln c for each number observed."""
     factor, offset = 2.0**-20, 3.0  # a power of two: scaling by itself rounds nothing
-    moved = map_data(subject.graph, subject.data, subject.theta, factor, offset)
-    if moved is None:
+    found = motion(subject.graph)
+    if found is None:
         return
-    data, theta, count = moved
-    mapped = subject.on(data).at(theta)
+    data, count = moved_data(found, subject.data, factor, offset)
+    mapped = subject.on(data).at(moved_parameters(found, subject.theta, factor, offset))
     shifted = mapped.log_evidence() + count * np.log(factor)
     yield difference("log evidence", shifted, subject.log_evidence(), SCALED)
-    expected = map_data(subject.graph, subject.data, subject.step(), factor, offset)
-    assert expected is not None
-    found, scales = mapped.step(), units(subject.graph, factor)
-    for name, value in expected[1].items():
+    expected = moved_parameters(found, subject.step(), factor, offset)
+    step, scales = mapped.step(), units(found, factor)
+    for name, value in expected.items():
         scale = scales[name] * (1 + np.abs(subject.theta[name]).max())
-        yield difference(name, found[name], value, SCALED, float(scale))
+        yield difference(name, step[name], value, SCALED, float(scale))
 
 
 def fit_is_its_steps(subject: Subject) -> Iterator[Deviation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -11,9 +11,10 @@ import jax
 import numpy as np
 
 from bnlab.domains import Covariance, Positive
-from bnlab.network.ir import Graph
+from bnlab.network.ir import Graph, Ref
 from bnlab.runtime.proof.grounding import Data
 from bnlab.runtime.proof.oracle import Oracle
+from bnlab.runtime.proof.roles import names, refs_of
 
 Theta = Mapping[str, np.ndarray]
 STEPS = 5  # iterations whose every step is looked at
@@ -64,6 +65,17 @@ class Subject:
     @cached_property
     def has_prior(self) -> bool:
         return any(p.prior is not None and p.value is None for p in self.graph.parameters)
+
+    @cached_property
+    def judged(self) -> list[str]:
+        """The free parameters with a Q to be judged by: those of variables that have a density."""
+        lost = set().union(*(names(refs) for refs in self._without_density()))
+        return [p.name for p in self.graph.parameters if p.value is None and p.name not in lost]
+
+    def _without_density(self) -> Iterator[set[Ref]]:
+        """The parameters that each distribution without a density reads."""
+        for cpd in self.oracle.without_density(self.theta):
+            yield refs_of(cpd, "mean", "cov", "var", "std")
 
     def at(self, theta: Theta) -> Subject:
         return replace(self, theta=theta)

@@ -1,0 +1,139 @@
+"""Networks of tables as people have them: likelihoods and posteriors against a plain contraction, sizes, refusals."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import time
+from pathlib import Path
+from string import ascii_letters
+
+import networkx as nx
+import numpy as np
+import pytest
+
+import bnlab as bn
+
+DATA = Path(__file__).parents[1] / "data"
+HIDDEN = {
+    "asia": ("tub", "lung", "either", "bronc"),
+    "alarm": (
+        "HYPOVOLEMIA",
+        "LVFAILURE",
+        "CATECHOL",
+        "VENTLUNG",
+        "VENTALV",
+        "INTUBATION",
+        "SAO2",
+        "HR",
+        "CO",
+    ),
+    "insurance": ("RiskAversion", "DrivingSkill", "Accident", "ThisCarDam", "CarValue", "DrivQuality"),
+}
+
+
+def contraction(net: bn.Network, evidence: dict[str, int], target: str = "") -> np.ndarray:
+    """p(evidence), or p(evidence, target), by one einsum over all tables: it shares nothing with bnlab's elimination."""
+    letters = dict(zip(net.topological_order(), ascii_letters, strict=False))
+    operands: list[np.ndarray] = []
+    spelled: list[str] = []
+    for name, attributes in bn.to_networkx(net).nodes(data=True):
+        members = (*attributes["parents"], name)
+        index = tuple(evidence.get(member, slice(None)) for member in members)
+        operands.append(attributes["table"][index])
+        spelled.append("".join(letters[member] for member in members if member not in evidence))
+    return np.einsum(f"{','.join(spelled)}->{letters.get(target, '')}", *operands, optimize="greedy")
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_likelihood_and_posteriors_are_those_of_a_plain_contraction(name: str) -> None:
+    net = bn.read(DATA / f"{name}.bif")
+    hidden = net.hide(*HIDDEN[name])
+    cases = bn.sample(net, net.parameters, sizes={"n": 12}, seed=3)
+    data = {key: values for key, values in cases.items() if key not in HIDDEN[name]}
+    fit = bn.fit(hidden, data, max_iter=0, progress=False)
+    rows = [{key: int(values[row]) for key, values in data.items()} for row in range(12)]
+    chances = np.array([contraction(net, row) for row in rows])
+    assert fit.log_likelihood[0] == pytest.approx(np.log(chances).sum(), rel=1e-12)  # rounding of sums
+    assert fit.score(data) == pytest.approx(np.log(chances), rel=1e-12)
+    found = fit.posterior(data)
+    for key in HIDDEN[name]:
+        expected = np.stack([contraction(net, row, key) for row in rows]) / chances[:, None]
+        assert found[key] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_em_rises_and_keeps_zeros(name: str) -> None:
+    net = bn.read(DATA / f"{name}.bif")
+    cases = bn.sample(net, net.parameters, sizes={"n": 200}, seed=4)
+    data = {key: values for key, values in cases.items() if key not in HIDDEN[name]}
+    fit = bn.fit(net.hide(*HIDDEN[name]), data, max_iter=20, tol=0, progress=False)
+    assert (np.diff(fit.log_likelihood) > -1e-9).all()  # rounding of sums of some hundreds
+    assert all((fit.parameters[key][table == 0] == 0).all() for key, table in net.parameters.items())
+
+
+def test_products_that_underflow_are_told_and_computed_with_logarithms() -> None:
+    """One row has a probability of 1e-300: its products of tables lose all their digits on the way."""
+    graph = nx.DiGraph()
+    graph.add_node("z", states=2, table=[0.5, 0.5])
+    for number in range(60):
+        graph.add_node(f"x{number}", states=2, parents=["z"], table=[[1e-5, 1 - 1e-5], [2e-6, 1 - 2e-6]])
+        graph.add_edge("z", f"x{number}")
+    net = bn.from_networkx(graph).hide("z")
+    data = {f"x{number}": np.array([0, 1]) for number in range(60)}
+    fit = bn.fit(net, data, max_iter=0, progress=False)
+    rare = np.logaddexp(60 * np.log(1e-5), 60 * np.log(2e-6)) - np.log(2)
+    common = np.logaddexp(60 * np.log1p(-1e-5), 60 * np.log1p(-2e-6)) - np.log(2)
+    assert fit.log_likelihood[0] == pytest.approx(rare + common, rel=1e-12)
+
+
+def test_too_large_a_table_is_refused_by_name_at_once() -> None:
+    """26 binary latents, each two with a common child: one table of 2^26 entries."""
+    graph = nx.DiGraph()
+    for i, j in itertools.combinations(range(26), 2):
+        graph.add_edges_from([(f"z{i}", f"x{i}and{j}"), (f"z{j}", f"x{i}and{j}")])
+    net = bn.from_networkx(graph, states=2).hide(*(f"z{i}" for i in range(26)))
+    began = time.perf_counter()
+    with pytest.raises(bn.IntractableError, match=r"`z0`.* and 14 more: 67,108,864 entries"):
+        bn.emit(net, "em")
+    assert time.perf_counter() - began < 5  # seconds; nothing of that size was made
+
+
+def test_alarm_is_orderly_and_runs_alone(tmp_path: Path) -> None:
+    net = bn.read(DATA / "alarm.bif")
+    unseen = [name for name in net.topological_order() if net.children(name)]
+    text = bn.emit(net.hide(*unseen), "em")
+    assert max(map(len, text.splitlines())) < 160  # the story's longest line; code is formatted to 110
+    for name in unseen:
+        assert f"message_{name} = " in text  # one table, one message for each of them
+    cases = bn.sample(net, net.parameters, sizes={"n": 100}, seed=5)
+    (tmp_path / "alarm_em.py").write_text(text, encoding="utf-8")
+    np.savez(tmp_path / "data.npz", **{key: value for key, value in cases.items() if key not in unseen})
+    command = [sys.executable, "alarm_em.py", "data.npz"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    assert "ln p(x | theta) = " in finished.stdout
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", HIDDEN)
+def test_posteriors_are_those_of_peers(name: str) -> None:
+    gum = pytest.importorskip("pyagrum")
+    inference = pytest.importorskip("pgmpy.inference")
+    net = bn.read(DATA / f"{name}.bif")
+    cases = bn.sample(net, net.parameters, sizes={"n": 2}, seed=6)
+    data = {key: values for key, values in cases.items() if key not in HIDDEN[name]}
+    found = bn.fit(net.hide(*HIDDEN[name]), data, max_iter=0, progress=False).posterior(data)
+    labels = {variable.name: variable.domain.labels for variable in net.graph.variables}
+    eliminate = inference.VariableElimination(bn.to_pgmpy(net))
+    propagate = gum.LazyPropagation(bn.to_pyagrum(net))
+    for row in range(2):
+        seen = {key: labels[key][values[row]] for key, values in data.items()}
+        propagate.setEvidence(seen)
+        propagate.makeInference()
+        for key in HIDDEN[name]:
+            theirs = eliminate.query([key], evidence=seen, show_progress=False)
+            order = [theirs.state_names[key].index(label) for label in labels[key]]
+            assert found[key][row] == pytest.approx(theirs.values[order], abs=1e-10)
+            assert found[key][row] == pytest.approx(propagate.posterior(key).toarray(), abs=1e-10)
