@@ -56,6 +56,7 @@ FUNCTIONS = {
     "sqrt": "jnp.sqrt",
     "square": "jnp.square",
     "gammaln": "gammaln",
+    "held": "jax.lax.stop_gradient",
     "digamma": "digamma",
     "inverse_digamma": "inverse_digamma",
     "gamma_shape": "gamma_shape",
