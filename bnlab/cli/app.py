@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -188,6 +189,36 @@ def verify(
 
 
 @app.command
+def compare(
+    model: ModelFile,
+    *,
+    data: DataFile = None,
+    columns: Columns = None,
+    methods: Annotated[
+        list[Method] | None, Parameter(negative="", help="what to compare; em viterbi svi nuts without it")
+    ] = None,
+    held_out: Annotated[float, Parameter(help="the part of the data that is left out to be predicted")] = 0.2,
+    out: Annotated[Path, Parameter(help="the folder of the report, index.html")] = Path("report"),
+    seed: Seed = 0,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> int:
+    """Fit by several methods, line the results up, and write a report to look at."""
+    from bnlab.cli.compare import run_compare
+    from bnlab.cli.tables import load_data
+
+    _remember_compilations()
+    loaded = _load(model, settings)
+    table = load_data(data, loaded, columns or ())
+    record, text, interrupted = run_compare(
+        loaded, table, out, methods=methods, held_out=held_out, seed=seed, progress=not as_json,
+        command=_command(), source="" if data is None else data.name,
+    )  # fmt: skip
+    _show(record, text, as_json)
+    return INTERRUPTED if interrupted else 0
+
+
+@app.command
 def demo(
     model: Annotated[
         str | None, Parameter(help="a model file with data(); models/demo.py without it")
@@ -197,7 +228,7 @@ def demo(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Draw, derive, emit and fit a network in one go, and say where everything is."""
+    """Draw, derive, emit, fit and compare in one go, write the report, and say where everything is."""
     from bnlab.cli.demo import run_demo
 
     _remember_compilations()
@@ -217,6 +248,11 @@ def _remember_compilations() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "bnlab" / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def _command() -> str:
+    """What was typed, as the report shows it."""
+    return shlex.join(["bnlab", *sys.argv[1:]])
 
 
 def _when(**options: Any) -> dict[str, Any]:

@@ -27,10 +27,16 @@ class UsageError(BnlabError):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A network and, if its file has one, the `data()` that gives its example."""
+    """A network and, if its file has one, the `data()` that gives its example.
+
+    `declaration` is the text that declares it, in `language`, and `about` the first paragraph of what it says of itself.
+    """
 
     network: bn.Network
     example: Callable[[], Mapping[str, Any]] | None = None
+    declaration: str = ""
+    language: str = "python"
+    about: str = ""
 
 
 def load_model(spec: str, settings: Sequence[str] = ()) -> Model:
@@ -46,14 +52,21 @@ def load_model(spec: str, settings: Sequence[str] = ()) -> Model:
             f"There is no file {file!r}. A model is a .py file, FILE.py:FUNCTION, or a file that bn.read reads."
         )
     if path.suffix != ".py":
-        return Model(bn.read(path).hide(*_hidden(path, settings)))
+        network = bn.read(path).hide(*_hidden(path, settings))
+        return Model(network, declaration=path.read_text(encoding="utf-8"), language=path.suffix[1:])
     module = run_file(path)
     build = choose_function(module, path, function)
     network = in_users_code(path, build, **arguments_for(build, settings))
     if not isinstance(network, bn.Network):
         raise ModelError(f"{build.__name__}() in {path} returned {type(network).__name__}, not a bn.Network.")
     example = vars(module).get("data")
-    return Model(network, example if isinstance(example, FunctionType) else None)
+    about = inspect.getdoc(build) or ""
+    return Model(
+        network,
+        example if isinstance(example, FunctionType) else None,
+        inspect.getsource(build).rstrip(),
+        about=" ".join(about.partition("\n\n")[0].split()),
+    )
 
 
 def _hidden(path: Path, settings: Sequence[str]) -> tuple[str, ...]:
