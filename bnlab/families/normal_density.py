@@ -30,7 +30,7 @@ def variance(arguments: Mapping[str, Expr]) -> Expr:
 
 def _fixed_cells(expr: Expr) -> bool:
     """Whether a parameter is read whole: by states alone, the same for every row of data."""
-    return isinstance(expr, Symbol | Constant)
+    return isinstance(expr, Constant) or isinstance(expr, Symbol) and expr.space == "theta"
 
 
 def full(node: Node) -> Density:
@@ -86,7 +86,7 @@ def _rows_last(node: Node, whiten: Symbol, plates: Axes) -> tuple[Statement, ...
     )
 
 
-def _value(node: Node) -> Symbol:
+def _value(node: Node) -> Expr:
     assert node.value is not None
     return node.value
 
