@@ -1062,6 +1062,19 @@ def chain_heavy() -> bn.Network:
     return net
 
 
+def mixture_trials() -> bn.Network:
+    with bn.Network("mixture_trials") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            p = bn.parameter("p", bn.Probability())
+            q = bn.parameter("q", bn.Probability(), prior=bn.Beta(2.0, 3.0))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Geometric(p[z]))
+            bn.observed("y", bn.Geometric(q[z]))
+    return net
+
+
 LEFT_TO_RIGHT = {
     "pi": np.array([False, True, True]),
     "A": np.tri(3, k=-1, dtype=bool) | ~np.tri(3, k=1, dtype=bool),
@@ -1121,6 +1134,7 @@ EXAMPLES = (
     Example(mixture_unigrams, {"n": 14}),
     Example(mixture_unigrams, {"n": 14}, {"word": np.array([[False] * 4, [True] + [False] * 3])}),
     Example(chain_words, RAGGED),
+    Example(mixture_trials, {"n": 14}),
     Example(mixture_heavy, {"n": 24}),
     Example(heavy_priors, {"n": 15}),
     Example(chain_heavy, RAGGED),

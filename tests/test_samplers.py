@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
 import bnlab as bn
 from bnlab.errors import FitError
 from bnlab.runtime.align import aligned, exchangeable
+from bnlab.runtime.data import bind
 from bnlab.runtime.load import load_source
+from bnlab.runtime.marginal import marginal_of
+from bnlab.runtime.nuts_engine import drive, sampler
 
 
 def mixture(prior: bool = False) -> bn.Network:
@@ -105,6 +109,68 @@ def test_nuts_is_refused_without_priors_with_what_to_type() -> None:
     assert 'bn.parameter("pi", bn.Simplex(2), prior=bn.Dirichlet([1.0, 1.0]))' in text
     assert 'bn.parameter("mu", bn.Real(), prior=bn.Normal(0.0, std=10.0))' in text
     assert 'bn.parameter("v", bn.Positive(), prior=bn.InverseGamma(1.0, 1.0))' in text
+
+
+def test_a_point_for_a_guide_finds_the_mode() -> None:
+    data, start = two_groups(), {"pi": [0.4, 0.6], "mu": [-2.0, 2.0], "v": [1.5, 1.5]}
+    em = bn.fit(mixture(prior=True), data, tol=1e-12, init=start, progress=False)
+    svi = bn.fit(mixture(prior=True), data, "svi", guide="point", init=start, progress=False)
+    assert svi.draws is None
+    # the optimiser's last steps have size 5e-4; the density is flat to second order in them
+    np.testing.assert_allclose(svi.objective[-1], em.objective[-1], atol=1e-4)
+    np.testing.assert_allclose(svi.parameters["mu"], em.parameters["mu"], atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"guide": "full-rank"}, {"guide": "low-rank"}, {"model": "enumerated"}, {"batch": 20}],
+    ids=str,
+)
+def test_every_guide_and_model_finds_a_normal_posterior(options: dict[str, object]) -> None:
+    x = np.random.default_rng(1).normal(2.0, 2.0, 60)
+    fit = bn.fit(mean_with_prior(), {"x": x}, method="svi", num_particles=5, progress=False, **options)
+    mean, deviation = exact_posterior(x)
+    draws = fit.draws["m"]
+    # as above; parts of the data leave some more noise in the optimiser (10 %)
+    assert abs(draws.mean() - mean) < (5 / 1000**0.5 + 0.1) * deviation
+    assert abs(draws.std() / deviation - 1) < 5 / 2000**0.5 + 0.1
+
+
+def test_options_of_svi_that_cannot_be_are_named() -> None:
+    with pytest.raises(FitError) as caught:
+        bn.fit(mixture(), two_groups(), "svi", guide="banana", model="enumerated", batch=3, progress=False)
+    assert len(caught.value.faults) == 2 and '"mean-field"' in str(caught.value)
+
+
+def test_posteriors_of_latents_are_averaged_over_the_draws() -> None:
+    data = two_groups(20)
+    fit = bn.fit(
+        mixture(prior=True), data, "nuts", num_samples=30, num_warmup=100, num_chains=2, progress=False
+    )
+    draws = fit.draws
+    density = np.exp(-0.5 * (data["x"][:, None] - draws["mu"][:, :, None]) ** 2 / draws["v"][:, :, None])
+    joint = draws["pi"][:, :, None] * density / np.sqrt(draws["v"][:, :, None])
+    each = joint / joint.sum(-1, keepdims=True)
+    np.testing.assert_allclose(
+        fit.posterior()["z"], each.mean((0, 1)), rtol=1e-9, atol=1e-12
+    )  # the same sums
+    assert fit.statistics["diverging"].shape == (2, 30) and fit.effort["gradients"] > 2 * 130
+
+
+def test_ctrl_c_keeps_the_draws_that_there_are() -> None:
+    seen = []
+
+    def visit(done: int, last: object) -> bool:
+        seen.append(done)
+        return done < 200
+
+    graph_data = {"x": np.arange(5.0)}
+    net = mean_with_prior()
+    ready = marginal_of(net, bind(net.graph, graph_data), "float64")
+    one = sampler(net, 100, 0.8, False, 10)
+    start = {"m": np.array(0.0)}
+    found = drive(one, start, jax.random.key(0), ready.data, (2, 100, 500), visit)
+    assert found.interrupted and found.z["m"].shape == (2, 100) and seen == [50, 100, 150, 200]
 
 
 def test_unknown_options_are_named() -> None:

@@ -15,14 +15,14 @@ from scipy.optimize import minimize
 
 from bnlab.comparison.records import Certificate
 from bnlab.network.declare import Network
-from bnlab.runtime import svi
 from bnlab.runtime.coordinates import coordinates
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
+from bnlab.runtime.fit import fit_bound
 from bnlab.runtime.load import load_source
 from bnlab.runtime.marginal import densities, inside, marginal_of, numpyro_module
 from bnlab.runtime.members import independent, taken
-from bnlab.runtime.records import Bound, Problem
+from bnlab.runtime.records import Bound
 
 ROUNDING = 1e-10
 """Relative: different orders of summation in float64."""
@@ -128,20 +128,6 @@ def _by_bfgs(net: Network, chart: Any, data: Any, away: NDArray[Any]) -> float:
 
 def _by_point(net: Network, bound: Bound, start: Arrays, seed: int) -> float:
     """The joint density where SVI with AutoDelta (with no guide, where there are no priors) ends."""
-    problem = Problem(
-        network=net,
-        graph=net.graph,
-        bound=bound,
-        method="svi",
-        init=dict(start),
-        n_init=1,
-        max_iter=200,
-        tol=0.0,
-        seed=seed,
-        dtype="float64",
-        progress=False,
-        checkpoint=None,
-        options={"guide": "point", "step_size": STEP},
-    )
-    found = svi.run(problem).parameters
-    return float(marginal_of(net, bound, "float64").log_joint(_free(net, found)))
+    options: dict[str, Any] = {"init": dict(start), "guide": "point", "step_size": STEP, "seed": seed}
+    found = fit_bound(net, bound, "svi", progress=False, **options)
+    return float(marginal_of(net, bound, "float64").log_joint(_free(net, found.parameters)))

@@ -101,8 +101,8 @@ class Node:
     latents in subscripts are axes, observed ones have been taken. `own` are the same parameters whole, in the
     user's shape, with every subscript an axis. `suffix` tells the node's locals from those of other nodes; ""
     where there is only one that has any. `known` are the numbers of arguments other than means that are not learnt:
-    constants, and parameters with a value. `terms` are those of a mean that is more than one parameter or
-    constant; it is then no entry of `own`. An argument that is data is none either.
+    constants, and parameters with a value. `terms` are those of a mean that is more than one parameter or constant; it
+    is then no entry of `own`. An argument that is data is none either.
     `slopes` are the Gaussian latents in the mean; the mean in `arguments` is then what is left of it, and `residual` the
     variable less its mean under the old parameters, expected. `proxy` is an observed variable on the scale of a latent
     one ("" if there is none).
@@ -116,11 +116,11 @@ class Node:
     arguments: Mapping[str, Expr]
     own: Mapping[str, Symbol | Constant]
     suffix: str = ""
+    known: Mapping[str, Values] = field(default_factory=dict)
     terms: tuple[Term, ...] = ()
     slopes: tuple[Slope, ...] = ()
     residual: Symbol | None = None
     proxy: str = ""
-    known: Mapping[str, Values] = field(default_factory=dict)
 
     @property
     def gaussian(self) -> bool:
@@ -204,6 +204,8 @@ class AbstractFamily(ABC):
     slots: ClassVar[tuple[Slot, ...]]
     is_cpd: ClassVar[bool] = True
     is_prior: ClassVar[bool] = False
+    regression: ClassVar[bool] = False
+    """Whether the M-step takes means that are sums, and arguments that are data."""
     given_total: ClassVar[bool] = False
     """Whether the density is of counts given their sum: then nothing can be drawn without data."""
     spelling: ClassVar[Mapping[str, str]] = {}

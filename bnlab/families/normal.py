@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -18,21 +18,19 @@ from bnlab.families.base import (
     Node,
     Numbers,
     PriorOn,
-    Slope,
     Slot,
     Statistic,
-    Term,
     Use,
     widened,
 )
 from bnlab.families.normal_density import diagonal, full
 from bnlab.families.normal_prior import log_normal_prior
 from bnlab.families.normal_regression import spread_slot
+from bnlab.families.normal_starts import coefficient_starts
 from bnlab.families.normal_update import maximise_normal, origin, turned
 from bnlab.program.build import local, minus, subtract
 from bnlab.program.ir import Start, Statement
 from bnlab.program.ops import SIZED, Axes, Expr, Symbol
-from bnlab.program.walk import readings, symbols
 
 
 class Normal(AbstractFamily):
@@ -46,6 +44,7 @@ class Normal(AbstractFamily):
         Slot("std", (Positive,), group="spread"),
     )
     is_prior = True
+    regression = True
 
     def domain(self, arguments: Mapping[str, Domain]) -> Domain:
         shape = arguments["mean"].event_shape
@@ -67,7 +66,7 @@ class Normal(AbstractFamily):
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Means at the centres of clusters, spreads at those within clusters."""
-        found = list(_coefficients(node))
+        found = list(coefficient_starts(node))
         variable = node.proxy if node.value is None else node.variable
         members = node.value.axes if node.value is not None else ()
         for name in ("mean", "cov", "var", "std"):
@@ -144,39 +143,6 @@ class Normal(AbstractFamily):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         return log_normal_prior(value, constants, event)
-
-
-def _coefficients(node: Node) -> Iterator[Start]:
-    """The first offset at centres of clusters; all else at random."""
-    centred = False
-    latent = {slope.place: slope for slope in node.slopes}
-    variable = node.proxy if node.value is None else node.variable
-    members = node.value.axes if node.value is not None else ()
-    for place, term in enumerate(node.terms):
-        if not term.free or term.own is None:
-            continue
-        shape = tuple(axis.size or 1 for axis in term.own.axes)
-        if place in latent:
-            yield _latent_start(node, term, latent[place], shape)
-        elif term.value is None and variable and not centred:
-            centred = True
-            own = enumerate(term.own.axes)
-            shared = tuple(at for at, axis in own if axis.kind == SIZED and axis in members)
-            yield Start(term.parameter, "centres", variable, shape, shared)
-        elif not variable:
-            yield Start(term.parameter, "noise", "", shape)
-        else:
-            read = readings(term.value) if term.value is not None else ()
-            regressor = symbols(read[0])[0].name if read else ""
-            yield Start(term.parameter, "slopes", variable, shape, regressor=regressor)
-
-
-def _latent_start(node: Node, term: Term, slope: Slope, shape: tuple[int, ...]) -> Start:
-    """A coefficient of a Gaussian latent: random, on the scale of the data; a latent's own past keeps its value."""
-    if slope.lag and slope.parent == node.variable:
-        form: Literal["", "cov"] = "cov" if not slope.elementwise and node.event else ""
-        return Start(term.parameter, "unit", "", shape, form=form)
-    return Start(term.parameter, "noise", node.variable if node.value is not None else "", shape)
 
 
 def _with_mean(node: Node) -> tuple[Node, tuple[Statement, ...]]:

@@ -87,16 +87,17 @@ def layout(graph: Graph, meetings: Collection[frozenset[str]] = ()) -> Layout:
     taken = {letters[plate.name] for plate in graph.plates if plate.size is None}
     taken |= {letters[plate] for variable in graph.variables for plate in variable.plates}
     states = _states(graph, letters, taken)
-    events, columns = _entries(graph, states, taken | set(letters.values()))
-    return Layout(graph, _plates(graph, letters), states, events, columns)
+    return _complete(graph, letters, states, taken | set(letters.values()))
 
 
-def _entries(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> tuple[Events, Columns]:
-    """The axes of the entries of variables and parameters, and of regressors."""
+def _complete(
+    graph: Graph, letters: Mapping[str, str], states: dict[VarRef, Axis], taken: set[str]
+) -> Layout:
+    """The layout with the entries of vectors, of regressors and of parameters."""
     events = _variables(graph, states, taken)
     columns = _columns(graph, events, taken | {axis.letter for axis in states.values()})
     _parameters(graph, states, events, columns, taken)
-    return events, columns
+    return Layout(graph, _plates(graph, letters), states, events, columns)
 
 
 def _plates(graph: Graph, letters: Mapping[str, str]) -> dict[str, Axis]:
@@ -133,22 +134,29 @@ def _crowded(graph: Graph, letters: dict[str, str], meetings: Collection[frozens
         own[variable.name] = now
         size = variable.domain.size
         states[VarRef(variable.name)] = Axis(STATE, 2 * position + 1, variable.name, now, size, now.upper())
-        if variable.name in chained:
-            before = _free("ji" + SPARE, used | {now})
+        for lag in sorted(chained.get(variable.name, ())):
+            before = _free("ji" + SPARE, used | set(own[variable.name]))
             own[variable.name] += before
-            name = f"{variable.name}'"
-            states[VarRef(variable.name, 1)] = Axis(STATE, 2 * position, name, before, size, now.upper())
+            name = variable.name + "'" * lag
+            states[VarRef(variable.name, lag)] = Axis(STATE, 2 * position, name, before, size, now.upper())
         if variable.name in indexed:
             letters = letters | {indexed[variable.name]: now}
-    events, columns = _entries(graph, states, rows)
-    return Layout(graph, _plates(graph, letters), states, events, columns)
+    return _complete(graph, letters, states, rows)
 
 
-def _read_before(graph: Graph) -> set[str]:
-    """The discrete variables whose states are met one step earlier, too: latents of chains, and what a table reads there."""
-    lagged = {ref.name for variable in graph.variables for ref in _subscripts(graph, variable) if ref.lag}
-    latents = graph.in_role("latent")
-    return lagged | {v.name for v in latents if any(graph.plate(plate).chain for plate in v.plates)}
+def _read_before(graph: Graph) -> dict[str, set[int]]:
+    """The discrete variables whose states are met at earlier steps, too, and at which: latents of chains, and what a table
+    reads there.
+    """
+    found: dict[str, set[int]] = {}
+    for variable in graph.variables:
+        for ref in _subscripts(graph, variable):
+            if ref.lag:
+                found.setdefault(ref.name, set()).add(ref.lag)
+    for variable in graph.in_role("latent"):
+        if any(graph.plate(plate).chain for plate in variable.plates):
+            found.setdefault(variable.name, set()).add(1)
+    return found
 
 
 def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarRef, Axis]:
@@ -167,11 +175,7 @@ def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarR
         states[VarRef(variable.name)] = Axis(
             STATE, 2 * position + 1, variable.name, letter, size, letter.upper()
         )
-        lags = {
-            ref.lag for v in graph.variables for ref in _subscripts(graph, v) if ref.name == variable.name
-        }
-        lags = (lags | ({1} if variable.name in chained else set())) - {0}
-        for lag in sorted(lags):
+        for lag in sorted(chained.get(variable.name, ())):
             before = _free("ji" + SPARE, taken | reserved)
             taken.add(before)
             states[VarRef(variable.name, lag)] = Axis(

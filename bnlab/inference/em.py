@@ -250,11 +250,14 @@ def _needed(run: Elimination, uses: Uses, m_step: Function) -> list[Statistic]:
     read = {symbol.name for symbol in symbols(m_step) if symbol.space == "statistics"}
     found = [statistic for statistic in uses.collected if statistic.target.name in read]
     made = {symbol.name for statistic in found for symbol in symbols(statistic.expression)}
-    run.body = [
-        item
-        for item in run.body
-        if not (isinstance(item, Statement) and item in uses.prepared and item.target.name not in made)
-    ]
+    kept = []
+    for item in reversed(run.body):
+        if isinstance(item, Statement) and item in uses.prepared:
+            if item.target.name not in made:
+                continue
+            made |= {symbol.name for symbol in symbols(item.expression)}
+        kept.append(item)
+    run.body = kept[::-1]
     return found
 
 
@@ -411,7 +414,11 @@ def _starts(run: Elimination) -> tuple[Start, ...]:
         if node.gaussian:
             node = replace(node, proxy=_proxy(graph, node.variable))
         for start in registry()[piece.cpd.family].starts(node):
-            found.setdefault(start.parameter, start)
+            if (
+                start.parameter not in found
+                or start.kind == "lines" != found[start.parameter].kind != "fixed"
+            ):
+                found[start.parameter] = start
     return tuple(found[parameter.name] for parameter in graph.parameters)
 
 

@@ -1,8 +1,8 @@
 """Expected statistics of Normal nodes that Gaussian latents take part in.
 
-What a node's parameters are learnt from is its residual, the variable less its mean under the old parameters, and the latents that
-its mean reads. Their expectations are those at the posterior means; that of a product of two of them has their posterior
-covariance added.
+What a node's parameters are learnt from is its residual, the variable less its mean under the old parameters, and the latents
+that its mean reads. Their expectations are those at the posterior means; that of a product of two of them has their
+posterior covariance added.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A chain of one Gaussian latent: a filter forwards, a smoother back (Kalman 1960; Rauch, Tung and Striebel 1965).
+"""A chain of one Gaussian latent: a filter forwards, a smoother back (Rauch, Tung and Striebel 1965).
 
-At each step the prediction N(p, P) meets what the data of the step say, exp(eta' y - 1/2 y' Lambda y). With S = (I + P Lambda)^-1 and
-u = eta - Lambda p the filtered moments are V = S P and m = p + V u. The smoothed ones are m + V a and V - V A V, where
-a = F' n and A = F' N F come from the step after, n = S' (u + a) and N = Lambda S + S' A S: the smoother with n = P^-1 (smoothed mean - p)
-and N = P^-1 (P - smoothed covariance) P^-1, so that no covariance is inverted and singular ones are no exception
-(Bryson and Frazier 1963).
+At each step the prediction N(p, P) meets what the data of the step say, exp(eta' y - 1/2 y' Lambda y). With
+S = (I + P Lambda)^-1 and u = eta - Lambda p the filtered moments are V = S P and m = p + V u. The smoothed ones are m + V a and
+V - V A V, where a = F' n and A = F' N F come from the step after, n = S' (u + a) and N = Lambda S + S' A S. That is the
+smoother with n = P^-1 (smoothed mean - p) and N = P^-1 (P - smoothed covariance) P^-1, so that no covariance is inverted
+and singular ones are no exception (Bryson and Frazier 1963).
 """
 
 from __future__ import annotations
@@ -238,8 +238,9 @@ def _forward(chain: Filter, log_g: Symbol) -> Function:
     scan = Scan(carry, tuple(inputs), body, outputs, (None, None))
     y = f"{chain.step.variable}[{letter}]"
     doc = (
-        f"Filter: m[{letter}] = E[{y} | data up to {letter}] as {extents(outputs[0][1].axes)}, V[{letter}] its covariance, and\n"
-        f"log_c[{letter}] = ln p(data[{letter}] | data before); p and P are the prediction's moments.\n"
+        f"Filter: m[{letter}] = E[{y} | data up to {letter}] as {extents(outputs[0][1].axes)}, V[{letter}] its\n"
+        "covariance, and "
+        f"log_c[{letter}] = ln p(data[{letter}] | data before); p and P are the moments of the prediction.\n"
     )
     arguments = tuple(local(symbol) for symbol in _arguments(chain, chain.eta, chain.Lambda, log_g))
     results = tuple(symbol for _, symbol in outputs)

@@ -1,11 +1,12 @@
-"""Gaussian latents integrated out, one at a time, and their posterior moments on the way back.
+"""Gaussian latents integrated out, one at a time.
 
-For a latent y ~ N(sum_u C_u u, P), in distances from prior means, times exp(eta' y - 1/2 y' Lambda y - sum_s y' Lambda_s s), with
-S = (I + P Lambda)^-1, completing the square gives
+For a latent y ~ N(sum_u C_u u, P), in distances from prior means, times exp(eta' y - 1/2 y' Lambda y - sum_s y' Lambda_s s),
+with S = (I + P Lambda)^-1, completing the square gives
 
     y | the others ~ N(S P eta + sum_u S C_u u - sum_s S P Lambda_s s, V),   V = S P = (P^-1 + Lambda)^-1,
 
-and ln integral = eta' V eta / 2 - ln |I + P Lambda| / 2 + a quadratic form in the others. P may be singular: it is never inverted.
+and ln integral = eta' V eta / 2 - ln |I + P Lambda| / 2 + a quadratic form in the others. P may be singular: it is never
+inverted.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def refuse_chain(graph: Graph, chain: str, names: tuple[str, ...], factors: Sequ
                 f"{_placed(graph, steps[0])} selects how `{factor.left[0]}` depends on the Gaussian chain of {_listed(names)} "
                 "at each step: the posterior is a mixture with a term for each path of states (a switching linear system)."
             )
-            remedy = f"Declare `{steps[0].name}` outside the chain `{chain}`, or fit by NUTS or SVI: its NumPyro model is emitted."
+            remedy = f"Declare `{steps[0].name}` outside the chain `{chain}`, or fit by NUTS or SVI."
             raise IntractableError(Fault(reason, remedy, graph.variable(steps[0].name).location))
         strange = [ref for ref in factor.continuous if ref.lag and factor.variable not in names]
         if strange:

@@ -1,4 +1,4 @@
-"""Normal nodes with Gaussian latents in them: their covariance, their mean before any data, and children as functions of latents."""
+"""Normal nodes with Gaussian latents in them: covariances, means before any data, and children as functions of latents."""
 
 from __future__ import annotations
 

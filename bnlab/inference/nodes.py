@@ -83,9 +83,9 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
         arguments,
         own,
         suffix,
+        known,
         terms,
         slopes,
-        known=known,
     )
 
 

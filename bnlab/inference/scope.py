@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bnlab.errors import Fault, IntractableError
+from bnlab.families.base import registry
 from bnlab.network.graph import cpds, crossed_plates, reads, selectors, sizeless_plates
-from bnlab.network.ir import CPD, Graph, Variable, VarRef
+from bnlab.network.ir import CPD, Affine, Graph, Variable, VarRef
 
 
 def discrete_scope(graph: Graph, cpd: CPD) -> tuple[VarRef, ...]:
@@ -64,6 +65,8 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
             faults.append(Fault(reason, remedy, where))
         for ref in reads(cpd):
             faults += _read_faults(graph, variable, ref)
+        if not registry()[cpd.family].regression:
+            faults += _plain_faults(variable, cpd)
     lagged = any(ref.lag for cpd in cpds(variable) for ref in discrete_scope(graph, cpd))
     if len(variable.first) > 1 and (variable.role == "latent" or lagged):
         faults.append(Fault(f"`{variable.name}` has several initial steps: not derived yet.", "", where))
@@ -83,6 +86,29 @@ def _meets(graph: Graph, variable: Variable, cpd: CPD) -> str:
     if not_discrete(graph, variable):
         return "a continuous latent variable"
     return f"depends on the Gaussian latent `{gaussian_scope(graph, cpd)[0].name}`"
+
+
+def _plain_faults(variable: Variable, cpd: CPD) -> list[Fault]:
+    """What a family without regressions does not take."""
+    found = []
+    for name, argument in cpd.arguments:
+        if isinstance(argument, VarRef):
+            reason = (
+                f"The {name} of `{variable.name}` is data, `{argument.name}`: its M-step is not derived yet."
+            )
+            found.append(Fault(reason, f"Let {name} be a parameter or a constant.", variable.location))
+        elif isinstance(argument, Affine) and (
+            len(argument.terms) > 1 or argument.terms[0].variable is not None
+        ):
+            reason = (
+                f"The mean of `{variable.name}` is a sum or reads other variables: for {cpd.family} its M-step is not "
+                "derived yet."
+            )
+            remedy = (
+                "Its mean may be one parameter, subscripted by discrete variables; sums are for bn.Normal."
+            )
+            found.append(Fault(reason, remedy, variable.location))
+    return found
 
 
 def _read_faults(graph: Graph, variable: Variable, ref: VarRef) -> list[Fault]:

@@ -9,18 +9,12 @@ from typing import assert_never
 
 from bnlab.printers.python_tree import (
     COLON,
-    Assign,
-    Define,
-    Return,
-    Statement,
     call,
     literal,
     method,
     name,
     subscript,
-    tuple_of,
 )
-from bnlab.program import ir
 from bnlab.program.ops import (
     Axes,
     Axis,
@@ -63,6 +57,7 @@ FUNCTIONS = {
     "sqrt": "jnp.sqrt",
     "square": "jnp.square",
     "gammaln": "gammaln",
+    "held": "jax.lax.stop_gradient",
     "digamma": "digamma",
     "inverse_digamma": "inverse_digamma",
     "gamma_shape": "gamma_shape",
@@ -77,10 +72,10 @@ def expression(expr: Expr) -> ast.expr:
             return name(f"{SPACES[space]}.{title}") if space in SPACES else name(title)
         case Number(value):
             return literal(value)
-        case Constant(_, (size, columns)) if size == columns > 1 and expr.flat == _identity(size):
-            return call("jnp.eye", literal(size))
         case Constant(flat, ()):
             return literal(flat[0])
+        case Constant(_, (size, columns)) if size == columns > 1 and expr.flat == _identity(size):
+            return call("jnp.eye", literal(size))
         case Constant():
             return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():
@@ -144,7 +139,7 @@ def expression(expr: Expr) -> ast.expr:
                 "in_blocks", inner, *(expression(argument) for argument in names), axes=literal(members)
             )
         case Call(function, arguments, _):
-            return call(function, *(_argument(argument) for argument in arguments))
+            return call(function, *(passed(argument) for argument in arguments))
     assert_never(expr)
 
 
@@ -174,73 +169,6 @@ def ordered(expr: Expr, axes: Axes) -> ast.expr:
     if len(axes) == 2:
         return ast.Attribute(tree, "T")
     return method(tree, "transpose", *(literal(expr.axes.index(axis)) for axis in axes))
-
-
-def function(
-    item: ir.Function, prologue: tuple[Statement, ...] = (), record: str = "", fields: tuple[str, ...] = ()
-) -> Define:
-    """A function of the program as a definition; `record` names the NamedTuple that its results are the
-    `fields` of.
-    """
-    kinds = {"theta": "theta: Parameters", "chunk": "chunk: Data", "statistics": "s: Statistics"}
-    arguments = [kinds[whole] for whole in item.whole] + [
-        f"{symbol.name}: Array" for symbol in item.arguments
-    ]
-    body = [*prologue, *(part for statement in item.body for part in statements(statement))]
-    values = [expression(result) for result in item.results]
-    if record:
-        filled = call(record, **dict(zip(fields, values, strict=True)))
-        return Define(item.name, tuple(arguments), (*body, Return(filled)), item.doc, record)
-    results = tuple_of(values)
-    returns = "Array" if len(item.results) == 1 else f"tuple[{', '.join(['Array'] * len(item.results))}]"
-    return Define(item.name, tuple(arguments), (*body, Return(results)), item.doc, returns)
-
-
-def statements(item: ir.Statement | ir.Scan | ir.Invoke) -> list[Statement]:
-    match item:
-        case ir.Statement(target, value, _, formula):
-            return [Assign(name(target.name), expression(value), formula)]
-        case ir.Invoke(targets, function_name, arguments, formula):
-            values = call(function_name, *(_argument(argument) for argument in arguments))
-            return [Assign(tuple_of([name(target.name) for target in targets]), values, formula)]
-        case ir.Scan():
-            return _scan(item)
-
-
-def _scan(item: ir.Scan) -> list[Statement]:
-    carry = [symbol for symbol, _, _ in item.carry]
-    reads = [symbol for symbol, _ in item.inputs]
-    body = [
-        Assign(tuple_of([name(symbol.name) for symbol in carry]), name("carry")) if len(carry) > 1 else None,
-        Assign(tuple_of([name(symbol.name) for symbol in reads]), name("inputs")) if len(reads) > 1 else None,
-        *(part for statement in item.body for part in statements(statement)),
-        Return(
-            ast.Tuple(
-                [
-                    tuple_of([expression(following) for _, _, following in item.carry]),
-                    tuple_of([expression(value) for value, _ in item.outputs])
-                    if item.outputs
-                    else literal(None),
-                ]
-            )
-        ),
-    ]
-    arguments = (
-        carry[0].name if len(carry) == 1 else "carry",
-        reads[0].name if len(reads) == 1 else "inputs",
-    )
-    step = Define("step", arguments, tuple(part for part in body if part is not None))
-    first = tuple_of([expression(value) for _, value, _ in item.carry])
-    inputs = tuple_of([expression(value) for _, value in item.inputs])
-    keywords = {"reverse": literal(True)} if item.reverse else {}
-    scan = call("jax.lax.scan", name("step"), first, inputs, **keywords)
-    last = [name(symbol.name if symbol else "_") for symbol in item.last]
-    outputs = tuple_of([name(symbol.name) for _, symbol in item.outputs]) if item.outputs else name("_")
-    if all(symbol is None for symbol in item.last):
-        return [step, Assign(outputs, subscript(scan, literal(1)))]
-    if not item.outputs:
-        return [step, Assign(tuple_of(last), subscript(scan, literal(0)))]
-    return [step, Assign(ast.Tuple([tuple_of(last), outputs]), scan)]
 
 
 def _identity(size: int) -> tuple[float, ...]:
@@ -281,11 +209,11 @@ def _einsum(expr: Einsum) -> ast.expr:
 
 
 def _letters(expr: Einsum) -> dict[Axis, str]:
-    """The letter of each axis; another one for an axis whose letter an earlier one has."""
+    """The axes' own letters; where two that meet here have the same, the later one gets another."""
     found: dict[Axis, str] = {}
     for axis in dict.fromkeys(axis for operand in expr.operands for axis in operand.axes):
-        spare = (axis.letter, axis.letter.swapcase(), *ascii_letters)
-        found[axis] = next(letter for letter in spare if letter not in found.values())
+        taken = set(found.values())
+        found[axis] = next(letter for letter in axis.letter + ascii_letters if letter not in taken)
     return found
 
 
@@ -486,7 +414,7 @@ def _linear(expr: Linear) -> ast.expr:
 
 def _inside(call_: Call) -> ast.expr:
     """The call with its arrays by name, as they are inside of the lambda."""
-    return call(call_.function, *(name(read_name(a)) if a.axes else _argument(a) for a in call_.arguments))
+    return call(call_.function, *(name(read_name(a)) if a.axes else passed(a) for a in call_.arguments))
 
 
 def _lambda_arguments(arrays: list[Expr]) -> ast.arguments:
@@ -494,7 +422,7 @@ def _lambda_arguments(arrays: list[Expr]) -> ast.arguments:
     return ast.arguments([], found, None, [], [], None, [])
 
 
-def _argument(expr: Expr) -> ast.expr:
+def passed(expr: Expr) -> ast.expr:
     if isinstance(expr, Symbol) and not expr.axes and expr.name in ("theta", "chunk"):
         return name(expr.name)
     return expression(expr)

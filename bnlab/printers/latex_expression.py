@@ -314,7 +314,7 @@ class Writer:
                 return rf"\ln \left(1 + {self.text_of(expr.operand)}\right)", BIG
             case "exp":
                 return self.exponential(expr.operand)
-            case "not_negative":  # only rounding makes it so
+            case "not_negative" | "held":  # only rounding makes it so; only gradients see it
                 return self.write(expr.operand)
             case "sqrt":
                 return rf"\sqrt{{{self.text_of(expr.operand)}}}", ATOM

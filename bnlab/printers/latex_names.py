@@ -211,7 +211,7 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
     for name in sorted(arrays):
         head, _, rest = name.partition("_")
         if name[0] == "S" and head not in LETTERS:
-            head, rest = "S", head[1:]
+            head, rest = "S", name[1:]
         if name[0] in FIRST_LETTERS and name in told_apart:
             head, rest = FIRST_LETTERS[name[0]], name[1:]
         if head == "u" and rest:

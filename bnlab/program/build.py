@@ -57,6 +57,11 @@ def square(operand: Expr) -> Expr:
     return Unary("square", operand)
 
 
+def held(operand: Expr) -> Expr:
+    """The operand, on which the result does not depend: no gradient flows through it."""
+    return Unary("held", operand)
+
+
 def einsum(axes: Axes, *operands: Expr) -> Expr:
     """The sum of the product of the operands over all other axes; a lone operand with just these axes is
     itself.

@@ -52,6 +52,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "exp": np.exp,
     "sqrt": np.sqrt,
     "square": np.square,
+    "held": lambda value: value,
     "not_negative": lambda value: np.maximum(value, 0.0),
     "gammaln": np.vectorize(lgamma, otypes=[float]),
     "digamma": special.digamma,

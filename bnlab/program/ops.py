@@ -88,6 +88,7 @@ class Unary:
     """An elementwise function. "not_negative" is 0 where a rounding error made a sum of squares negative.
     "log_or_never" is the log of a probability whose gradient is 0 where the probability is 0. "log_if_reliable" is that
     of one whose parts may have underflowed: NaN where it is so small that this would matter.
+    "held" is the operand itself, on which the result does not depend: no gradient flows through it.
     "inverse_digamma" of y is the a with digamma(a) = y; "gamma_shape" of s is the a with ln a - digamma(a) = s.
     """
 
@@ -104,6 +105,7 @@ class Unary:
         "inverse_digamma",
         "gamma_shape",
         "not_negative",
+        "held",
     ]
     operand: Expr
 

@@ -79,7 +79,7 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return _summed("sum", over, _product(operands, at), _shifted(operands)), PRODUCT
         case Binary(op, left, right):
             return _binary(op, left, right, at)
-        case Unary("not_negative", operand):
+        case Unary("not_negative" | "held", operand):
             return _text(operand, at)
         case Unary("square", operand):
             return f"{_held(operand, at, ATOM)}^2", ATOM

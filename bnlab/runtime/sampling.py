@@ -41,14 +41,25 @@ def sample(
     _check_drawn(graph)
     theta = checked(graph, parameters, complete=True)
     layout = plan_layout(graph, sizes)
-    values = _given(graph, layout, given or {})
-    generator = np.random.default_rng(seed)
-    cells = Cells(graph, layout, theta, values)
-    for group in _groups(graph):
-        _draw_group(cells, group, generator)
+    values = drawn(graph, layout, theta, _given(graph, layout, given or {}), np.random.default_rng(seed))
     return {
         variable.name: mirror(layout, graph, variable, values[variable.name]) for variable in graph.variables
     }
+
+
+def drawn(
+    graph: Graph,
+    layout: Layout,
+    theta: Mapping[str, NDArray[Any]],
+    given: Mapping[str, NDArray[Any]],
+    generator: np.random.Generator,
+) -> dict[str, NDArray[Any]]:
+    """The canonical rows of every variable, drawn in this layout."""
+    values = dict(given)
+    cells = Cells(graph, layout, dict(theta), values)
+    for group in _groups(graph):
+        _draw_group(cells, group, generator)
+    return values
 
 
 def _check_drawn(graph: Graph) -> None:

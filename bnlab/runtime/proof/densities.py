@@ -34,6 +34,8 @@ def log_density(xp: ModuleType, graph: Graph, theta: Theta, batch: Batch) -> Arr
             return _bernoulli(reader)
         case "Poisson":
             return _poisson(reader)
+        case "Geometric":
+            return _geometric(reader)
         case "Exponential":
             return _exponential(reader)
         case "StudentT":
@@ -143,6 +145,11 @@ def _poisson(reader: Reader) -> Array:
     x, rate = reader.child, reader.argument("rate")
     terms = x * reader.xp.log(rate) - rate - gammaln(x + 1.0)
     return _sum_of_known(reader, terms)
+
+
+def _geometric(reader: Reader) -> Array:
+    x, prob = reader.child, reader.argument("prob")
+    return reader.xp.log(prob) + x * reader.xp.log1p(-prob)
 
 
 def _exponential(reader: Reader) -> Array:
