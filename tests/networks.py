@@ -1075,6 +1075,30 @@ def mixture_trials() -> bn.Network:
     return net
 
 
+def shared_means() -> bn.Network:
+    """Vectors that share means, scales or rates, read by latents of their own."""
+    with bn.Network("shared_means") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        Psi = bn.parameter("Psi", bn.Covariance(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2))
+            v = bn.parameter("v", bn.Positive())
+            a = bn.parameter("a", bn.Positive(2))
+            b = bn.parameter("b", bn.Positive(2))
+            c = bn.parameter("c", bn.Real(2))
+        d, e = bn.parameter("d", bn.Positive()), bn.parameter("e", bn.Positive())
+        with bn.plate("n"):
+            y = bn.latent("y", bn.Categorical(p))
+            z = bn.latent("z", bn.Categorical(p))
+            bn.observed("w", bn.Normal(mu[z], var=v[z]))
+            bn.observed("x", bn.Normal(mu[y], cov=Psi))
+            bn.observed("s", bn.Gamma(a[z], b[z]))
+            bn.observed("t", bn.Gamma(a[y], b[y]))
+            bn.observed("u", bn.Normal(c[y], var=d))
+            bn.observed("q", bn.Normal(c[z], var=e))
+    return net
+
+
 LEFT_TO_RIGHT = {
     "pi": np.array([False, True, True]),
     "A": np.tri(3, k=-1, dtype=bool) | ~np.tri(3, k=1, dtype=bool),
@@ -1134,6 +1158,7 @@ EXAMPLES = (
     Example(mixture_unigrams, {"n": 14}),
     Example(mixture_unigrams, {"n": 14}, {"word": np.array([[False] * 4, [True] + [False] * 3])}),
     Example(chain_words, RAGGED),
+    Example(shared_means, {"n": 13}),
     Example(mixture_trials, {"n": 14}),
     Example(mixture_heavy, {"n": 24}),
     Example(heavy_priors, {"n": 15}),

@@ -19,6 +19,7 @@ from bnlab.inference.expectation import overall, with_residual
 from bnlab.inference.nodes import data
 from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
+from bnlab.inference.sharing import components
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Field, Function, Program, Start, Statement
@@ -350,7 +351,7 @@ def _m_step(run: Elimination, uses: Uses) -> Function:
     body: list[Statement] = []
     values: dict[str, Expr] = {}
     for family, members in uses.by_family:
-        for component in _components(members, free):
+        for component in components(members, free):
             maximum = family.maximise(component, free, priors)
             body += maximum.body
             values.update(maximum.values)
@@ -360,20 +361,6 @@ def _m_step(run: Elimination, uses: Uses) -> Function:
     return Function(
         "m_step", (), ("statistics", "theta"), tuple(body), results, "The parameters that maximise Q."
     )
-
-
-def _components(uses: tuple[Use, ...], free: frozenset[str]) -> list[tuple[Use, ...]]:
-    """Nodes that share free parameters, together; each group is maximised by itself."""
-    groups: list[tuple[set[str], list[Use]]] = []
-    for use in uses:
-        names = set(use.node.parameters & free)
-        touching = [group for group in groups if group[0] & names]
-        merged = (
-            names.union(*(group[0] for group in touching)),
-            [u for group in touching for u in group[1]] + [use],
-        )
-        groups = [group for group in groups if group not in touching] + [merged]
-    return [tuple(members) for _, members in groups]
 
 
 def _log_prior(axes: Layout) -> Function | None:
