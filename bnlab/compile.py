@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
-from bnlab.drawing import Drawing, places
-from bnlab.drawing import draw as draw_graph
 from bnlab.errors import BnlabError, Fault, IntractableError
 from bnlab.inference import derivation, em
 from bnlab.inference.cliques import junction_tree
@@ -18,8 +16,11 @@ from bnlab.network.declare import Network
 from bnlab.network.formats import to_json
 from bnlab.network.ir import Graph
 from bnlab.printers import jax_em
-from bnlab.printers.base import Need, registry
+from bnlab.printers.base import Need, printer, registry
 from bnlab.version import VERSION
+
+if TYPE_CHECKING:
+    from bnlab.drawing import Drawing
 
 Messages = Literal["scaled", "log"]
 
@@ -38,12 +39,13 @@ def emit(
     needs exact inference and there is none, BnlabError for a target that there is not.
     """
     graph = graph_of(net)
-    printers = registry()
-    if target not in printers:
+    found = printer(target)
+    if found is None:
+        printers = registry()
         reason = f'There is no target "{target}".{did_you_mean(target, printers)}'
         raise BnlabError(Fault(reason, f"Targets: {', '.join(sorted(printers))}."))
-    given = (_handed(need, graph, messages, frozenset(missing)) for need in printers[target].needs)
-    return printers[target].text(*given)
+    given = (_handed(need, graph, messages, frozenset(missing)) for need in found.needs)
+    return found.text(*given)
 
 
 def _handed(need: Need, graph: Graph, messages: Messages, missing: frozenset[str]) -> object:
@@ -64,9 +66,11 @@ def _handed(need: Need, graph: Graph, messages: Messages, missing: frozenset[str
         case "header":
             return header(graph)
         case "picture":
-            return draw_graph(graph).picture
+            return draw(graph).picture
         case "places":
-            return places(draw_graph(graph).picture)
+            from bnlab.drawing import places
+
+            return places(draw(graph).picture)
     assert_never(need)
 
 
@@ -102,6 +106,8 @@ def draw(
     what is to stand out: `bn.draw(net, highlight=net.markov_blanket("lung"))`. Raises IntractableError where a table of
     the junction tree would be too large, BnlabError for names that there are not.
     """
+    from bnlab.drawing import draw as draw_graph  # what fits a network does not draw it
+
     graph = graph_of(net)
     names = [each.name for each in graph.parameters] + [each.name for each in graph.variables]
     marked = (highlight,) if isinstance(highlight, str) else tuple(highlight)

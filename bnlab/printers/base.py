@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -33,13 +34,25 @@ class Printer:
     text: Callable[..., str]
 
 
+def printer(name: str) -> Printer | None:
+    """The printer called `name`, if there is one. Modules that are imported already are asked first: to write one kind of
+    text, the others are not needed."""
+    known = sorted(_modules(), key=lambda module: module not in sys.modules)
+    found = (one for module in known for one in _printers(module) if one.name == name)
+    return next(found, None)
+
+
 @cache
 def registry() -> dict[str, Printer]:
     """All printers by name."""
+    return {one.name: one for module in _modules() for one in _printers(module)}
+
+
+def _modules() -> list[str]:
     package = importlib.import_module("bnlab.printers")
-    modules = (
-        importlib.import_module(f"bnlab.printers.{info.name}")
-        for info in pkgutil.iter_modules(package.__path__)
-    )
-    found = [printer for module in modules for printer in vars(module).get("PRINTERS", ())]
-    return {printer.name: printer for printer in found}
+    return [f"bnlab.printers.{info.name}" for info in pkgutil.iter_modules(package.__path__)]
+
+
+def _printers(module: str) -> tuple[Printer, ...]:
+    found: tuple[Printer, ...] = vars(importlib.import_module(module)).get("PRINTERS", ())
+    return found

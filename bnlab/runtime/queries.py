@@ -10,8 +10,10 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from bnlab.domains import Positive, Probability, Simplex, Values
 from bnlab.errors import DataError, Fault
 from bnlab.network.declare import Network
+from bnlab.network.graph import coefficients, cpds
 from bnlab.runtime.data_layout import mirror
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
@@ -73,8 +75,20 @@ def score(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> NDA
 
 
 def _possible(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> None:
-    """Raises DataError, with the place, where the data have probability 0. Only zeros among the parameters do that."""
-    if all(np.all(value) for value in parameters.values()):
+    """Raises DataError, with the place, where the data have probability 0. Only probabilities and rates of 0 do that."""
+    chances = [
+        parameters[one.name]
+        for one in net.graph.parameters
+        if isinstance(one.domain, Simplex | Probability | Positive)
+    ]
+    constants = [
+        ref.target.array
+        for variable in net.graph.variables
+        for cpd in cpds(variable)
+        for ref in coefficients(cpd)
+        if variable.discrete and isinstance(ref.target, Values)
+    ]
+    if all(np.all(value) for value in (*chances, *constants)):
         return
     with precision(dtype):
         what = impossible(net, parameters, bound, dtype)
