@@ -37,9 +37,10 @@ MAY_IMPORT = {
     "runtime": LANGUAGE | {"compile"},
     "comparison": LANGUAGE | {"compile", "runtime", "version"},
     "plots": LANGUAGE | {"compile", "runtime", "comparison"},
+    "report": LANGUAGE | {"compile", "drawing", "version", "runtime", "comparison", "plots"},
 }
 HEAVY = {"jax", "jaxlib", "numpyro", "funsor", "arviz", "xarray", "matplotlib", "pandas", "scipy", "h5netcdf"}
-MAY_BE_HEAVY = {"runtime", "comparison", "plots", "cli"}
+MAY_BE_HEAVY = {"runtime", "comparison", "plots", "report", "cli"}
 MODEL_WORDS = re.compile(r"\b(gmm|hmm|plda|baum|welch|kalman|lgssm|speaker)\b", re.IGNORECASE)
 LONGEST = 500
 # NumPyro enumerates with funsor, xarray writes files with h5netcdf, ArviZ plots with matplotlib.

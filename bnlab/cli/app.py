@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 FAULT, USAGE, INTERRUPTED = 1, 2, 130
 
-ModelFile = Annotated[str, Parameter(help="FILE.py, FILE.py:FUNCTION or FILE.json")]
+ModelFile = Annotated[str, Parameter(help="FILE.py, FILE.py:FUNCTION, or FILE.json, .bif, .xml, .xdsl, .uai")]
 Settings = Annotated[
     list[str] | None,
     Parameter(
@@ -38,7 +39,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON in
 Seed = Annotated[int, Parameter(help="of random starts and draws")]
 
 Target = Literal["em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "text", "json"]
-View = Literal["plates", "unrolled", "moral"]
+View = Literal["plates", "unrolled", "moral", "cliques"]
 Method = Literal["em", "viterbi", "svi", "nuts"]
 
 app = App(
@@ -124,7 +125,10 @@ def fit(
     data: DataFile = None,
     columns: Columns = None,
     method: Annotated[Method, Parameter(help="how to fit")] = "em",
-    init: Annotated[Literal["data", "random"], Parameter(help="how to start")] = "data",
+    init: Annotated[
+        Literal["data", "random"] | None,
+        Parameter(help="how to start; without it, at the model file's tables or data"),
+    ] = None,
     n_init: Annotated[int, Parameter(help="number of starts, of which the best is kept")] = 1,
     max_iter: Annotated[int | None, Parameter(help="iterations at most")] = None,
     tol: Annotated[
@@ -143,12 +147,11 @@ def fit(
     _remember_compilations()
     loaded = _load(model, settings)
     table = load_data(data, loaded, columns or ())
-    options = _when(columns=table.columns, max_iter=max_iter, tol=tol)
+    options = _when(columns=table.columns, init=init, max_iter=max_iter, tol=tol)
     result = bn.fit(
         loaded.network,
         table.values,
         method,
-        init=init,
         n_init=n_init,
         seed=seed,
         progress=not as_json,
@@ -186,6 +189,36 @@ def verify(
 
 
 @app.command
+def compare(
+    model: ModelFile,
+    *,
+    data: DataFile = None,
+    columns: Columns = None,
+    methods: Annotated[
+        list[Method] | None, Parameter(negative="", help="what to compare; em viterbi svi nuts without it")
+    ] = None,
+    held_out: Annotated[float, Parameter(help="the part of the data that is left out to be predicted")] = 0.2,
+    out: Annotated[Path, Parameter(help="the folder of the report, index.html")] = Path("report"),
+    seed: Seed = 0,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> int:
+    """Fit by several methods, line the results up, and write a report to look at."""
+    from bnlab.cli.compare import run_compare
+    from bnlab.cli.tables import load_data
+
+    _remember_compilations()
+    loaded = _load(model, settings)
+    table = load_data(data, loaded, columns or ())
+    record, text, interrupted = run_compare(
+        loaded, table, out, methods=methods, held_out=held_out, seed=seed, progress=not as_json,
+        command=_command(), source="" if data is None else data.name,
+    )  # fmt: skip
+    _show(record, text, as_json)
+    return INTERRUPTED if interrupted else 0
+
+
+@app.command
 def demo(
     model: Annotated[
         str | None, Parameter(help="a model file with data(); models/demo.py without it")
@@ -195,7 +228,7 @@ def demo(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Draw, derive, emit and fit a network in one go, and say where everything is."""
+    """Draw, derive, emit, fit and compare in one go, write the report, and say where everything is."""
     from bnlab.cli.demo import run_demo
 
     _remember_compilations()
@@ -215,6 +248,11 @@ def _remember_compilations() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "bnlab" / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def _command() -> str:
+    """What was typed, as the report shows it."""
+    return shlex.join(["bnlab", *sys.argv[1:]])
 
 
 def _when(**options: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`bnlab demo`: one model drawn, derived, emitted and fitted in three ways."""
+"""`bnlab demo`: one model drawn, derived, emitted, fitted and compared, with a report of all that."""
 
 from __future__ import annotations
 
@@ -7,41 +7,39 @@ from typing import Any
 
 import bnlab as bn
 from bnlab.atomic import write_bytes
+from bnlab.cli.compare import run_compare
 from bnlab.cli.models import UsageError, load_model
 from bnlab.cli.report import fit_record
 from bnlab.cli.tables import load_data
 
 SOURCES = {"em": "{}_em.py", "numpyro": "{}_numpyro.py", "latex": "{}.tex"}
 PICTURES = ("svg", "png")
-METHODS = {
-    "em": ("EM", {"n_init": 5}),
-    "viterbi": ("Viterbi training", {"n_init": 5}),
-    "svi": ("NumPyro, SVI on marginal_model", {}),
-}
 
 
 def run_demo(model: str | None, out: Path, seed: int, progress: bool) -> tuple[dict[str, Any], str]:
     """Write everything about the model to the folder `out`; return the record and the text to print."""
-    loaded = load_model(model or default_model())
-    network, table = loaded.network, load_data(None, loaded)
+    name, data = (model, None) if model is not None else default_model()
+    loaded = load_model(name)
+    network, table = loaded.network, load_data(data, loaded)
     out.mkdir(parents=True, exist_ok=True)
     files = write_files(network, out)
-    fits = {
-        method: bn.fit(network, table.values, method, seed=seed, progress=progress, **options)
-        for method, (_, options) in METHODS.items()
-    }
-    record = {
-        "files": [str(file) for file in files],
-        "fits": {key: fit_record(fit) for key, fit in fits.items()},
-    }
-    return record, demo_text(network, files, fits)
+    fit = bn.fit(network, table.values, seed=seed, n_init=5, progress=progress)
+    record, text, _ = run_compare(
+        loaded, table, out / "report", methods=None, held_out=0.0, seed=seed, progress=progress,
+        command="bnlab demo" if model is None else f"bnlab demo {model}", source="" if data is None else data.name,
+    )  # fmt: skip
+    files.append(Path(record["report"]))
+    return (
+        {"files": [str(file) for file in files], "fits": {"em": fit_record(fit)}, "comparison": record},
+        demo_text(network, files, fit, text),
+    )
 
 
-def default_model() -> str:
-    """models/demo.py of the repository that bnlab runs from, or of the current folder."""
+def default_model() -> tuple[str, Path]:
+    """models/demo.py and its data, of the repository that bnlab runs from or of the current folder."""
     for root in (Path(bn.__file__).parents[1], Path()):
         if (path := root / "models" / "demo.py").is_file():
-            return str(path)
+            return str(path), root / "data" / "faithful.csv"
     raise UsageError("There is no models/demo.py here. Name a model file that has data(): bnlab demo MODEL")
 
 
@@ -57,18 +55,8 @@ def write_files(network: bn.Network, out: Path) -> list[Path]:
     return [*pictures, *sources.values()]
 
 
-def demo_text(network: bn.Network, files: list[Path], fits: dict[str, Any]) -> str:
-    lines = [
-        "",
-        str(network),
-        "",
-        "Written:",
-        *(f"  {file}" for file in files),
-        "",
-        "Log-likelihoods of the fits:",
-    ]
-    width = max(len(title) for title, _ in METHODS.values())
-    for method, fit in fits.items():
-        ended = f"{fit.status} after {fit.n_iter} iterations"
-        lines.append(f"  {METHODS[method][0]:<{width}}  {fit.log_likelihood[-1]:>12.3f}   {ended}")
-    return "\n".join([*lines, "", str(fits["em"])])
+def demo_text(network: bn.Network, files: list[Path], fit: Any, compared: str) -> str:
+    """The network, EM by itself, the methods side by side, and where everything was written."""
+    written = "\n".join(["Written:", *(f"  {file}" for file in files)])
+    last = f"Open {files[-1].resolve().as_uri()} to see it all."
+    return "\n\n".join(["", str(network), str(fit), compared, written, last])

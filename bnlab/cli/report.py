@@ -23,6 +23,18 @@ def fit_record(fit: Any) -> dict[str, Any]:
     }
 
 
+def comparison_record(one: Any) -> dict[str, Any]:
+    """What `--json` prints of a comparison."""
+    return {
+        "reference": one.reference,
+        "interrupted": one.interrupted,
+        "scores": plain(one.scores),
+        "rows": [{"name": row.name, "estimates": plain(row.estimates)} for row in one.rows],
+        "certificates": [{**plain(each), "passed": each.passed} for each in one.certificates],
+        "warnings": [str(warning) for warning in one.warnings],
+    }
+
+
 def plain(value: Any) -> Any:
     """The value in JSON's types: arrays as lists, records as objects, numbers that are not finite as null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -39,6 +39,20 @@ def load_data(path: Path | None, model: Model, bindings: Sequence[str] = ()) -> 
     raise UsageError(f"{path.name} is neither .csv nor .npz.")
 
 
+def labels(table: Table, model: Model) -> dict[str, list[str]]:
+    """What the file calls the columns of each variable; nothing for arrays without names."""
+    if table.columns:
+        return {name: list(map(_spaced, columns)) for name, columns in table.columns.items()}
+    vectors = [one for one in model.network.graph.in_role("observed") if one.domain.event_shape]
+    if len(vectors) != 1 or isinstance(table.values, dict):
+        return {}
+    return {vectors[0].name: list(map(_spaced, table.values.select_dtypes("number").columns))}
+
+
+def _spaced(column: str) -> str:
+    return str(column).replace("_", " ")
+
+
 def read_arrays(path: Path) -> dict[str, Any]:
     """The arrays of an .npz file. Pickled objects, which could run code, are refused."""
     import numpy as np

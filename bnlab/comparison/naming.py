@@ -71,10 +71,11 @@ def best_naming(reference: list[NDArray[Any]], other: list[NDArray[Any]]) -> tup
 
 
 def renamed(fit: Fit, axes: set[Axis], order: NDArray[np.int64]) -> Fit:
-    """The fit with the states of one group in another order, in its parameters and its draws."""
+    """The fit with the states of one group in another order, in its parameters, where it began, and its draws."""
     parameters = rename(fit.parameters, axes, order)
     draws = None if fit.draws is None else rename(fit.draws, {(name, at + 2) for name, at in axes}, order)
-    return replace(fit, parameters=parameters, draws=draws)
+    initial = None if fit.initial is None else rename(fit.initial, axes, order)
+    return replace(fit, parameters=parameters, draws=draws, initial=initial)
 
 
 def latents_of(graph: Graph, axes: set[Axis]) -> set[str]:

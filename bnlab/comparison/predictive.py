@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import arviz as az
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -80,6 +79,8 @@ def loo(fit: Fit, values: NDArray[Any]) -> Loo:
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # unreliable members are counted, not warned of
+        import arviz as az  # takes seconds to import, and reports without draws do not need it
+
         found = az.loo(in_arviz(xr.DataTree.from_dict(groups)), pointwise=True)
     old = "elpd_loo" in found  # ArviZ 0
     elpd, used = (found["elpd_loo"], found["p_loo"]) if old else (found.elpd, found.p)

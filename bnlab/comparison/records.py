@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from numpy.typing import NDArray
@@ -174,6 +175,18 @@ class Comparison:
         from bnlab.comparison import arviz_data  # takes a second to import, and a table does not need it
 
         return arviz_data.to_arviz(self)
+
+    def plot_estimates(self, **options: Any) -> Any:
+        """Every number by every method, in the reference's deviations: `bnlab.plots.plot_estimates`."""
+        return self._plot("plot_estimates", options)
+
+    def plot_posteriors(self, **options: Any) -> Any:
+        """Draws over one another, with the point estimates: `bnlab.plots.plot_posteriors`."""
+        return self._plot("plot_posteriors", options)
+
+    def _plot(self, name: str, options: Mapping[str, Any]) -> Any:
+        """A figure of bnlab.plots, which is above this module and imported by name, when it is first asked for."""
+        return vars(import_module("bnlab.plots"))[name](self, **options)
 
     def __str__(self) -> str:
         return self.table()

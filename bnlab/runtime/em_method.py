@@ -9,7 +9,7 @@ import numpy as np
 
 from bnlab.errors import Fault, FitError
 from bnlab.runtime.em import Limits, State, precision
-from bnlab.runtime.em_engine import Engine, engine
+from bnlab.runtime.em_engine import Engine, engine, theta_of_start
 from bnlab.runtime.em_report import warnings
 from bnlab.runtime.em_resume import keeper, opened
 from bnlab.runtime.em_saddle import saddles
@@ -62,7 +62,8 @@ def _refuse(problem: Problem) -> None:
 def _outcome(problem: Problem, ready: Engine, runs: list[State]) -> Outcome:
     """The best run: finished ones before collapsed ones, and among these the highest objective."""
     starts = tuple(ending(problem, number, state) for number, state in enumerate(runs))
-    best = runs[best_of(starts)]
+    number = best_of(starts)
+    best = runs[number]
     interrupted = len(runs) < problem.n_init or any(run.stop is None for run in runs)
     final = _evaluated(best)
     told = warnings(problem.graph, final, Limits(problem.max_iter, problem.tol, problem.dtype))
@@ -74,6 +75,8 @@ def _outcome(problem: Problem, ready: Engine, runs: list[State]) -> Outcome:
         warnings=(*told, *saddles(problem, ready, final), *_luck(starts)),
         starts=starts,
         effort={"e_steps": sum(len(run.objective) for run in runs)},
+        initial=theta_of_start(problem, ready, number),
+        traces=tuple(run.objective for run in runs),
     )
 
 

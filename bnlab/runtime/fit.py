@@ -157,6 +157,8 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seco
         draws=outcome.draws,
         statistics=outcome.statistics,
         effort={**outcome.effort, "seconds": seconds},
+        initial=outcome.initial,
+        traces=outcome.traces,
         bound=problem.bound,
     )
 

@@ -72,7 +72,8 @@ class Outcome:
     `log_likelihood` and `objective` have an entry for each of the n_iter + 1 parameters visited, the last at
     `parameters`. `starts` tells where each start ended. `draws` are posterior samples as (chain, draw, ...) for methods
     that draw, `statistics` what the sampler says of each, as (chain, draw). `effort` counts `e_steps` and `gradients`:
-    passes over the data.
+    passes over the data. Of EM, `initial` are the parameters where the run that was kept began, and `traces` the
+    objectives of every start.
     """
 
     parameters: Mapping[str, NDArray[Any]]
@@ -84,3 +85,5 @@ class Outcome:
     draws: Mapping[str, NDArray[Any]] | None = None
     statistics: Mapping[str, NDArray[Any]] | None = None
     effort: Mapping[str, float] = field(default_factory=dict)
+    initial: Mapping[str, NDArray[Any]] | None = None
+    traces: tuple[NDArray[np.float64], ...] = ()

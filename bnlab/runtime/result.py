@@ -6,6 +6,7 @@ import html
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,8 @@ class Fit:
     optima the starts reached and how often (None for a method without starts). `rows` is the number of observations, the
     sum of their weights; `draws` are posterior samples (chain, draw, ...) of methods that draw, `statistics` what the
     sampler says of each. `effort` counts `e_steps` and `gradients`, passes over the data, and the `seconds` that all took,
-    compilation included. A fit that was loaded from a file does not know its data.
+    compilation included. `initial` are the parameters where EM began, `traces` the objectives of all its starts. A fit
+    that was loaded from a file knows neither these nor its data.
     """
 
     network: Network
@@ -54,6 +56,8 @@ class Fit:
     draws: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
     statistics: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
     effort: Mapping[str, float] = field(default_factory=dict)
+    initial: Mapping[str, NDArray[Any]] | None = field(default=None, repr=False)
+    traces: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)
     bound: Bound | None = field(default=None, repr=False)
 
     @property
@@ -72,14 +76,16 @@ class Fit:
 
     def posterior(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
         """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
-        last, in the layout of the data. Of a fit with draws they are averaged over the draws, an E-step each."""
+        last; for each Gaussian one its "mean" and "cov", a scalar's variance. In the layout of the data. Of a fit
+        with draws they are those of the mixture over the draws, an E-step each."""
         bound = self._bound(data, columns)
         if self.draws is not None:
             return queries.posterior_over(self.network, self.draws, bound, self._dtype)
         return queries.posterior(self.network, self.parameters, bound, self._dtype)
 
     def predict(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
-        """The most probable joint assignment of the discrete latents given the data, in the layout of the data."""
+        """The most probable joint assignment of the discrete latents given the data, and the means of Gaussian ones given it,
+        in the layout of the data."""
         return queries.predict(self.network, self.parameters, self._bound(data, columns), self._dtype)
 
     def score(self, data: Any = None, *, columns: Columns | None = None) -> NDArray[Any]:
@@ -199,6 +205,42 @@ class Fit:
         from bnlab.runtime import save
 
         save.save(self, path)
+
+    def plot_fit(self, **options: Any) -> Any:
+        """The data and the fitted model: `bnlab.plots.plot_fit`. Every plot returns a matplotlib Figure."""
+        return self._plot("plot_fit", options)
+
+    def plot_iterations(self, **options: Any) -> Any:
+        """The model after 0, 1, 2, 5, ... iterations of EM and of Viterbi training: `bnlab.plots.plot_iterations`."""
+        return self._plot("plot_iterations", options)
+
+    def plot_responsibilities(self, **options: Any) -> Any:
+        """The data in the colours of their states' probabilities: `bnlab.plots.plot_responsibilities`."""
+        return self._plot("plot_responsibilities", options)
+
+    def plot_terms(self, **options: Any) -> Any:
+        """Q, H and KL through E- and M-steps: `bnlab.plots.plot_terms`."""
+        return self._plot("plot_terms", options)
+
+    def plot_bound(self, **options: Any) -> Any:
+        """The lower bound over one parameter, touching ln p: `bnlab.plots.plot_bound`."""
+        return self._plot("plot_bound", options)
+
+    def plot_trace(self, **options: Any) -> Any:
+        """The objective over the iterations: `bnlab.plots.plot_trace`."""
+        return self._plot("plot_trace", options)
+
+    def plot_restarts(self, **options: Any) -> Any:
+        """The objectives of all restarts: `bnlab.plots.plot_restarts`."""
+        return self._plot("plot_restarts", options)
+
+    def plot_states(self, **options: Any) -> Any:
+        """The smoothed states of a chain and its decoded path: `bnlab.plots.plot_states`."""
+        return self._plot("plot_states", options)
+
+    def _plot(self, name: str, options: Mapping[str, Any]) -> Any:
+        """A figure of bnlab.plots, which is above this module and imported by name, when it is first asked for."""
+        return vars(import_module("bnlab.plots"))[name](self, **options)
 
     def __str__(self) -> str:
         return self.summary()

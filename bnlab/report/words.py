@@ -1,0 +1,217 @@
+"""What a comparison found, in sentences. All of it is read off numbers: no sentence depends on what a network is called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnlab.comparison.records import Comparison, Estimate, Row
+from bnlab.comparison.text import title
+from bnlab.domains import Covariance, Positive, Probability, Simplex
+from bnlab.network.ir import Graph
+from bnlab.runtime.result import Fit
+
+NEAR = 2.0
+"""Estimates within so many deviations of one another are said to agree."""
+SAME = 5e-4
+"""Log-likelihoods so near are not told apart: three decimals are printed."""
+MIXED, ENOUGH = 1.01, 400
+"""R-hat up to which chains are said to agree, and effective draws from which their means are (Vehtari et al. 2021)."""
+BOUNDARY = 0.05
+"""A point estimate closer to its boundary than this part of a posterior deviation, or of the posterior mean, stands on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was measured; `tone` is "good", "plain" or "watch"."""
+
+    tone: str
+    text: str
+
+
+def findings(one: Comparison) -> list[Finding]:
+    """The most important ones, as a reader wants them: how each method ended, where they agree, what to beware of."""
+    found = [*_points(one), *_restarts(one), *_agreement(one), *_boundaries(one), *_widths(one)]
+    return [*found, *_chains(one), *_held_out(one), *_certificates(one)]
+
+
+def _points(one: Comparison) -> Iterator[Finding]:
+    """How far each point estimate's likelihood is from the best."""
+    points = {m: one.scores[m].log_likelihood for m, fit in one.fits.items() if fit.draws is None}
+    if not points:
+        return
+    highest = max(points.values())
+    best = next(method for method, value in points.items() if highest - value <= SAME)
+    for method, value in points.items():
+        fit = one.fits[method]
+        text = f"{title(method)} {_ended(fit)}, at ln p(X | η) = {value:.3f}"
+        if method != best and points[best] - value > SAME:
+            text += f", {_amount(points[best] - value)} nats below {title(best)}"
+        yield Finding("plain" if fit.converged else "watch", text + ".")
+
+
+def _ended(fit: Fit) -> str:
+    count = f"{fit.n_iter} iteration{'s' * (fit.n_iter != 1)}"
+    match fit.status:
+        case "converged":
+            return f"converged after {count}"
+        case "max_iter":
+            return f"used up its {count}"
+        case "degenerate":
+            return f"ended degenerate after {count}: a spread stands on its floor"
+        case "interrupted":
+            return f"was interrupted after {count}"
+        case "nan":
+            return f"met numbers that are none after {count}"
+        case "non_monotone":
+            return f"stopped after {count} because its objective fell"
+
+
+def _restarts(one: Comparison) -> Iterator[Finding]:
+    for method, fit in one.fits.items():
+        starts = sum(times for _, times in fit.optima)
+        if starts < 2:
+            continue
+        times = fit.optima[0][1]
+        if times == starts:
+            yield Finding("good", f"All {starts} starts of {title(method)} reached the same optimum.")
+        else:
+            worst = fit.optima[0][0] - fit.optima[-1][0]
+            text = f"{times} of {starts} starts of {title(method)} reached the best optimum found"
+            yield Finding(
+                "watch", f"{text}; the worst ended {_amount(worst)} nats below: EM's optima are local."
+            )
+
+
+def _agreement(one: Comparison) -> Iterator[Finding]:
+    reference = one.reference
+    for method in one.methods:
+        apart = [(row, row.estimates[method].apart) for row in one.rows if method in row.estimates]
+        measured = [(row, value) for row, value in apart if value is not None and math.isfinite(value)]
+        if method == reference or not measured:
+            continue
+        row, most = max(measured, key=lambda pair: abs(pair[1]))
+        unit = f"deviations of {title(reference)}"
+        if abs(most) <= NEAR:
+            text = (
+                f"{title(method)} agrees with {title(reference)}: every number within {abs(most):.2f} {unit}"
+            )
+            yield Finding("good", f"{text}; {row.name} is farthest.")
+        else:
+            far = sum(abs(value) > NEAR for _, value in measured)
+            yield Finding(
+                "watch",
+                f"{title(method)} and {title(reference)} differ: {far} of {len(measured)} numbers lie more than "
+                f"{NEAR:g} {unit} apart, {row.name} by {abs(most):.1f}.",
+            )
+
+
+def _boundaries(one: Comparison) -> Iterator[Finding]:
+    """Point estimates on the boundary of their domain, where the posterior is not."""
+    graph, reference = one.network.graph, one.reference
+    for row in one.rows:
+        for method, estimate in row.estimates.items():
+            posterior = row.estimates[reference]
+            if method == reference or one.fits[method].draws is not None or posterior.deviation is None:
+                continue
+            edge = _edge(graph, row, estimate, posterior)
+            if edge is not None:
+                yield Finding(
+                    "watch",
+                    f"{title(method)} puts {row.name} at {estimate.value:.3g}, on the boundary of its domain ({edge:g}): there "
+                    f"what it maximises is highest. {title(reference)} has it at {posterior.value:.3g} ± "
+                    f"{posterior.deviation:.2g}: most of the posterior's mass lies away from the boundary, because a "
+                    "maximum says how high the density is and not how much of it there is around. At such a point standard "
+                    "errors mean nothing.",
+                )
+
+
+def _edge(graph: Graph, row: Row, estimate: Estimate, posterior: Estimate) -> float | None:
+    """The boundary that an estimate stands on."""
+    assert posterior.deviation is not None
+    near = BOUNDARY * min(posterior.deviation, abs(posterior.value))
+    match graph.parameter(row.parameter).domain:
+        case Positive():
+            edges = (0.0,)
+        case Covariance() if row.index[-1] == row.index[-2]:
+            edges = (0.0,)
+        case Probability() | Simplex():
+            edges = (0.0, 1.0)
+        case _:
+            return None
+    for edge in edges:
+        if abs(estimate.value - edge) <= near and abs(posterior.value - edge) > 10 * near:
+            return edge
+    return None
+
+
+def _widths(one: Comparison) -> Iterator[Finding]:
+    """Whether a method's deviations are those of the reference."""
+    for method in one.methods:
+        pairs = [
+            (row.estimates[method].deviation, row.estimates[one.reference].deviation) for row in one.rows
+        ]
+        ratios = [ours / theirs for ours, theirs in pairs if ours and theirs]
+        if method == one.reference or not ratios:
+            continue
+        middle = float(np.median(ratios))
+        if 0.8 <= middle <= 1.25:
+            tone, said = "good", "about as wide as"
+        else:
+            tone, said = "watch", "narrower than" if middle < 1 else "wider than"
+        text = f"The uncertainties of {title(method)} are {said} those of {title(one.reference)}"
+        yield Finding(tone, f"{text}: {middle:.2f} times, in the median.")
+
+
+def _chains(one: Comparison) -> Iterator[Finding]:
+    """What R-hat, effective draws and divergences say of methods that draw in chains."""
+    for method in one.methods:
+        hats = [value for row in one.rows if (value := row.estimates[method].r_hat) is not None]
+        draws = [value for row in one.rows if (value := row.estimates[method].effective) is not None]
+        divergences = one.scores[method].divergences
+        if not hats or not draws or divergences is None:
+            continue
+        hat, fewest = max(hats), min(draws)
+        sound = hat <= MIXED and fewest >= ENOUGH
+        text = f"{title(method)}: R-hat is at most {hat:.3f} and every number has at least {fewest:.0f} effective draws"
+        text += "." if sound else ": run it longer before trusting its tails."
+        yield Finding("good" if sound else "watch", text)
+        if divergences:
+            yield Finding(
+                "watch",
+                f"{divergences} transitions of {title(method)} diverged: it may miss parts of the posterior.",
+            )
+
+
+def _held_out(one: Comparison) -> Iterator[Finding]:
+    scored = {m: score.held_out for m, score in one.scores.items() if score.held_out is not None}
+    if len(scored) < 2 or one.split is None:
+        return
+    best, worst = max(scored, key=lambda m: scored[m]), min(scored, key=lambda m: scored[m])
+    gap = scored[best] - scored[worst]
+    text = f"On {one.split.held_out} members of {one.split.plate} left out, {title(best)} predicts best"
+    yield Finding("plain", f"{text}, by {_amount(gap)} nats a member over {title(worst)}.")
+
+
+def _certificates(one: Comparison) -> Iterator[Finding]:
+    if not one.certificates:
+        return
+    broken = [each for each in one.certificates if not each.passed]
+    if broken:
+        claims = "; ".join(f"{each.claim} ({each.difference:.1e})" for each in broken)
+        yield Finding(
+            "watch", f"{len(broken)} of {len(one.certificates)} certificates do not hold: {claims}."
+        )
+    else:
+        worst = max(each.difference for each in one.certificates)
+        text = (
+            f"All {len(one.certificates)} certificates hold; the largest relative difference is {worst:.0e}."
+        )
+        yield Finding("good", text)
+
+
+def _amount(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
