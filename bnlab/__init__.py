@@ -18,6 +18,7 @@ from bnlab.network.distributions import (
     Dirichlet,
     Exponential,
     Gamma,
+    Geometric,
     InverseGamma,
     InverseWishart,
     Multinomial,
@@ -38,8 +39,8 @@ from bnlab.network.files.registry import read, write
 from bnlab.network.sets import Covariance, Integer, Positive, Probability, Real, Simplex
 
 if TYPE_CHECKING:
-    from bnlab.comparison.compare import compare
     from bnlab.comparison.proposal import weakly_informative
+    from bnlab.comparison.run import compare
     from bnlab.compile import derive, draw, emit
     from bnlab.runtime.fit import fit
     from bnlab.runtime.result import load
@@ -58,6 +59,7 @@ __all__ = [
     "Exponential",
     "FitError",
     "Gamma",
+    "Geometric",
     "Integer",
     "InternalError",
     "IntractableError",

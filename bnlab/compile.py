@@ -88,17 +88,33 @@ def derive(net: Network | Graph) -> Derivation:
     return derivation.derive(graph_of(net))
 
 
-def draw(net: Network | Graph, path: str | os.PathLike[str] | None = None, view: str = "plates") -> Drawing:
+def draw(
+    net: Network | Graph,
+    path: str | os.PathLike[str] | None = None,
+    view: str = "plates",
+    highlight: str | Collection[str] = (),
+) -> Drawing:
     """The picture of a network; with `path` it is written too, in the format of the suffix (.svg .png .pdf
     .dot .tex).
 
     Views: "plates", "unrolled" (a few members and steps), "moral" (who meets whom in a distribution), "cliques" (the
-    junction tree of the categories: the tables of exact elimination and what they have in common). Raises
-    IntractableError where a table of that would be too large.
+    junction tree of the categories: the tables of exact elimination and what they have in common). `highlight` names
+    what is to stand out: `bn.draw(net, highlight=net.markov_blanket("lung"))`. Raises IntractableError where a table of
+    the junction tree would be too large, BnlabError for names that there are not.
     """
+    graph = graph_of(net)
+    names = [each.name for each in graph.parameters] + [each.name for each in graph.variables]
+    marked = (highlight,) if isinstance(highlight, str) else tuple(highlight)
+    unknown = [
+        Fault(f"{ascii(name)} is not in the network, so it cannot stand out.{did_you_mean(name, names)}")
+        for name in marked
+        if name not in names
+    ]
+    if unknown:
+        raise BnlabError(*unknown)
     titles = net.titles if isinstance(net, Network) else {}
-    tree = junction_tree(graph_of(net)) if view == "cliques" else ()
-    return draw_graph(graph_of(net), path, view, titles, tree)
+    tree = junction_tree(graph) if view == "cliques" else ()
+    return draw_graph(graph, path, view, titles, tree, marked)
 
 
 def _elimination(graph: Graph) -> str | None:

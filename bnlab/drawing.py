@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -88,10 +88,11 @@ def draw(
     view: str = "plates",
     titles: Mapping[str, str] = NO_TITLES,
     tree: tuple[Clique, ...] = (),
+    highlight: Collection[str] = (),
 ) -> Drawing:
     """The picture of a network, also written to `path` in the format of its suffix; `titles` are shown for names.
 
-    The view "cliques" is of the junction tree `tree`.
+    The view "cliques" is of the junction tree `tree`. What is called as in `highlight` stands out.
 
     Raises BnlabError for a view or a suffix that there is not, and where Graphviz is needed but missing.
     """
@@ -100,7 +101,8 @@ def draw(
         reason = f"There is no view {ascii(view)}.{did_you_mean(view, views)}"
         raise BnlabError(Fault(reason, f"Views are {', '.join(views)}."))
     picture = cliques(graph, tree, titles) if view == "cliques" else _titled(VIEWS[view](graph), titles)
-    drawing = Drawing(picture)
+    marked = (replace(node, marked=node.symbol.name in highlight) for node in picture.nodes)
+    drawing = Drawing(replace(picture, nodes=tuple(marked)))
     if path is not None:
         drawing.save(path)
     return drawing

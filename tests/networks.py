@@ -500,12 +500,282 @@ def autoregressive() -> bn.Network:
         pi = bn.parameter("pi", bn.Simplex(2))
         with bn.plate("k", 2):
             A = bn.parameter("A", bn.Simplex(2))
-            B1 = bn.parameter("B1", bn.Simplex(3))
+            C = bn.parameter("C", bn.Simplex(3))
             with bn.plate("s", 3):
                 B = bn.parameter("B", bn.Simplex(3))
         with bn.plate("sequence"), bn.chain("t"):
             z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
-            bn.observed("x", bn.Categorical(B[z, bn.previous("x")]), first=bn.Categorical(B1[z]))
+            bn.observed("x", bn.Categorical(B[z, bn.previous("x")]), first=bn.Categorical(C[z]))
+    return net
+
+
+def regressions() -> bn.Network:
+    """A line for each component; the regressor is a vector."""
+    with bn.Network("regressions") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            w = bn.parameter("w", bn.Real(2))
+            b, v = bn.parameter("b", bn.Real()), bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            u = bn.given("u", bn.Real(2))
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("y", bn.Normal(w[c] @ u + b[c], var=v[c]))
+    return net
+
+
+def regressions_of_vectors() -> bn.Network:
+    """Matrices of coefficients, and an observed variable among the regressors."""
+    with bn.Network("regressions_of_vectors") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            W, B = bn.parameter("W", bn.Real(2, 3)), bn.parameter("B", bn.Real(1, 2))
+            a, b = bn.parameter("a", bn.Real(2)), bn.parameter("b", bn.Real(2))
+            Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        m, s = bn.parameter("m", bn.Real(1)), bn.parameter("s", bn.Positive(1))
+        with bn.plate("n"):
+            u, g = bn.given("u", bn.Real(3)), bn.given("g", bn.Real())
+            o = bn.observed("o", bn.Normal(m, std=s))
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(W[c] @ u - a[c] * g + o @ B[c] + b[c], cov=Sigma[c]))
+    return net
+
+
+def regression_through_zero() -> bn.Network:
+    """One coefficient and no offset, and a variance that nothing selects; a coefficient that is known, and a constant."""
+    with bn.Network("regression_through_zero") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            w = bn.parameter("w", bn.Real())
+            f = bn.parameter("f", bn.Real(2), value=[[0.5, 1.0], [-1.0, 2.0]])
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            g, u, s = bn.given("g", bn.Real()), bn.given("u", bn.Real(2)), bn.given("s", bn.Real())
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("y", bn.Normal(w[c] * g + f[c] @ u + s - 2.0, var=v))
+    return net
+
+
+def regressions_with_diagonal_spread() -> bn.Network:
+    """A vector with a variance for each entry; coefficients of entries one by one, of a given matrix, and by given numbers."""
+    with bn.Network("regressions_with_diagonal_spread") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            d, v = bn.parameter("d", bn.Real(2)), bn.parameter("v", bn.Positive(2))
+        with bn.plate("n"):
+            u, g = bn.given("u", bn.Real(2)), bn.given("g", bn.Real())
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(d[c] * u + g * u, var=v[c]))
+    return net
+
+
+def one_slope_for_all() -> bn.Network:
+    """A coefficient that all components share, and variances that they do not: one is maximised given the other."""
+    with bn.Network("one_slope_for_all") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        w = bn.parameter("w", bn.Real())
+        with bn.plate("k", 2):
+            b, s = bn.parameter("b", bn.Real()), bn.parameter("s", bn.Positive())
+        with bn.plate("n"):
+            g = bn.given("g", bn.Real())
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("y", bn.Normal(w * g + b[c], std=s[c]))
+    return net
+
+
+def coupled_entries() -> bn.Network:
+    """Coefficients of single entries under a full covariance, and one that the entries share."""
+    with bn.Network("coupled_entries") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        w = bn.parameter("w", bn.Real())
+        with bn.plate("k", 2):
+            d, Sigma = bn.parameter("d", bn.Real(2)), bn.parameter("Sigma", bn.Covariance(2))
+        beta = bn.parameter("beta", bn.Real(3))
+        with bn.plate("n"):
+            u, o = bn.given("u", bn.Real(2)), bn.given("o", bn.Real(2))
+            X = bn.given("X", bn.Real(2, 3))
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(d[c] * u + w * o + X @ beta, cov=Sigma[c]))
+    return net
+
+
+def additive_tables() -> bn.Network:
+    """A mean that is a sum of two tables, of a latent and of an observed variable."""
+    with bn.Network("additive_tables") as net:
+        p, r = bn.parameter("p", bn.Simplex(2)), bn.parameter("r", bn.Simplex(3))
+        with bn.plate("i", 2):
+            A = bn.parameter("A", bn.Real(2))
+        with bn.plate("j", 3):
+            B = bn.parameter("B", bn.Real(2))
+        with bn.plate("l", 2):
+            C = bn.parameter("C", bn.Real(2))
+        Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        with bn.plate("n"):
+            h = bn.given("h", bn.Integer(2))
+            a, b = bn.latent("a", bn.Categorical(p)), bn.observed("b", bn.Categorical(r))
+            bn.observed("x", bn.Normal(A[a] + B[b] + C[h], cov=Sigma))
+    return net
+
+
+def two_children_of_a_slope() -> bn.Network:
+    """A coefficient in two distributions, and twice in one; a mean alone shares its parameter with a sum."""
+    with bn.Network("two_children_of_a_slope") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2):
+            w, mu = bn.parameter("w", bn.Real(2)), bn.parameter("mu", bn.Real())
+            v = bn.parameter("v", bn.Positive())
+        s = bn.parameter("s", bn.Positive(), value=0.8)
+        with bn.plate("n"):
+            u, o = bn.given("u", bn.Real(2)), bn.given("o", bn.Real(2))
+            a, b = bn.latent("a", bn.Categorical(p)), bn.latent("b", bn.Categorical(p))
+            bn.observed("x", bn.Normal(w[a] @ u - w[b] @ o + mu[a], var=v[b]))
+            bn.observed("y", bn.Normal(w[b] @ o, std=s))
+            bn.observed("z", bn.Normal(mu[b], var=v[b]))
+    return net
+
+
+def known_deviations() -> bn.Network:
+    """Every member has a standard deviation that is known (the schools of Rubin, 1981, with two kinds of school)."""
+    with bn.Network("known_deviations") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu, w = bn.parameter("mu", bn.Real()), bn.parameter("w", bn.Real(2))
+        with bn.plate("n"):
+            s, g = bn.given("s", bn.Positive()), bn.given("g", bn.Real())
+            t = bn.given("t", bn.Positive(2))
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("y", bn.Normal(mu[c], std=s))
+            bn.observed("x", bn.Normal(w[c] * g, var=t))
+    return net
+
+
+def slopes_with_priors() -> bn.Network:
+    """Ridge regression: a normal prior on coefficients."""
+    with bn.Network("slopes_with_priors") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            w = bn.parameter("w", bn.Real(2), prior=bn.Normal([0.0, 1.0], cov=[[2.0, 0.5], [0.5, 1.0]]))
+            b = bn.parameter("b", bn.Real(), prior=bn.Normal(0.5, var=2.0))
+            v = bn.parameter("v", bn.Positive(), prior=bn.InverseGamma(2.0, 1.5))
+            W = bn.parameter("W", bn.Real(2, 2), prior=bn.Normal(0.0, std=1.5))
+            a = bn.parameter("a", bn.Real(2), prior=bn.Normal([0.0, 1.0], cov=[[2.0, 0.5], [0.5, 1.0]]))
+            s = bn.parameter("s", bn.Positive())
+        with bn.plate("n"):
+            u = bn.given("u", bn.Real(2))
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("y", bn.Normal(w[c] @ u + b[c], var=v[c]))
+            bn.observed("x", bn.Normal(W[c] @ u + a[c], var=s[c]))
+    return net
+
+
+def regression_on_the_group() -> bn.Network:
+    """Regressors of the group and of the row, coefficients of members of a sized plate, and a group's latent."""
+    with bn.Network("regression_on_the_group") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2):
+            b = bn.parameter("b", bn.Real())
+            with bn.plate("item", 2):
+                w, v = bn.parameter("w", bn.Real()), bn.parameter("v", bn.Positive())
+        q = bn.parameter("q", bn.Real(2))
+        with bn.plate("group"):
+            h, g = bn.given("h", bn.Integer(2)), bn.given("g", bn.Real(2))
+            c = bn.latent("c", bn.Categorical(p))
+            with bn.plate("n"):
+                u = bn.given("u", bn.Real())
+                with bn.plate("item", 2):
+                    bn.observed("x", bn.Normal(w[c] * u + q @ g + b[h], var=v[c]))
+    return net
+
+
+def lines_observed() -> bn.Network:
+    """Nothing latent: ordinary regression, in one step."""
+    with bn.Network("lines_observed") as net:
+        W, b = bn.parameter("W", bn.Real(2, 2)), bn.parameter("b", bn.Real(2))
+        Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        with bn.plate("n"):
+            u = bn.given("u", bn.Real(2))
+            bn.observed("x", bn.Normal(W @ u + b, cov=Sigma))
+    return net
+
+
+def chain_of_regressions() -> bn.Network:
+    """The state selects a line on inputs of the step and of the sequence."""
+    with bn.Network("chain_of_regressions") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            w, o = bn.parameter("w", bn.Real(2)), bn.parameter("o", bn.Real())
+            b, v = bn.parameter("b", bn.Real()), bn.parameter("v", bn.Positive())
+        with bn.plate("sequence"):
+            g = bn.given("g", bn.Real())
+            with bn.chain("t"):
+                u = bn.given("u", bn.Real(2))
+                z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+                bn.observed("x", bn.Normal(w[z] @ u + o[z] * g + b[z], var=v[z]))
+    return net
+
+
+def autoregression() -> bn.Network:
+    """The state selects a line on the value before."""
+    with bn.Network("autoregression") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            a, b = bn.parameter("a", bn.Real()), bn.parameter("b", bn.Real())
+            v, m = bn.parameter("v", bn.Positive()), bn.parameter("m", bn.Real())
+        s = bn.parameter("s", bn.Positive())
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed(
+                "x", bn.Normal(a[z] * bn.previous("x") + b[z], var=v[z]), first=bn.Normal(m[z], std=s)
+            )
+    return net
+
+
+def autoregression_of_order_two() -> bn.Network:
+    """Vectors that depend on the two before; the first two steps have distributions of their own, which share parameters."""
+    with bn.Network("autoregression_of_order_two") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            F, G = bn.parameter("F", bn.Real(2, 2)), bn.parameter("G", bn.Real(2, 2))
+            b, Sigma = bn.parameter("b", bn.Real(2)), bn.parameter("Sigma", bn.Covariance(2))
+        m = bn.parameter("m", bn.Real(2))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            first = (
+                bn.Normal(m, cov=bn.eye(2)),
+                bn.Normal(F[z] @ bn.previous("x") + b[z], cov=Sigma[z]),
+            )
+            later = bn.Normal(F[z] @ bn.previous("x") + G[z] @ bn.previous("x", 2) + b[z], cov=Sigma[z])
+            bn.observed("x", later, first=first)
+    return net
+
+
+def autoregression_observed() -> bn.Network:
+    """A chain of which nothing is latent, in no plate, driven by another one that is observed too."""
+    with bn.Network("autoregression_observed") as net:
+        a, b, c = (bn.parameter(name, bn.Real()) for name in "abc")
+        v = bn.parameter("v", bn.Positive())
+        m, s = bn.parameter("m", bn.Real()), bn.parameter("s", bn.Positive())
+        with bn.chain("t"):
+            y = bn.observed("y", bn.Normal(m, var=s))
+            mean = a * bn.previous("x") + b * bn.previous("y") + c * y
+            bn.observed("x", bn.Normal(mean, var=v), first=bn.Normal(bn.zeros(), var=bn.constant(1.0)))
+    return net
+
+
+def mixture_of_autoregressions() -> bn.Network:
+    """A latent of the whole sequence selects how it goes on."""
+    with bn.Network("mixture_of_autoregressions") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2):
+            a, v = bn.parameter("a", bn.Real()), bn.parameter("v", bn.Positive())
+        with bn.plate("sequence"):
+            c = bn.latent("c", bn.Categorical(p))
+            with bn.chain("t"):
+                bn.observed(
+                    "x", bn.Normal(a[c] * bn.previous("x"), var=v[c]), first=bn.Normal(bn.zeros(), var=v[c])
+                )
     return net
 
 
@@ -792,6 +1062,19 @@ def chain_heavy() -> bn.Network:
     return net
 
 
+def mixture_trials() -> bn.Network:
+    with bn.Network("mixture_trials") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            p = bn.parameter("p", bn.Probability())
+            q = bn.parameter("q", bn.Probability(), prior=bn.Beta(2.0, 3.0))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Geometric(p[z]))
+            bn.observed("y", bn.Geometric(q[z]))
+    return net
+
+
 LEFT_TO_RIGHT = {
     "pi": np.array([False, True, True]),
     "A": np.tri(3, k=-1, dtype=bool) | ~np.tri(3, k=1, dtype=bool),
@@ -822,6 +1105,23 @@ EXAMPLES = (
     Example(priors, {"n": 9}),
     Example(prior_on_mean, {"n": 12}),
     Example(prior_of_each_state, {"n": 12}),
+    Example(regressions, {"n": 24}),
+    Example(regressions_of_vectors, {"n": 40}),
+    Example(regression_through_zero, {"n": 15}),
+    Example(regressions_with_diagonal_spread, {"n": 20}),
+    Example(one_slope_for_all, {"n": 20}),
+    Example(coupled_entries, {"n": 30}),
+    Example(additive_tables, {"n": 30}),
+    Example(two_children_of_a_slope, {"n": 24}),
+    Example(known_deviations, {"n": 16}),
+    Example(slopes_with_priors, {"n": 14}),
+    Example(regression_on_the_group, {"group": (3, 1, 5, 2, 4, 6, 5)}),
+    Example(lines_observed, {"n": 14}),
+    Example(chain_of_regressions, LONGER),
+    Example(autoregression, LONGER),
+    Example(autoregression_of_order_two, {"sequence": (6, 1, 5, 2, 6, 5, 6)}),
+    Example(autoregression_observed, {"t": 14}),
+    Example(mixture_of_autoregressions, LONGER),
     Example(mixture_counts, {"n": 17}),
     Example(mixture_times, {"n": 17}),
     Example(mixture_answers, {"n": 13}),
@@ -834,6 +1134,7 @@ EXAMPLES = (
     Example(mixture_unigrams, {"n": 14}),
     Example(mixture_unigrams, {"n": 14}, {"word": np.array([[False] * 4, [True] + [False] * 3])}),
     Example(chain_words, RAGGED),
+    Example(mixture_trials, {"n": 14}),
     Example(mixture_heavy, {"n": 24}),
     Example(heavy_priors, {"n": 15}),
     Example(chain_heavy, RAGGED),
@@ -849,11 +1150,9 @@ EXAMPLES = (
     Example(mixture_of_chains, RAGGED),
     Example(fresh_causes, RAGGED),
     Example(driven_chain, LONGER),
+    Example(autoregressive, LONGER),
 )
 """What exact EM is derived for."""
 
-LATER = (
-    Example(second_order, {"sequence": (5, 1, 2, 3)}),
-    Example(autoregressive, {"sequence": (5, 1, 3)}),
-)
+LATER = (Example(second_order, {"sequence": (5, 1, 2, 3)}),)
 """What can be declared, and is refused by name until it is derived."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,32 @@ def votes() -> bn.Network:
             c = bn.latent("c", bn.Categorical(pi))
             with bn.plate("n"):
                 bn.observed("x", bn.Categorical(theta[c]))
+    return net
+
+
+def levels(distribution: Any, **parameters: Any) -> bn.Network:
+    """A mixture of two of any distribution: its parameters by slot, each with its domain."""
+    with bn.Network("levels") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            own = {slot: bn.parameter(f"{slot}_k", domain) for slot, domain in parameters.items()}
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", distribution(**{slot: one[z] for slot, one in own.items()}))
+    return net
+
+
+def causes(hidden: int, states: int) -> bn.Network:
+    """Hidden causes that all act on one effect."""
+    with bn.Network("causes") as net:
+        chance = bn.parameter("chance", bn.Simplex(states))
+        with ExitStack() as plates:
+            for i in range(hidden):
+                plates.enter_context(bn.plate(f"k{i}", states))
+            P = bn.parameter("P", bn.Simplex(2))
+        with bn.plate("n"):
+            found = [bn.latent(f"h{i}", bn.Categorical(chance)) for i in range(hidden)]
+            bn.observed("x", bn.Categorical(P[tuple(found)]))
     return net
 
 
@@ -136,6 +163,26 @@ REFUSED: dict[str, tuple[Callable[[], Any], list[str]]] = {
             init={"pi": [1, 0], "A": [[0.5, 0.5], [0, 1]], "rho": [[1, 0, 0], [0, 1, 0]]},
         ),
         ["x = 0 at sequence 0, t 4 has probability 0 given the steps before it"],
+    ),
+    "a count below 0": (
+        lambda: fit(levels(bn.Poisson, rate=bn.Positive()), [1, -1, 2]),
+        ["x is -1 at n 1; counts are whole numbers from 0"],
+    ),
+    "half a count": (
+        lambda: fit(levels(bn.Multinomial, probs=bn.Simplex(3)), [[1, 0.5, 3], [1, 1, 1]]),
+        ["x is 0.5 at n 0, column 1; counts are whole numbers from 0"],
+    ),
+    "a time of 0": (
+        lambda: fit(levels(bn.Exponential, rate=bn.Positive()), [0.0, 1.0, 2.0]),
+        ["x is 0 at n 0; it must be positive"],
+    ),
+    "the same time in every row": (
+        lambda: fit(levels(bn.Gamma, concentration=bn.Positive(), rate=bn.Positive()), np.full(9, 2.0)),
+        ["x has the same value in every row"],
+    ),
+    "a table that no machine holds": (
+        lambda: fit(causes(16, 3), [0, 1, 1]),
+        ["43,046,721"],
     ),
     "a table that does not sum to 1": (
         lambda: fit(symbols(), [[0, 1]], init=GOOD | {"pi": [0.5, 0.6]}),
@@ -226,6 +273,21 @@ def test_rows_of_a_table_that_the_data_never_select_keep_their_values() -> None:
     found = fit(net, {"question": [0, 0, 2], "x": [0, 1, 1]}, init=start)
     np.testing.assert_array_equal(found.parameters["P"], [[0.5, 0.5], [0.4, 0.6], [0.0, 1.0]])  # counting
     assert "question is never 1 in the data; P keeps its initial values there" in told(found)["P"]
+
+
+def test_times_that_hardly_vary_are_degenerate_and_keep_their_mean() -> None:
+    x = np.repeat([1.0, 5.0], 10)
+    found = fit(levels(bn.Gamma, concentration=bn.Positive(), rate=bn.Positive()), x)
+    assert found.status == "degenerate" and "collapsed" in told(found)["concentration_k[0]"]
+    means = found.parameters["concentration_k"] / found.parameters["rate_k"]
+    np.testing.assert_allclose(np.sort(means), [1, 5], rtol=1e-9)  # rounding of a ratio of 1e10
+    assert np.diff(found.objective).min() > -1e-5  # terms of 1e10 cancel in float64
+
+
+def test_nothing_but_zeros_as_counts() -> None:
+    found = fit(levels(bn.Poisson, rate=bn.Positive()), np.zeros(10, int))
+    assert found.log_likelihood[-1] == pytest.approx(0, abs=1e-12) and "z" in told(found)
+    np.testing.assert_array_equal(found.parameters["rate_k"], 0)
 
 
 # Saddles: starts without a difference to begin with

@@ -219,3 +219,13 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert record["files"][-1] == str(tmp_path / "report" / "index.html")
     for file in record["files"]:
         assert Path(file).stat().st_size > 0
+
+
+def test_a_file_of_tables_with_variables_hidden(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asia = Path(__file__).parents[1] / "data" / "asia.bif"
+    assert main(["derive", str(asia), "--set", "hide=lung,either"]) == 0
+    assert "lung is summed out" in capsys.readouterr().out
+    assert main(["draw", str(asia), "--view", "cliques", "--out", str(tmp_path / "asia.svg")]) == 0
+    assert "lung, bronc, either" in (tmp_path / "asia.svg").read_text(encoding="utf-8")
+    assert main(["derive", str(asia), "--set", "rows=3"]) == 2
+    assert "hide=NAME" in capsys.readouterr().err

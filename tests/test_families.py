@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 import bnlab as bn
@@ -30,16 +27,3 @@ def test_has_a_name_for_users_and_a_network_for_the_laws(name: str) -> None:
 def test_conjugate_priors_are_priors(name: str) -> None:
     for slot in registry()[name].slots:
         assert all(registry()[prior].is_prior for prior in slot.conjugate)
-
-
-def test_the_documentation_shows_the_code() -> None:
-    """Every line of Python in docs/adding_a_distribution.md stands in the families' files, but for annotations."""
-    root = Path(__file__).parent.parent
-    code = "".join((root / "bnlab" / "families" / f"{name}.py").read_text() for name in ("poisson", "rates"))
-    blocks = re.findall(
-        r"```python\n(.*?)```", (root / "docs" / "adding_a_distribution.md").read_text(), re.S
-    )
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
-    shown = [line for line in lines if line and not line.startswith("def ")]
-    assert len(shown) > 20
-    assert [line for line in shown if line not in code] == []

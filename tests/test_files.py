@@ -280,3 +280,21 @@ def test_a_long_line_is_quoted_in_part(tmp_path: Path) -> None:
         bn.read(file(tmp_path, text))
     assert len(str(caught.value)) < 1000
     assert "-1" in str(caught.value)
+
+
+def test_what_is_long_and_means_nothing_ends(tmp_path: Path) -> None:
+    """The time is that of reading the file, whatever stands in it; messages stay short."""
+    blocks = "".join(f"variable a{i} {{ type discrete [ 1 ] {{ b }}; }}\n" for i in range(5000))
+    for name, text in {
+        "words.bif": "a " * 200_000,
+        "comments.bif": "/*" * 200_000,
+        "variables.bif": blocks,
+        "elements.xml": f"<BIF>{'<a/>' * 310_000}</BIF>",
+    }.items():
+        began = time.perf_counter()
+        with pytest.raises(bn.ModelError) as caught:
+            bn.read(file(tmp_path, text, name))
+        assert time.perf_counter() - began < 30  # seconds, on a busy machine; a quadratic reader takes hours
+        assert len(str(caught.value)) < 10_000
+    with pytest.raises(bn.ModelError, match="at most"):
+        bn.read(file(tmp_path, " " * (1 << 23) + " ", "large.bif"))

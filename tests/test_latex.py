@@ -34,7 +34,7 @@ COMMANDS = {
     *(
         "left right bigl bigr Bigl Bigr Big qquad exp max textbackslash textasciitilde textasciicircum".split()
     ),
-    *("ensuremath Gamma lambda psi widehat".split()),
+    *("ensuremath Gamma lambda psi hat widehat sloppy".split()),
     *GREEK,
 }
 ENVIRONMENTS = {"document", "center", "align*", "pmatrix", "cases"}

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+
 import numpy as np
 import pytest
 
 import bnlab as bn
-from tests.models import NAMES, model
+from tests.models import NAMES, ROOT, model
+
+
+def test_the_list_of_models_is_complete(update_golden: bool) -> None:
+    """docs/models.md has a row for each, with the first line of its docstring; `--update-golden` writes them."""
+    rows = []
+    for name in NAMES:
+        tree = ast.parse((ROOT / "models" / f"{name}.py").read_text(encoding="utf-8"))
+        rows.append(f"| `{name}` | {(ast.get_docstring(tree) or '').splitlines()[0]} |")
+    page = ROOT / "docs" / "models.md"
+    head = page.read_text(encoding="utf-8").partition("|---|---|\n")[:2]
+    there = "".join(head) + "\n".join(rows) + "\n"
+    if update_golden:
+        page.write_text(there, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == there
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -27,6 +43,36 @@ def test_left_to_right_finds_the_change_of_the_nile() -> None:
     path = fit.predict(data)["z"]
     assert path.tolist() == [0] * 28 + [1] * 72
     assert fit.parameters["mu"][0] > 1050 > 900 > fit.parameters["mu"][1]
+
+
+@pytest.mark.parametrize("name", ["mixture_unigrams", "mixture_student"])
+def test_every_law_holds(name: str) -> None:
+    """As a user asks for it; the structures of the other models are among tests/networks.py."""
+    loaded = model(name)
+    assert loaded.example is not None
+    found = bn.verify(loaded.network, loaded.example())
+    assert found.passed, str(found)
+
+
+def test_centres_do_not_follow_outliers() -> None:
+    """Old Faithful with typing errors: Student's t finds the clusters of the data without them, a Gaussian mixture does not."""
+    clean, damaged = model("gmm"), model("mixture_student")
+    assert clean.example is not None and damaged.example is not None
+    truth = np.sort(bn.fit(clean.network, clean.example(), progress=False).parameters["mu"][:, 1])
+    normal = np.sort(bn.fit(clean.network, damaged.example(), progress=False).parameters["mu"][:, 1])
+    heavy = np.sort(bn.fit(damaged.network, damaged.example(), progress=False).parameters["mu"][:, 1])
+    # waits of 54 and 80 minutes; the standard error of such a centre is half a minute
+    np.testing.assert_allclose(heavy, truth, atol=1.5)
+    assert np.abs(normal - truth).max() > 2
+
+
+def test_the_factors_of_a_line_of_machines_add() -> None:
+    """The best of a few starts finds the four levels that the two machines make."""
+    loaded = model("factorial_hmm")
+    assert loaded.example is not None
+    fit = bn.fit(loaded.network, loaded.example(), n_init=5, progress=False)
+    # 0.5 of noise and at least 60 steps in each state: 4 standard errors
+    np.testing.assert_allclose(np.sort(fit.parameters["mu"].ravel()), [0, 3, 5, 8], atol=0.26)
 
 
 def test_zero_probabilities_stay_exactly_zero() -> None:

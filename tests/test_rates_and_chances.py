@@ -23,6 +23,7 @@ NEW = (
     networks.chain_counts,
     networks.chain_of_answers,
     networks.mixture_durations,
+    networks.mixture_trials,
     networks.chain_durations,
 )
 
@@ -30,23 +31,27 @@ NEW = (
 def one(family: str, prior: Any = None) -> bn.Network:
     """One parameter, and one observed variable a row."""
     with bn.Network("one") as net:
-        domain = bn.Probability() if family == "Bernoulli" else bn.Positive()
+        domain = bn.Probability() if family in ("Bernoulli", "Geometric") else bn.Positive()
         theta = bn.parameter("theta", domain, prior=prior)
         with bn.plate("n"):
-            draws = {"Bernoulli": bn.Bernoulli, "Poisson": bn.Poisson, "Exponential": bn.Exponential}
-            bn.observed("x", draws[family](theta))
+            bn.observed("x", vars(bn)[family](theta))
     return net
 
 
 @pytest.mark.parametrize(
     ("family", "theta", "mean", "variance"),
-    [("Bernoulli", 0.3, 0.3, 0.21), ("Poisson", 2.5, 2.5, 2.5), ("Exponential", 0.5, 2.0, 4.0)],
+    [
+        ("Bernoulli", 0.3, 0.3, 0.21),
+        ("Poisson", 2.5, 2.5, 2.5),
+        ("Exponential", 0.5, 2.0, 4.0),
+        ("Geometric", 0.4, 1.5, 3.75),
+    ],
 )
 def test_moments_of_draws(family: str, theta: float, mean: float, variance: float) -> None:
     x = bn.sample(one(family), {"theta": theta}, {"n": 40_000}, seed=1)["x"]
-    # 5 standard errors of a mean; those of a variance are at most sqrt(8 / 40000) of it for these three
+    # 5 standard errors of a mean; those of a variance are at most sqrt(8.3 / 40000) of it for these four
     assert abs(x.mean() - mean) < 5 * (variance / 40_000) ** 0.5
-    assert abs(x.var() / variance - 1) < 5 * (8 / 40_000) ** 0.5
+    assert abs(x.var() / variance - 1) < 5 * (8.3 / 40_000) ** 0.5
 
 
 @pytest.mark.parametrize("build", NEW, ids=lambda build: build.__name__)
@@ -60,6 +65,7 @@ def test_json_keeps_the_network(build: Any) -> None:
     [
         ("Poisson", [1.0, -1.0], "x is -1 at n 1; counts are whole numbers from 0."),
         ("Poisson", [0.5, 2.0], "x is 0.5 at n 0; counts are whole numbers from 0."),
+        ("Geometric", [0.5, 2.0], "x is 0.5 at n 0; counts are whole numbers from 0."),
         ("Exponential", [0.0, 2.0], "x is 0 at n 0; it must be positive."),
         ("Bernoulli", [0, 2], "x is 2 at n 1; it has 2 categories, 0 to 1."),
     ],
@@ -84,6 +90,7 @@ def test_faults_of_vectors_name_the_column() -> None:
     [
         ("Bernoulli", bn.Beta(3.0, 2.0), [1, 1, 0, 1], (3 + 2) / (4 + 3)),
         ("Poisson", bn.Gamma(3.0, 2.0), [4, 0, 5], (9 + 2) / (3 + 2)),
+        ("Geometric", bn.Beta(3.0, 2.0), [4, 0, 5], (3 + 2) / (3 + 9 + 3)),
         ("Exponential", bn.Gamma(3.0, 2.0), [0.5, 1.5], (2 + 2) / (2 + 2)),
     ],
 )

@@ -113,6 +113,15 @@ def test_the_junction_tree_of_asia_is_the_published_one() -> None:
     assert "lung, bronc" in drawing.svg and "lung, bronc" in drawing.tex
 
 
+def test_an_answer_is_shown_on_the_picture() -> None:
+    net = bn.read(DATA / "asia.bif")
+    drawing = bn.draw(net, highlight=net.markov_blanket("lung"))
+    assert {node.id for node in drawing.picture.nodes if node.marked} == {"smoke", "tub", "either"}
+    assert drawing.svg.count("#c0392b") == drawing.tex.count("very thick") == 3
+    with pytest.raises(bn.BnlabError, match='Did you mean "lung"'):
+        bn.draw(net, highlight="lnug")
+
+
 @pytest.mark.parametrize("name", ["asia", "alarm", "insurance"])
 def test_networkx_and_back(name: str) -> None:
     net = bn.read(DATA / f"{name}.bif")

@@ -115,6 +115,20 @@ def test_errors_before_the_maximum_come_with_a_warning() -> None:
     assert early.warnings() and not late.warnings()
 
 
+def test_bootstrap_agrees_with_the_curvature_where_data_are_many() -> None:
+    x = np.random.default_rng(0).normal(3.0, 2.0, 200)
+    fit = bn.fit(normal(), {"x": x}, progress=False)
+    found = fit.bootstrap(200, seed=1, progress=False)
+    errors, curvature = found.standard_errors(), fit.standard_errors()
+    for name in ("m", "v"):  # 5 standard errors of a deviation from 200 draws
+        assert abs(errors[name] / curvature[name] - 1) < 5 / 400**0.5
+    low, high = found.intervals(0.9)["m"]
+    assert low < fit.parameters["m"] < high and found.draws["m"].shape == (1, 200)
+    assert found.statuses == {"converged": 200}
+    with pytest.raises(FitError, match="Weighted"):
+        bn.fit(normal(), {"x": x}, weights=np.ones(200), progress=False).bootstrap(5, progress=False)
+
+
 def test_hard_em_has_no_errors() -> None:
     fit = bn.fit(mixture(), two_groups(), "viterbi", progress=False)
     with pytest.raises(FitError, match="Hard EM"):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FAULT, USAGE, INTERRUPTED = 1, 2, 130
 
-ModelFile = Annotated[str, Parameter(help="FILE.py, FILE.py:FUNCTION or FILE.json")]
+ModelFile = Annotated[str, Parameter(help="FILE.py, FILE.py:FUNCTION, or FILE.json, .bif, .xml, .xdsl, .uai")]
 Settings = Annotated[
     list[str] | None,
     Parameter(
@@ -39,7 +39,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON in
 Seed = Annotated[int, Parameter(help="of random starts and draws")]
 
 Target = Literal["em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "text", "json"]
-View = Literal["plates", "unrolled", "moral"]
+View = Literal["plates", "unrolled", "moral", "cliques"]
 Method = Literal["em", "viterbi", "svi", "nuts"]
 
 app = App(
@@ -125,7 +125,10 @@ def fit(
     data: DataFile = None,
     columns: Columns = None,
     method: Annotated[Method, Parameter(help="how to fit")] = "em",
-    init: Annotated[Literal["data", "random"], Parameter(help="how to start")] = "data",
+    init: Annotated[
+        Literal["data", "random"] | None,
+        Parameter(help="how to start; without it, at the model file's tables or data"),
+    ] = None,
     n_init: Annotated[int, Parameter(help="number of starts, of which the best is kept")] = 1,
     max_iter: Annotated[int | None, Parameter(help="iterations at most")] = None,
     tol: Annotated[
@@ -144,12 +147,11 @@ def fit(
     _remember_compilations()
     loaded = _load(model, settings)
     table = load_data(data, loaded, columns or ())
-    options = _when(columns=table.columns, max_iter=max_iter, tol=tol)
+    options = _when(columns=table.columns, init=init, max_iter=max_iter, tol=tol)
     result = bn.fit(
         loaded.network,
         table.values,
         method,
-        init=init,
         n_init=n_init,
         seed=seed,
         progress=not as_json,

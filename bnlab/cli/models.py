@@ -42,7 +42,8 @@ class Model:
 def load_model(spec: str, settings: Sequence[str] = ()) -> Model:
     """The model that `spec` names, built with the arguments in `settings` ("components=3").
 
-    Raises UsageError where the file, function or argument does not exist, and ModelError where the file itself fails.
+    Of a file that holds only data, "hide=lung" makes a variable latent. Raises UsageError where the file, function or
+    argument does not exist, and ModelError where the file itself fails.
     """
     file, _, function = spec.partition(":") if ".py:" in spec else (spec, "", "")
     path = Path(file)
@@ -51,9 +52,8 @@ def load_model(spec: str, settings: Sequence[str] = ()) -> Model:
             f"There is no file {file!r}. A model is a .py file, FILE.py:FUNCTION, or a file that bn.read reads."
         )
     if path.suffix != ".py":
-        if settings:
-            raise UsageError(f"--set passes arguments to a function, and {path.name} has none.")
-        return Model(bn.read(path), declaration=path.read_text(encoding="utf-8"), language=path.suffix[1:])
+        network = bn.read(path).hide(*_hidden(path, settings))
+        return Model(network, declaration=path.read_text(encoding="utf-8"), language=path.suffix[1:])
     module = run_file(path)
     build = choose_function(module, path, function)
     network = in_users_code(path, build, **arguments_for(build, settings))
@@ -67,6 +67,19 @@ def load_model(spec: str, settings: Sequence[str] = ()) -> Model:
         inspect.getsource(build).rstrip(),
         about=" ".join(about.partition("\n\n")[0].split()),
     )
+
+
+def _hidden(path: Path, settings: Sequence[str]) -> tuple[str, ...]:
+    """The variables of a file that `--set hide=lung,either` makes latent; that is all there is to set."""
+    names: tuple[str, ...] = ()
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name != "hide":
+            raise UsageError(
+                f"{path.name} has no function to pass {name!r} to; --set hide=NAME,NAME makes latents."
+            )
+        names += tuple(part.strip() for part in text.split(",") if part.strip())
+    return names
 
 
 def run_file(path: Path) -> ModuleType:

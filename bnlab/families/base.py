@@ -48,6 +48,31 @@ Expected = Callable[[tuple[Expr, ...], Axes], Expr]
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """One term of an affine mean: sign * coefficient * regressor.
+
+    `own` is the coefficient whole, its entries under the axes of the child's (`row`) and the regressor's; None
+    for 1. `value` is the regressor at the members, under the same axes; None for an offset. `columns` are the
+    axes of the regressor's own entries, and `twins` the same once more, for products of two regressors. `name`
+    is what the regressor is called in names of statistics, `formula` in text. `free`: the coefficient is learnt.
+    """
+
+    sign: int
+    own: Symbol | Constant | None
+    value: Expr | None
+    columns: Axes = ()
+    twins: Axes = ()
+    free: bool = False
+    name: str = ""
+    formula: str = ""
+
+    @property
+    def parameter(self) -> str:
+        """The name of the parameter that is learnt; "" for a coefficient that is known."""
+        return self.own.name if self.free and isinstance(self.own, Symbol) else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One conditional distribution as the derivation sees it.
 
@@ -57,23 +82,31 @@ class Node:
     latents in subscripts are axes, observed ones have been taken. `own` are the same parameters whole, in the
     user's shape, with every subscript an axis. `suffix` tells the node's locals from those of other nodes; ""
     where there is only one that has any. `known` are the numbers of arguments other than means that are not learnt:
-    constants, and parameters with a value.
+    constants, and parameters with a value. `terms` are those of a mean that is more than one parameter or constant; it
+    is then no entry of `own`. An argument that is data is none either.
     """
 
     label: str
     variable: str
-    value: Symbol | None
+    value: Expr | None
     state: Axis | None
     event: Axes
     arguments: Mapping[str, Expr]
     own: Mapping[str, Symbol | Constant]
     suffix: str = ""
     known: Mapping[str, Values] = field(default_factory=dict)
+    terms: tuple[Term, ...] = ()
 
     def parameter(self, argument: str) -> str:
         """The name of the parameter behind an argument; "" for a constant or a given variable."""
         symbol = self.own.get(argument)
         return symbol.name if isinstance(symbol, Symbol) and symbol.space == "theta" else ""
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The names of all parameters that the distribution reads."""
+        named = (*self.own.values(), *(term.own for term in self.terms))
+        return frozenset(part.name for part in named if isinstance(part, Symbol) and part.space == "theta")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +174,8 @@ class AbstractFamily(ABC):
     slots: ClassVar[tuple[Slot, ...]]
     is_cpd: ClassVar[bool] = True
     is_prior: ClassVar[bool] = False
+    regression: ClassVar[bool] = False
+    """Whether the M-step takes means that are sums, and arguments that are data."""
     given_total: ClassVar[bool] = False
     """Whether the density is of counts given their sum: then nothing can be drawn without data."""
     spelling: ClassVar[Mapping[str, str]] = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from bnlab.domains import Covariance, Domain, Positive, Real, Values
+from bnlab.families import normal_regression
 from bnlab.families.base import (
     AbstractFamily,
     Density,
@@ -23,7 +25,9 @@ from bnlab.families.base import (
 )
 from bnlab.families.normal_density import diagonal, full
 from bnlab.families.normal_prior import log_normal_prior
-from bnlab.families.normal_update import maximise_normal, origin, spread_slot, turned
+from bnlab.families.normal_regression import spread_slot
+from bnlab.families.normal_starts import coefficient_starts
+from bnlab.families.normal_update import maximise_normal, origin, turned
 from bnlab.program.build import local, minus, subtract
 from bnlab.program.ir import Start, Statement
 from bnlab.program.ops import SIZED, Axes, Expr, Symbol
@@ -40,6 +44,7 @@ class Normal(AbstractFamily):
         Slot("std", (Positive,), group="spread"),
     )
     is_prior = True
+    regression = True
 
     def domain(self, arguments: Mapping[str, Domain]) -> Domain:
         shape = arguments["mean"].event_shape
@@ -55,12 +60,14 @@ class Normal(AbstractFamily):
         return Real(shape)
 
     def density(self, node: Node) -> Density:
-        return full(node) if "cov" in node.arguments and node.event else diagonal(node)
+        node, body = _with_mean(node)
+        found = full(node) if "cov" in node.arguments and node.event else diagonal(node)
+        return Density(found.log, found.linear, (*body, *found.body))
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Means at the centres of clusters, spreads at those within clusters."""
         assert node.value is not None
-        found = []
+        found = list(coefficient_starts(node))
         for name in ("mean", "cov", "var", "std"):
             if node.parameter(name):
                 axes = node.own[name].axes
@@ -76,6 +83,10 @@ class Normal(AbstractFamily):
     def prepare(self, node: Node) -> tuple[Statement, ...]:
         """The residual that moments are taken of: about an origin near the data, so that nothing cancels."""
         assert node.value is not None
+        if node.terms:
+            left = normal_regression.residual(node)
+            value = normal_regression.left_over(node)
+            return (Statement(left, value, "numerics", "what the old coefficients leave"),)
         residual = local(f"r{node.suffix}", node.value.axes)
         about = origin(node)
         value = subtract(node.value, about) if about is not None else node.value
@@ -84,6 +95,8 @@ class Normal(AbstractFamily):
     def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
         """Counts, first and second moments of the residual, for each combination of subscripts."""
         assert node.value is not None
+        if node.terms:
+            return normal_regression.statistics(node, expected)
         entries = node.event[:1]
         residual = local(f"r{node.suffix}", node.value.axes)
         spread = node.own[spread_slot(node.own)]
@@ -123,6 +136,15 @@ class Normal(AbstractFamily):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         return log_normal_prior(value, constants, event)
+
+
+def _with_mean(node: Node) -> tuple[Node, tuple[Statement, ...]]:
+    """The node with a mean that is a sum by name, and the statement that names it."""
+    if not node.terms:
+        return node, ()
+    mean = node.arguments["mean"]
+    named = local("mean", mean.axes)
+    return replace(node, arguments={**node.arguments, "mean": named}), (Statement(named, mean, "density"),)
 
 
 FAMILY = Normal()

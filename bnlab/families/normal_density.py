@@ -42,7 +42,7 @@ def variance(arguments: Mapping[str, Expr]) -> Expr:
 
 def _fixed_cells(expr: Expr) -> bool:
     """Whether a parameter is read whole: by states alone, the same for every row of data."""
-    return isinstance(expr, Symbol | Constant)
+    return isinstance(expr, Constant) or isinstance(expr, Symbol) and expr.space == "theta"
 
 
 def full(node: Node) -> Density:
@@ -108,7 +108,7 @@ def _about(value: Expr, mean: Expr, about: Expr | None) -> tuple[tuple[Statement
     return body, subtract(value, o), subtract(mean, o)
 
 
-def _value(node: Node) -> Symbol:
+def _value(node: Node) -> Expr:
     assert node.value is not None
     return node.value
 

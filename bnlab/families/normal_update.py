@@ -8,10 +8,12 @@ parameters add.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bnlab.families import inverse_gamma, inverse_wishart, normal_prior
 from bnlab.families.base import Maximum, Node, PriorOn, Use
+from bnlab.families.normal_equations import Moves, System, explained, scatter, solved, system
+from bnlab.families.normal_regression import spread_slot
 from bnlab.program.build import (
     add,
     arranged,
@@ -28,8 +30,7 @@ from bnlab.program.build import (
 )
 from bnlab.program.ir import Statement
 from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Unary, Where, union
-
-SPREADS = ("cov", "var", "std")
+from bnlab.program.walk import reindexed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,6 @@ class Centre:
 
     symbol: Symbol
     ratio: bool
-
-
-def spread_slot(arguments: Mapping[str, object]) -> str:
-    """Which of cov, var and std was declared."""
-    return next(name for name in SPREADS if name in arguments)
 
 
 def origin(node: Node) -> Expr | None:
@@ -65,7 +61,15 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
     body: list[Statement] = []
     values: dict[str, Expr] = {}
     centres: dict[str, Centre] = {}
-    for group in _sharing(uses, "mean"):
+    if any(use.node.terms for use in uses):
+        uses = tuple(_aligned(use, uses[0].node.event) for use in uses)
+    regressions = []
+    for group in _connected(uses, free):
+        regression = Regression(system(group, free, priors), group)
+        body += regression.made.body
+        values.update(regression.values())
+        regressions.append(regression)
+    for group in _sharing(tuple(use for use in uses if not use.node.terms), "mean"):
         name = group[0].node.parameter("mean")
         statements, value, centre = _mean(group, name in free, priors.get(name))
         body += statements
@@ -73,10 +77,15 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
         if name in free:
             values[name] = arranged(value, group[0].node.own["mean"].axes)
     for group in _sharing(uses, "spread"):
-        name = group[0].node.parameter(spread_slot(group[0].node.own))
+        name = group[0].node.parameter(spread_slot(group[0].node.arguments))
         if name in free:
             own = group[0].node.own[spread_slot(group[0].node.own)]
-            values[name] = arranged(_spread(group, centres, priors.get(name)), own.axes)
+            squares = _scatters(group, centres, regressions, own.axes)
+            if any(not one.system.cancels for one in regressions if any(use in one.uses for use in group)):
+                symbol = local(f"scatter{group[0].node.suffix}", own.axes)
+                body.append(Statement(symbol, arranged(squares, own.axes), "maximise", "about the new mean"))
+                squares = symbol
+            values[name] = arranged(_spread(group, squares, priors.get(name)), own.axes)
     return Maximum(tuple(body), values)
 
 
@@ -84,7 +93,7 @@ def _sharing(uses: tuple[Use, ...], what: str) -> list[tuple[Use, ...]]:
     """The uses grouped by the parameter that is their mean, or their spread; constants are shared by nobody."""
     groups: dict[str, list[Use]] = {}
     for use in uses:
-        slot = "mean" if what == "mean" else spread_slot(use.node.own)
+        slot = "mean" if what == "mean" else spread_slot(use.node.arguments)
         groups.setdefault(use.node.parameter(slot) or f"constant of {use.node.label}", []).append(use)
     return [tuple(group) for group in groups.values()]
 
@@ -195,24 +204,105 @@ def identity(event: Axes) -> Expr:
     return Constant(flat, (size, size), event)
 
 
-def _spread(uses: tuple[Use, ...], centres: Mapping[str, Centre], prior: PriorOn | None) -> Expr:
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """Regressions that share coefficients, solved together."""
+
+    system: System
+    uses: tuple[Use, ...]
+
+    @property
+    def made(self) -> Moves:
+        return solved(self.system, self.uses[0].node.suffix)
+
+    def values(self) -> dict[str, Expr]:
+        """The new coefficients."""
+        return {
+            name: Binary("+", own, self.made.moves[name], own.axes) for name, own in self.system.own.items()
+        }
+
+
+def _aligned(use: Use, event: Axes) -> Use:
+    """A use whose vector's entries have the axes of the first one's."""
+    node = use.node
+    if node.event == event or tuple(a.size for a in node.event) != tuple(a.size for a in event):
+        return use
+    names = dict(zip(node.event, event, strict=True))
+    return Use(
+        replace(
+            node,
+            event=event,
+            own={key: reindexed(value, names) for key, value in node.own.items()},
+            arguments={key: reindexed(value, names) for key, value in node.arguments.items()},
+            terms=reindexed(node.terms, names),
+        ),
+        {key: reindexed(value, names) for key, value in use.statistics.items()},
+    )
+
+
+def _connected(uses: tuple[Use, ...], free: frozenset[str]) -> list[tuple[Use, ...]]:
+    """Regressions that share free coefficients, directly or through others."""
+    groups: list[tuple[set[str], list[Use]]] = []
+    for use in uses:
+        names = {term.parameter for term in use.node.terms} & free
+        if not names:
+            continue
+        touching = [group for group in groups if group[0] & names]
+        merged = (
+            names.union(*(group[0] for group in touching)),
+            [*(each for group in touching for each in group[1]), use],
+        )
+        groups = [group for group in groups if group not in touching] + [merged]
+    return [tuple(members) for _, members in groups]
+
+
+def _scatters(
+    uses: tuple[Use, ...], centres: Mapping[str, Centre], regressions: list[Regression], axes: Axes
+) -> Expr:
+    """The scatter of all uses of a spread about their new means."""
+    terms: list[Expr] = []
+    together: list[Expr] = []
+    for use in uses:
+        if not use.node.terms:
+            terms.append(_scatter(use, centres[use.node.label], axes))
+            continue
+        found = next((one for one in regressions if use in one.uses), None)
+        if found is None:
+            terms.append(use.statistics["SS"])
+        elif not found.system.cancels:
+            terms.append(scatter(found.system, found.made, use))
+        else:
+            terms.append(use.statistics["SS"])
+            term = explained(found.made, axes, use.node.event)
+            together += [] if term in together else [term]
+    value = add(*terms)
+    for term in together:
+        value = subtract(value, term)
+    return value
+
+
+def _spread(uses: tuple[Use, ...], scatter: Expr, prior: PriorOn | None) -> Expr:
     """Scatter about the new means, over counts; a conjugate prior adds pseudo-scatter and pseudo-counts."""
     node = uses[0].node
     slot = spread_slot(node.own)
     own = node.own[slot]
-    scatter = add(*(_scatter(use, centres[use.node.label], own.axes) for use in uses))
-    counts = [
-        use.statistics.get("members", use.statistics["N"]) for use in uses
-    ]  # N sums weights, if there are any
-    count = add(*(einsum(minus(own.axes, node.event), number) for number in counts))
-    if node.event and not set(node.event) & set(own.axes):
-        count = multiply(Number(float(node.event[0].size or 1)), count)
+    count = add(*(_count(use, own.axes) for use in uses))
     if prior is not None:
         conjugate = inverse_wishart if prior.family == "InverseWishart" else inverse_gamma
         event = tuple(axis for axis in own.axes if axis in node.event)
         return divide(*conjugate.posterior_scatter(prior, scatter, count, own.axes, event))
     value = keep(scatter, count, square(own) if slot == "std" else own)
     return sqrt(Unary("not_negative", value)) if slot == "std" else value
+
+
+def _count(use: Use, axes: Axes) -> Expr:
+    """How many numbers a spread is of: members, times the entries that it is one for."""
+    node = use.node
+    number = use.statistics.get("members", use.statistics["N"])  # N sums weights, if there are any
+    members = einsum(minus(axes, node.event), number)
+    if node.event and not set(node.event) & set(axes):
+        return multiply(Number(float(node.event[0].size or 1)), members)
+    return members
 
 
 def _scatter(use: Use, centre: Centre, axes: Axes) -> Expr:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bnlab.domains import Integer
+from bnlab.naming import fresh
 from bnlab.network.graph import coefficients, cpds
-from bnlab.network.ir import Graph, Parameter, Variable, VarRef
+from bnlab.network.ir import CPD, Affine, Graph, Parameter, Ref, Term, Variable, VarRef
 from bnlab.network.text import index_letters
-from bnlab.program.ops import EVENT, ROW, SIZED, STATE, STEP, Axes, Axis
+from bnlab.program.ops import EVENT, ROW, SIZED, STATE, STEP, Axes, Axis, Symbol
 
 STATE_LETTERS = "klmabcghpqvwr"
 MOST_DISTINCT = 12
@@ -30,6 +31,8 @@ class Layout:
     plates: dict[str, Axis]
     states: dict[VarRef, Axis]
     events: dict[tuple[str, int], Axis]
+    columns: dict[tuple[str, VarRef], Axes] = field(default_factory=dict)
+    """For each vector that is a regressor of a child its entries' axis, and the same once more for products."""
 
     def members(self, plates: tuple[str, ...]) -> Axes:
         """The axes that count the members of some plates.
@@ -48,6 +51,14 @@ class Layout:
     def event(self, name: str, rank: int) -> Axes:
         """The event axes of a variable or parameter; rank 2 adds the second axis of a matrix over a vector's entries."""
         return tuple(self.events[name, place] for place in range(rank))
+
+    def field(self, name: str) -> str:
+        """The name of a field of the data that is no variable's: no variable has it."""
+        return fresh(name, {variable.name for variable in self.graph.variables})
+
+    def index(self, inner: Axis, outer: Axis) -> Symbol:
+        """For every row of the inner plate the row of the outer one that it belongs to."""
+        return Symbol(self.field(f"{outer.name}_of_{inner.name}"), (inner,), "chunk")
 
     def parameter(self, parameter: Parameter) -> Axes:
         """The axes of a parameter's own array."""
@@ -68,8 +79,17 @@ def layout(graph: Graph, meetings: Collection[frozenset[str]] = ()) -> Layout:
     taken = {letters[plate.name] for plate in graph.plates if plate.size is None}
     taken |= {letters[plate] for variable in graph.variables for plate in variable.plates}
     states = _states(graph, letters, taken)
-    events = _events(graph, states, taken | set(letters.values()))
-    return Layout(graph, _plates(graph, letters), states, events)
+    return _complete(graph, letters, states, taken | set(letters.values()))
+
+
+def _complete(
+    graph: Graph, letters: Mapping[str, str], states: dict[VarRef, Axis], taken: set[str]
+) -> Layout:
+    """The layout with the entries of vectors, of regressors and of parameters."""
+    events = _variables(graph, states, taken)
+    columns = _columns(graph, events, taken | {axis.letter for axis in states.values()})
+    _parameters(graph, states, events, columns, taken)
+    return Layout(graph, _plates(graph, letters), states, events, columns)
 
 
 def _plates(graph: Graph, letters: Mapping[str, str]) -> dict[str, Axis]:
@@ -106,21 +126,29 @@ def _crowded(graph: Graph, letters: dict[str, str], meetings: Collection[frozens
         own[variable.name] = now
         size = variable.domain.size
         states[VarRef(variable.name)] = Axis(STATE, 2 * position + 1, variable.name, now, size, now.upper())
-        if variable.name in chained:
-            before = _free("ji" + SPARE, used | {now})
+        for lag in sorted(chained.get(variable.name, ())):
+            before = _free("ji" + SPARE, used | set(own[variable.name]))
             own[variable.name] += before
-            name = f"{variable.name}'"
-            states[VarRef(variable.name, 1)] = Axis(STATE, 2 * position, name, before, size, now.upper())
+            name = variable.name + "'" * lag
+            states[VarRef(variable.name, lag)] = Axis(STATE, 2 * position, name, before, size, now.upper())
         if variable.name in indexed:
             letters = letters | {indexed[variable.name]: now}
-    return Layout(graph, _plates(graph, letters), states, _events(graph, states, rows))
+    return _complete(graph, letters, states, rows)
 
 
-def _read_before(graph: Graph) -> set[str]:
-    """The discrete variables whose states are met one step earlier, too: latents of chains, and what a table reads there."""
-    lagged = {ref.name for variable in graph.variables for ref in _subscripts(graph, variable) if ref.lag}
-    latents = graph.in_role("latent")
-    return lagged | {v.name for v in latents if any(graph.plate(plate).chain for plate in v.plates)}
+def _read_before(graph: Graph) -> dict[str, set[int]]:
+    """The discrete variables whose states are met at earlier steps, too, and at which: latents of chains, and what a table
+    reads there.
+    """
+    found: dict[str, set[int]] = {}
+    for variable in graph.variables:
+        for ref in _subscripts(graph, variable):
+            if ref.lag:
+                found.setdefault(ref.name, set()).add(ref.lag)
+    for variable in graph.in_role("latent"):
+        if any(graph.plate(plate).chain for plate in variable.plates):
+            found.setdefault(variable.name, set()).add(1)
+    return found
 
 
 def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarRef, Axis]:
@@ -139,46 +167,113 @@ def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarR
         states[VarRef(variable.name)] = Axis(
             STATE, 2 * position + 1, variable.name, letter, size, letter.upper()
         )
-        if variable.name in chained:
+        for lag in sorted(chained.get(variable.name, ())):
             before = _free("ji" + SPARE, taken | reserved)
             taken.add(before)
-            states[VarRef(variable.name, 1)] = Axis(
-                STATE, 2 * position, f"{variable.name}'", before, size, letter.upper()
+            states[VarRef(variable.name, lag)] = Axis(
+                STATE, 2 * position, variable.name + "'" * lag, before, size, letter.upper()
             )
     return states
 
 
-def _events(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> dict[tuple[str, int], Axis]:
-    """Vectors' entries. A parameter shares the axes of the variable whose distribution it enters: its rows are that one's."""
-    events: dict[tuple[str, int], Axis] = {}
+Events = dict[tuple[str, int], Axis]
+Columns = dict[tuple[str, VarRef], Axes]
+
+
+def _variables(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> Events:
+    """Vectors' entries, each axis twice, for matrices over them; the rows and columns of a given matrix."""
+    events: Events = {}
     used = set(taken) | {axis.letter for axis in states.values()}
     position = 0
     for variable in graph.variables:
         if isinstance(variable.domain, Integer) or not variable.domain.event_shape:
             continue
-        extent = ""
+        extent, shape = "", variable.domain.event_shape
         for rank in range(2):
             letter = _free(EVENT_LETTERS + SPARE, used)
             used.add(letter)
-            extent = extent or letter.upper()
+            extent = letter.upper() if len(shape) > 1 else extent or letter.upper()
             name = variable.name + "'" * rank
-            events[variable.name, rank] = Axis(
-                EVENT, position, name, letter, variable.domain.event_shape[0], extent
-            )
+            size = shape[rank] if len(shape) > 1 else shape[0]
+            events[variable.name, rank] = Axis(EVENT, position, name, letter, size, extent)
             position += 1
+    return events
+
+
+def _columns(graph: Graph, events: Events, taken: set[str]) -> Columns:
+    """The entries of regressors that are summed over: a variable's own axes, or new ones where the child has these."""
+    found: Columns = {}
+    used = set(taken) | {axis.letter for axis in events.values()}
+    for variable in graph.variables:
+        for ref, size in _regressors(graph, variable):
+            key = (variable.name, VarRef(ref.name, ref.lag))
+            if key in found:
+                continue
+            own = (events[ref.name, 0], events[ref.name, 1])
+            matrix = len(graph.variable(ref.name).domain.event_shape) > 1
+            others = {axis for (child, _), axes in found.items() if child == variable.name for axis in axes}
+            if not matrix and ref.name != variable.name and not others.intersection(own):
+                found[key] = own
+                continue
+            place, extent, pair = 500 + 2 * len(found), "", []
+            for rank in range(2):
+                letter = _free(EVENT_LETTERS + SPARE, used)
+                used.add(letter)
+                extent = extent or letter.upper()
+                name = f"{ref.name}{'-' * ref.lag} of {variable.name}" + "'" * rank
+                pair.append(Axis(EVENT, place + rank, name, letter, size, extent))
+            found[key] = tuple(pair)
+    return found
+
+
+def _regressors(graph: Graph, variable: Variable) -> list[tuple[VarRef, int]]:
+    """The variables whose entries the mean of `variable` sums over, and how many these are."""
+    found = []
+    for cpd in cpds(variable):
+        for term in mean_terms(cpd):
+            if term.op != "scale" and isinstance(term.variable, VarRef):
+                shape = graph.variable(term.variable.name).domain.event_shape
+                found.append((term.variable, shape[0] if term.op == "matmul" else shape[-1]))
+    return found
+
+
+def mean_terms(cpd: CPD) -> tuple[Term, ...]:
+    """All terms of the means of a distribution."""
+    return tuple(t for _, argument in cpd.arguments if isinstance(argument, Affine) for t in argument.terms)
+
+
+def coefficient_axes(term: Term, event: Axes, columns: Axes, shape: tuple[int, ...]) -> Axes:
+    """The axes of the entries of a coefficient of this shape: the child's, the regressor's, or both."""
+    if term.variable is None or term.op == "scale":
+        return event[: len(shape)]
+    if len(shape) == 1:
+        return columns[:1]
+    return (event[0], columns[0]) if term.op == "matmul" else (columns[0], event[0])
+
+
+def _parameters(
+    graph: Graph, states: dict[VarRef, Axis], events: Events, columns: Columns, taken: set[str]
+) -> None:
+    """Adds the axes of parameters: those of the variable whose distribution they enter first."""
+    used = set(taken) | {axis.letter for axis in (*states.values(), *events.values())}
+    used |= {axis.letter for axes in columns.values() for axis in axes}
+    position = len(events)
     for parameter in graph.parameters:
-        owner = next(
-            (
-                v
-                for v in graph.variables
-                if any(r.target == parameter.name for c in cpds(v) for r in coefficients(c))
-            ),
-            None,
-        )
+        owner, term = _owner(graph, parameter)
         shape = parameter.domain.event_shape
+        event = (
+            tuple(events[owner.name, rank] for rank in range(2))
+            if owner and (owner.name, 0) in events
+            else ()
+        )
+        if owner is not None and term is not None and term.variable is not None and shape:
+            own = columns.get((owner.name, VarRef(term.variable.name, term.variable.lag)), ())
+            for rank, axis in enumerate(coefficient_axes(term, event, own, shape)):
+                events[parameter.name, rank] = axis
+            continue
         for rank, size in enumerate(shape):
-            if owner is not None and (owner.name, rank) in events:
-                events[parameter.name, rank] = events[owner.name, rank]
+            if event:
+                events[parameter.name, rank] = event[rank]
                 continue
             state = states.get(VarRef(owner.name)) if owner is not None else None
             letter = state.letter if state is not None and rank == 0 else _free(EVENT_LETTERS + SPARE, used)
@@ -188,7 +283,20 @@ def _events(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> dict[t
                 EVENT, 1000 + position, f"{parameter.name}.{rank}", letter, size, letter.upper()
             )
             position += 1
-    return events
+
+
+def _owner(graph: Graph, parameter: Parameter) -> tuple[Variable | None, Term | None]:
+    """The first variable whose distribution reads a parameter, and the term of its mean that does."""
+    for variable in graph.variables:
+        for cpd in cpds(variable):
+            if any(ref.target == parameter.name for ref in coefficients(cpd)):
+                terms = (
+                    term
+                    for term in mean_terms(cpd)
+                    if isinstance(term.coefficient, Ref) and term.coefficient.target == parameter.name
+                )
+                return variable, next(terms, None)
+    return None, None
 
 
 def _indexed_plates(graph: Graph) -> dict[str, str]:

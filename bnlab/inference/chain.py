@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bnlab.inference import wording
+from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Factor, SumChain
 from bnlab.inference.potentials import marginal
 from bnlab.network.ir import VarRef
@@ -178,6 +179,14 @@ def cut(operand: Expr, axis: Axis, part: str) -> Expr:
     if isinstance(operand, OneHot):
         return OneHot(cut(operand.index, axis, part), operand.axis)
     return Steps(operand, axis, part)  # type: ignore[arg-type]
+
+
+def within(operand: Expr, piece: Piece) -> Expr:
+    """An operand at the steps that a distribution is for."""
+    step = next((axis for axis in operand.axes if axis.kind == STEP), None)
+    if step is None or piece.whole:
+        return operand
+    return Steps(operand, step, "range", piece.start, 0, piece.only)
 
 
 def _at(expr: Expr, mapping: dict[Symbol, Symbol]) -> Expr:

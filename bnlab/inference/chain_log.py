@@ -103,7 +103,7 @@ def _totals(chain: Chain) -> tuple[_Total, ...]:
         like = next(iter(node.own.values()))  # a table has one argument
         assert node.state is not None
         axes = like.axes if node.state in like.axes else (*like.axes, node.state)
-        chosen = indicators(run.layout, run.layout.graph.variable(factor.variable), run.cpd(factor))
+        chosen = indicators(run.layout, run.layout.graph.variable(factor.variable), run.pieces(factor)[0])
         states = run.layout.scope(factor.scope)
         picks = tuple(chosen[axis] for axis in axes if axis not in states and axis in chosen)
         found.append(_Total(name, picks, axes, like))

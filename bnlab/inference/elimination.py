@@ -14,14 +14,15 @@ from math import prod
 from bnlab.families.base import Density, Node, registry
 from bnlab.inference import wording
 from bnlab.inference.axes import Layout
+from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
 from bnlab.inference.nodes import indicators, node
+from bnlab.inference.pieces import Piece, pieces
 from bnlab.inference.plan import Factor, LeavePlates, Plan, Step, SumChain, SumOut
 from bnlab.inference.potentials import Potential, marginal
+from bnlab.inference.scope import discrete_scope
 from bnlab.inference.tables import by_tables, conditional
 from bnlab.inference.tables import sum_out as sum_out_tables
-from bnlab.naming import fresh
-from bnlab.network.ir import CPD
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
@@ -34,6 +35,7 @@ from bnlab.program.ops import (
     Call,
     Expr,
     InBlocks,
+    Joined,
     Number,
     Reduce,
     SegmentSum,
@@ -42,7 +44,7 @@ from bnlab.program.ops import (
     Unary,
     Where,
 )
-from bnlab.program.walk import rename, symbols
+from bnlab.program.walk import read_name, readings, rename, reread, symbols
 
 LARGE = 32
 """Numbers a row of data, from which on a density makes arrays worth keeping in cache."""
@@ -102,43 +104,58 @@ class Elimination:
         """The log of a table. Where nothing underflows, zeros must not spoil the gradient either."""
         return Unary("log", table) if self.scaled else Unary("log_or_never", table)
 
-    def cpd(self, factor: Factor) -> CPD:
-        variable = self.layout.graph.variable(factor.variable)
-        cpd = variable.first[0] if factor.steps == "first" else variable.cpd
-        assert cpd is not None
-        return cpd
+    def pieces(self, factor: Factor) -> tuple[Piece, ...]:
+        """The distributions that a factor is made of."""
+        return pieces(self.layout.graph, factor)
+
+    def parts(self) -> list[tuple[Factor, Piece]]:
+        """All distributions, each with the factor that it belongs to."""
+        return [(factor, piece) for factor in self.plan.factors for piece in self.pieces(factor)]
 
     def _declare(self, factor: Factor) -> None:
-        variable = self.layout.graph.variable(factor.variable)
-        cpd = self.cpd(factor)
-        found = node(self.layout, variable, cpd, factor.name)
-        self.nodes[factor.name] = found
-        density = registry()[cpd.family].density(found)
-        if density.linear is None:
-            self.potentials[factor.name] = Potential(self._density(factor, density))
-        else:
-            self.potentials[factor.name] = Potential(self.log(density.linear), density.linear)
+        found = [self._potential(factor, piece) for piece in self.pieces(factor)]
+        self.potentials[factor.name] = found[0] if len(found) == 1 else Potential(self._along(factor, found))
 
-    def _density(self, factor: Factor, density: Density) -> Expr:
-        """A function of its own for a density that takes more than a line."""
+    def _potential(self, factor: Factor, piece: Piece) -> Potential:
+        found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
+        self.nodes[piece.label] = found
+        density = registry()[piece.cpd.family].density(found)
+        if density.linear is not None:
+            return Potential(self.log(density.linear), density.linear)
+        return Potential(self._density(factor, piece, density))
+
+    def _along(self, factor: Factor, found: list[Potential]) -> Expr:
+        """The densities of the first steps, then that of all later ones; each for all that any depends on."""
         axes = (*self.layout.members(factor.plates), *self.layout.scope(factor.scope))
-        if factor.name in self.densities:
-            return _call(self.densities[factor.name], _chunk_symbols(density), density.log.axes)
-        title = self.fresh(f"log_likelihood_{factor.variable}")
-        arguments = _chunk_symbols(density)
-        text = wording.formula(self.layout, factor)
-        locals_ = {symbol: Symbol(symbol.name, symbol.axes) for symbol in arguments}
-        density = _apart(density, {symbol.name for symbol in arguments})
-        doc = f"{text} as ({', '.join(axis.extent or axis.letter.upper() for axis in axes)})."
-        body = tuple(_as_locals(statement, locals_) for statement in density.body)
-        result = rename(density.log, locals_)
-        assert isinstance(result, Expr)
-        tex = wording.formula_tex(self.layout, factor)
-        self.densities[factor.name] = Function(
-            title, tuple(locals_.values()), ("theta",), body, (result,), doc, tex
+        value = self.nodes[self.pieces(factor)[-1].label].value
+        assert value is not None, "first steps of a latent are factors of their own"
+        parts = []
+        for piece, each in zip(self.pieces(factor), found, strict=True):
+            like = self.nodes[piece.label].value
+            assert like is not None
+            same = each.log.axes == axes
+            parts.append(each.log if same else Broadcast(each.log, like, axes))
+        return Joined(tuple(parts), next(axis for axis in axes if axis.kind == STEP))
+
+    def _density(self, factor: Factor, piece: Piece, density: Density) -> Expr:
+        """A function of its own for a density that takes more than a line."""
+        reads = _reads(density)
+        if piece.label in self.densities:
+            return _call(self.densities[piece.label], tuple(reads), density.log.axes)
+        title = self.fresh(f"log_likelihood_{piece.label.replace('.', '_')}")
+        density = _apart(density, {symbol.name for symbol in reads.values()})
+        function = _renamed(density, reads)
+        result = function.log
+        own = _seen(self.layout, factor, piece)
+        axes = (*self.layout.members(factor.plates), *self.layout.scope(own.scope))
+        doc = f"{wording.formula(self.layout, own)} as ({', '.join(axis.extent or axis.letter.upper() for axis in axes)})"
+        doc += f"{_when(piece, self.layout, factor)}."
+        tex = wording.formula_tex(self.layout, own)
+        self.densities[piece.label] = Function(
+            title, tuple(reads.values()), ("theta",), function.body, (result,), doc, tex
         )
-        self.functions.append(self.densities[factor.name])
-        return _call(self.densities[factor.name], arguments, result.axes)
+        self.functions.append(self.densities[piece.label])
+        return _call(self.densities[piece.label], tuple(reads), result.axes)
 
     def statement(self, wanted: str, expr: Expr, because: str, formula: str = "", tex: str = "") -> Symbol:
         """Adds `wanted = expr` and returns its symbol."""
@@ -227,11 +244,11 @@ class Elimination:
 
     def index(self, inner: Axis, outer: Axis) -> Symbol:
         """For every row of the inner plate the row of the outer one that it belongs to."""
-        return Symbol(self.field(f"{outer.name}_of_{inner.name}"), (inner,), "chunk")
+        return self.layout.index(inner, outer)
 
     def field(self, name: str) -> str:
         """The name of a field of the data that is no variable's: no variable has it."""
-        return fresh(name, {variable.name for variable in self.layout.graph.variables})
+        return self.layout.field(name)
 
     def weight(self, rows: Axis) -> Symbol:
         """The weight of each row of a plate; 0 for padding."""
@@ -329,29 +346,47 @@ class Elimination:
             f"{title}_in_{step.joint.plates[-1]}", outer, "posterior", "the same for every member"
         )
 
-    def expected(self, factor: Factor, operands: tuple[Expr, ...], axes: Axes) -> Expr:
+    def expected(self, factor: Factor, piece: Piece, operands: tuple[Expr, ...], axes: Axes) -> Expr:
         """E_q[sum over members of the product of the operands], with the axes given."""
         step = self.consumer(factor.name)
-        chosen = indicators(self.layout, self.layout.graph.variable(factor.variable), self.cpd(factor))
+        chosen = indicators(self.layout, self.layout.graph.variable(factor.variable), piece)
         states = set(self.layout.scope(factor.scope))
         have = {axis for operand in operands for axis in operand.axes} | states
         picks = tuple(chosen[axis] for axis in axes if axis not in have and axis in chosen)
         if isinstance(step, SumChain) and factor.steps != "all":
             return chain_expected(self, step, factor, (*picks, *operands), axes)
         posterior = self.posterior(factor.name)
-        parts = (*((posterior,) if posterior is not None else ()), *picks, *operands)
-        parts = (*parts, *self._ones(factor, parts))
+        weights = (within(posterior, piece),) if posterior is not None else ()
+        parts = (*weights, *picks, *operands)
+        parts = (*parts, *self._ones(factor, piece, parts))
         return build.einsum(axes, *parts) if parts else Number(1.0)
 
-    def _ones(self, factor: Factor, parts: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    def _ones(self, factor: Factor, piece: Piece, parts: tuple[Expr, ...]) -> tuple[Expr, ...]:
         """1 for each member of the plates that the parts do not tell apart, so that members are counted."""
-        value = self.nodes[factor.name].value
+        value = self.nodes[piece.label].value
         members = self.layout.members(factor.plates)
         alike = tuple(axis for axis in members if all(axis not in part.axes for part in parts))
         return () if value is None or not alike else (Broadcast(Number(1.0), value, alike),)
 
 
-def _call(function: Function, arguments: tuple[Symbol, ...], axes: Axes) -> Expr:
+def _seen(layout: Layout, factor: Factor, piece: Piece) -> Factor:
+    """What one distribution of a factor is the density of."""
+    if piece.whole and factor.steps != "all":
+        return factor
+    given = discrete_scope(layout.graph, piece.cpd)
+    mine = tuple(ref for ref in factor.scope if ref in given or ref.name == factor.variable)
+    return replace(factor, given=tuple(ref for ref in given if ref in mine), scope=mine)
+
+
+def _when(piece: Piece, layout: Layout, factor: Factor) -> str:
+    """The steps that a distribution is for."""
+    if piece.whole:
+        return ""
+    letter = next(layout.plates[p].letter for p in factor.plates if layout.graph.plate(p).chain)
+    return f" for {letter} = {piece.start + 1}" if piece.only else f" for {letter} > {piece.start}"
+
+
+def _call(function: Function, arguments: tuple[Expr, ...], axes: Axes) -> Expr:
     """The call of a density; for all steps of a chain in blocks, unless what it makes on the way is small."""
     call = Call(function.name, (Symbol("theta", ()), *arguments), axes)
     targets = [item.target.axes for item in function.body if isinstance(item, Statement)]
@@ -361,11 +396,19 @@ def _call(function: Function, arguments: tuple[Symbol, ...], axes: Axes) -> Expr
     return InBlocks(call, sum(axis.kind in (STEP, ROW) for axis in axes))
 
 
-def _chunk_symbols(density: Density) -> tuple[Symbol, ...]:
-    found: dict[Symbol, None] = {}
+def _reads(density: Density) -> dict[Expr, Symbol]:
+    """The data that a density reads, at whatever steps, and what they are called inside of it."""
+    found: dict[Expr, Symbol] = {}
     for expr in (*(statement.expression for statement in density.body), density.log):
-        found.update(dict.fromkeys(symbol for symbol in symbols(expr) if symbol.space == "chunk"))
-    return tuple(found)
+        for part in readings(expr):
+            found.setdefault(part, Symbol(read_name(part), part.axes))
+    return found
+
+
+def _renamed(density: Density, reads: dict[Expr, Symbol]) -> Density:
+    """The density with its data under their names."""
+    body = tuple(replace(item, expression=reread(item.expression, reads)) for item in density.body)
+    return Density(reread(density.log, reads), None, body)
 
 
 def _apart(density: Density, taken: set[str]) -> Density:

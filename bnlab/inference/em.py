@@ -16,11 +16,13 @@ from bnlab.inference.chain_scaled import guarded
 from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
 from bnlab.inference.nodes import data
+from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.network.ir import Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Field, Function, Program, Start, Statement
 from bnlab.program.ops import Axes, Expr, Symbol
+from bnlab.program.walk import symbols
 
 Kind = Literal["em", "viterbi"]
 Messages = Literal["scaled", "log"]
@@ -42,13 +44,14 @@ def em(
     run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True, missing=missing)
     members = run.upward()
     uses = _statistics(run)
+    m_step = _m_step(run, uses)
     fields = [Field("log_p", (), "ln p(x)" if kind == "em" else "ln p(x, z*) at the most probable z*")]
     results: list[Expr] = [_log_p(run, members)]
-    for statistic in uses.collected:
+    for statistic in _needed(run, uses, m_step):
         fields.append(Field(statistic.target.name, statistic.target.axes, statistic.formula))
         results.append(statistic.expression)
     expect = Function("expect", (), ("theta", "chunk"), tuple(run.body), tuple(results), _expect_doc(kind))
-    return _program(run, expect, tuple(fields), _m_step(run, uses), _starts(run))
+    return _program(run, expect, tuple(fields), m_step, _starts(run))
 
 
 def evidence(graph: Graph) -> Program:
@@ -192,6 +195,7 @@ class Uses:
 
     by_family: tuple[tuple[AbstractFamily, tuple[Use, ...]], ...]
     collected: tuple[Statistic, ...]
+    prepared: frozenset[Statement]
 
 
 def _statistics(run: Elimination) -> Uses:
@@ -200,29 +204,42 @@ def _statistics(run: Elimination) -> Uses:
     groups: dict[str, list[Use]] = {}
     collected: dict[str, Statistic] = {}
     prepared: set[Statement] = set()
-    for factor in run.plan.factors:
-        node = run.nodes[factor.name]
-        family = registry()[run.cpd(factor).family]
-        if not any(node.parameter(name) in free for name in node.own):
+    for factor, piece in run.parts():
+        node = run.nodes[piece.label]
+        family = registry()[piece.cpd.family]
+        if not node.parameters & free:
             continue
         for statement in family.prepare(node):
             if statement not in prepared:
                 run.names.add(statement.target.name)
                 prepared.add(statement)
                 run.body.append(statement)
-        found = family.statistics(node, partial(run.expected, factor))
+        found = family.statistics(node, partial(run.expected, factor, piece))
         named: dict[str, Symbol] = {}
         for kind, statistic in found.items():
-            wanted = _statistic_title(run, factor, kind, statistic.target.axes)
+            wanted = _statistic_title(run, factor, piece, kind, statistic.target.axes)
             title = _shared(collected, wanted, statistic)
             symbol = Symbol(title, statistic.target.axes, "statistics")
             named[kind] = symbol
             collected[title] = Statistic(
-                symbol, statistic.expression, _statistic_formula(run, factor, statistic)
+                symbol, statistic.expression, _statistic_formula(run, factor, piece, statistic)
             )
         groups.setdefault(family.name, []).append(Use(node, named))
     by_family = tuple((registry()[name], tuple(uses)) for name, uses in groups.items())
-    return Uses(by_family, tuple(collected.values()))
+    return Uses(by_family, tuple(collected.values()), frozenset(prepared))
+
+
+def _needed(run: Elimination, uses: Uses, m_step: Function) -> list[Statistic]:
+    """The statistics that the M-step reads; what only the others were made of goes from the E-step."""
+    read = {symbol.name for symbol in symbols(m_step) if symbol.space == "statistics"}
+    found = [statistic for statistic in uses.collected if statistic.target.name in read]
+    made = {symbol.name for statistic in found for symbol in symbols(statistic.expression)}
+    run.body = [
+        item
+        for item in run.body
+        if not (isinstance(item, Statement) and item in uses.prepared and item.target.name not in made)
+    ]
+    return found
 
 
 def _shared(collected: dict[str, Statistic], wanted: str, statistic: Statistic) -> str:
@@ -236,10 +253,17 @@ def _shared(collected: dict[str, Statistic], wanted: str, statistic: Statistic) 
     return name
 
 
-def _statistic_title(run: Elimination, factor: Factor, kind: str, axes: Axes) -> str:
+def _statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, axes: Axes) -> str:
     variable = factor.variable
+    behind = "_first" + piece.label.partition(".first")[2] if piece.only else ""
+    if kind.startswith("S "):
+        factors = [name or variable for name in kind.split(" ")[1:]]
+        short = all(len(name) == 1 for name in factors)
+        return ("S" + "".join(factors) if short else "S_" + "_".join(factors)) + behind
     if kind != "N":
-        return f"S{variable}{variable}" if kind == "SS" else f"{kind}{variable}"
+        return (f"S{variable}{variable}" if kind == "SS" else f"{kind}{variable}") + behind
+    if piece.only:
+        return f"N_{variable}{behind}"
     if factor.steps == "first":
         first = [f for f in run.plan.factors if f.steps == "first"]
         return "N_first" if len(first) == 1 else f"N_first_{variable}"
@@ -247,17 +271,27 @@ def _statistic_title(run: Elimination, factor: Factor, kind: str, axes: Axes) ->
     return wording.count_title(names or (variable,))
 
 
-def _statistic_formula(run: Elimination, factor: Factor, statistic: Statistic) -> str:
+def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic: Statistic) -> str:
     layout, axes = run.layout, statistic.target.axes
     rows = [layout.graph.plate(plate) for plate in factor.plates if layout.graph.plate(plate).size is None]
-    starts = [plate.chain and factor.steps == "first" for plate in rows]
+    first = factor.steps == "first" or piece.only
+    starts = [plate.chain and first for plate in rows]
     own = [layout.plates[plate.name].letter for plate in rows]
-    sums = " ".join(f"sum_{letter}" for letter, start in zip(own, starts, strict=True) if not start)
-    plates = ["1" if start else letter for letter, start in zip(own, starts, strict=True)]
+    later = [f">{piece.start}" if plate.chain and piece.start else "" for plate in rows]
+    sums = " ".join(
+        f"sum_{letter if not after else f'{{{letter}{after}}}'}"
+        for letter, start, after in zip(own, starts, later, strict=True)
+        if not start
+    )
+    plates = [str(piece.start + 1) if start else letter for letter, start in zip(own, starts, strict=True)]
     states = [ref for ref in factor.scope if layout.states[ref] in axes]
     observed = layout.states.get(VarRef(factor.variable))
     seen = observed in axes and VarRef(factor.variable) not in states
-    index = ",".join(wording.indices(layout, factor.plates, factor.variable))
+    at = zip(factor.plates, wording.indices(layout, factor.plates, factor.variable), strict=True)
+    index = ",".join(
+        str(piece.start + 1) if piece.only and layout.graph.plate(plate).chain else letter
+        for plate, letter in at
+    )
     value = f" {statistic.formula.format(index=index)}".rstrip()
     if not states:
         return f"{sums}{value or ' 1'}".strip()
@@ -313,7 +347,7 @@ def _components(uses: tuple[Use, ...], free: frozenset[str]) -> list[tuple[Use, 
     """Nodes that share free parameters, together; each group is maximised by itself."""
     groups: list[tuple[set[str], list[Use]]] = []
     for use in uses:
-        names = {use.node.parameter(name) for name in use.node.own} & free
+        names = set(use.node.parameters & free)
         touching = [group for group in groups if group[0] & names]
         merged = (
             names.union(*(group[0] for group in touching)),
@@ -356,10 +390,13 @@ def _starts(run: Elimination) -> tuple[Start, ...]:
             found[parameter.name] = Start(
                 parameter.name, "fixed", "", parameter.value.shape, values=parameter.value.flat
             )
-    for factor in run.plan.factors:
-        node = run.nodes[factor.name]
-        for start in registry()[run.cpd(factor).family].starts(node):
-            found.setdefault(start.parameter, start)
+    for _, piece in run.parts():
+        for start in registry()[piece.cpd.family].starts(run.nodes[piece.label]):
+            if (
+                start.parameter not in found
+                or start.kind == "lines" != found[start.parameter].kind != "fixed"
+            ):
+                found[start.parameter] = start
     return tuple(found[parameter.name] for parameter in graph.parameters)
 
 

@@ -16,6 +16,7 @@ import networkx as nx
 
 from bnlab.errors import Fault, InternalError, IntractableError
 from bnlab.inference.scope import check_derivable, discrete_scope, root_plate
+from bnlab.network.graph import cpds
 from bnlab.network.ir import CPD, Graph, Variable, VarRef
 
 LARGEST_TABLE = 2**24
@@ -124,6 +125,13 @@ def meetings(found: Plan) -> tuple[frozenset[str], ...]:
 def _factors(graph: Graph) -> Iterable[Factor]:
     for variable in graph.in_role("latent", "observed"):
         assert variable.cpd is not None
+        if variable.role == "observed":
+            scopes = (discrete_scope(graph, cpd) for cpd in cpds(variable))
+            scope = tuple(dict.fromkeys(ref for found in scopes for ref in found))
+            yield Factor(
+                variable.name, (variable.name,), scope, scope, variable.plates, variable=variable.name
+            )
+            continue
         for step, cpd in enumerate(variable.first):
             yield _factor(
                 graph, variable, cpd, f"{variable.name}.first" + (str(step) if step else ""), "first"
@@ -135,7 +143,7 @@ def _factor(
     graph: Graph, variable: Variable, cpd: CPD, name: str, steps: Literal["all", "first", "later"]
 ) -> Factor:
     given = discrete_scope(graph, cpd)
-    scope = (*given, VarRef(variable.name)) if variable.role == "latent" else given
+    scope = (*given, VarRef(variable.name))
     return Factor(name, (variable.name,), given, scope, variable.plates, steps, variable.name)
 
 

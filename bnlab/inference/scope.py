@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bnlab.errors import Fault, IntractableError
+from bnlab.families.base import registry
 from bnlab.network.graph import cpds, crossed_plates, reads, selectors, sizeless_plates
 from bnlab.network.ir import CPD, Affine, Graph, Variable, VarRef
 
@@ -56,30 +57,54 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
         faults.append(Fault(reason, "Fit this network by NUTS: its NumPyro model can be emitted.", where))
     for cpd in cpds(variable):
         for ref in reads(cpd):
-            parent = graph.variable(ref.name)
-            if ref.lag > 1 or (ref.lag and parent.role != "latent"):
-                reason = f"`{variable.name}` reads `{ref.name}` {ref.lag} step(s) earlier: not derived yet."
-                faults.append(Fault(reason, "Latent variables may be read one step earlier.", where))
-        for name, argument in cpd.arguments:
-            if isinstance(argument, VarRef):
-                reason = f"The {name} of `{variable.name}` is data, `{argument.name}`: its M-step is not derived yet."
-                faults.append(Fault(reason, f"Let {name} be a parameter or a constant.", where))
-        mean = cpd.argument("mean")
-        if isinstance(mean, Affine) and any(term.variable is not None for term in mean.terms):
-            reason = (
-                f"The mean of `{variable.name}` reads continuous variables: its M-step is not derived yet."
-            )
-            faults.append(Fault(reason, "Means may be parameters, subscripted by discrete variables.", where))
-        elif isinstance(mean, Affine) and len(mean.terms) > 1:
-            reason = (
-                f"The mean of `{variable.name}` is a sum of several terms: its M-step is not derived yet."
-            )
-            faults.append(
-                Fault(reason, "Use one parameter, subscripted by all the discrete variables.", where)
-            )
-    if len(variable.first) > 1:
+            faults += _read_faults(graph, variable, ref)
+        if not registry()[cpd.family].regression:
+            faults += _plain_faults(variable, cpd)
+    lagged = any(ref.lag for cpd in cpds(variable) for ref in discrete_scope(graph, cpd))
+    if len(variable.first) > 1 and (variable.role == "latent" or lagged):
         faults.append(Fault(f"`{variable.name}` has several initial steps: not derived yet.", "", where))
+    if variable.role == "observed" and lagged:
+        reason = (
+            f"The distribution of `{variable.name}` depends on the latents of two steps: not derived yet."
+        )
+        faults.append(Fault(reason, "Let it depend on the latents of its own step.", where))
     return faults
+
+
+def _plain_faults(variable: Variable, cpd: CPD) -> list[Fault]:
+    """What a family without regressions does not take."""
+    found = []
+    for name, argument in cpd.arguments:
+        if isinstance(argument, VarRef):
+            reason = (
+                f"The {name} of `{variable.name}` is data, `{argument.name}`: its M-step is not derived yet."
+            )
+            found.append(Fault(reason, f"Let {name} be a parameter or a constant.", variable.location))
+        elif isinstance(argument, Affine) and (
+            len(argument.terms) > 1 or argument.terms[0].variable is not None
+        ):
+            reason = (
+                f"The mean of `{variable.name}` is a sum or reads other variables: for {cpd.family} its M-step is not "
+                "derived yet."
+            )
+            remedy = (
+                "Its mean may be one parameter, subscripted by discrete variables; sums are for bn.Normal."
+            )
+            found.append(Fault(reason, remedy, variable.location))
+    return found
+
+
+def _read_faults(graph: Graph, variable: Variable, ref: VarRef) -> list[Fault]:
+    """What the distribution of a variable cannot read."""
+    parent, where = graph.variable(ref.name), variable.location
+    if ref.lag > 1 and parent.role == "latent":
+        reason = f"`{variable.name}` reads `{ref.name}` {ref.lag} steps earlier: not derived yet."
+        return [Fault(reason, "Latent variables may be read one step earlier.", where)]
+    if ref.lag and parent.role != "latent" and variable.role == "latent":
+        reason = f"The latent `{variable.name}` reads data of an earlier step, `{ref.name}`: not derived yet."
+        remedy = "Give the earlier values as a variable of their own, one row a step."
+        return [Fault(reason, remedy, where)]
+    return []
 
 
 def _plate_faults(graph: Graph) -> list[Fault]:

@@ -28,6 +28,7 @@ VIEWS: Mapping[str, Callable[[Graph], Picture]] = {"plates": plates, "unrolled":
 FONT = "Times"
 SHADE = "#d9d9d9"
 PALE = "#707070"
+MARK = "#c0392b"
 SMALL = 11
 """The font size of subscripts and notes: Graphviz does not shrink them by itself."""
 LINE = 30
@@ -106,7 +107,8 @@ def _fill(dot: graphviz.Digraph, picture: Picture, path: Path, places: Layout | 
     """What is in the box that `path` names, inner boxes included."""
     for node in picture.members(path):
         place = {"pos": _point(places.nodes[node.id])} if places else {}
-        dot.node(node.id, f"<{_label(picture, node)}>", **_style(node), **place)
+        mark = {"color": MARK, "penwidth": "2.5"} if node.marked else {}
+        dot.node(node.id, f"<{_label(picture, node)}>", **(_style(node) | mark), **place)
     for box in picture.inner(path):
         with dot.subgraph(name=cluster(box.path)) as inside:
             inside.attr(label=f"<{caption(box)}>", **({"style": "rounded,dashed"} if box.repeated else {}))

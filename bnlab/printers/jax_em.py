@@ -114,6 +114,17 @@ def second_moments(q, r):
     return full.at[..., i, j].set(half).at[..., j, i].set(half)
 '''
 
+SOLVE = '''
+def solve(moments, products):
+    """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
+    diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
+    scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
+    scaled = scale[..., :, None] * moments * scale[..., None, :]
+    smallest = moments.shape[-1] * jnp.finfo(moments.dtype).eps
+    inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
+    return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
+'''
+
 RELIABLE = '''
 def reliable(c, beta):
     """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
@@ -452,6 +463,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "log_sum_exp": LOG_SUM_EXP,
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,
+        "solve": SOLVE,
         "reliable": RELIABLE,
         "second_moments": SECOND_MOMENTS,
         "counts": COUNTS,

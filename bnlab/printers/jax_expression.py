@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from math import prod
 from string import ascii_letters
 from typing import assert_never
 
@@ -24,27 +25,32 @@ from bnlab.program.ops import (
     Axes,
     Axis,
     Binary,
+    Blocks,
     Broadcast,
     Call,
     Constant,
     Einsum,
     Expr,
     InBlocks,
+    Joined,
     Keep,
     Linear,
     Number,
     OneHot,
+    Part,
     Prepend,
     Reduce,
     Relabel,
     Reliable,
     SegmentSum,
+    Solve,
     Steps,
     Symbol,
     Take,
     Unary,
     Where,
 )
+from bnlab.program.walk import read_name
 
 OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
 FUNCTIONS = {
@@ -73,6 +79,8 @@ def expression(expr: Expr) -> ast.expr:
             return literal(value)
         case Constant(flat, ()):
             return literal(flat[0])
+        case Constant(_, (size, columns)) if size == columns > 1 and expr.flat == _identity(size):
+            return call("jnp.eye", literal(size))
         case Constant():
             return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():
@@ -107,6 +115,16 @@ def expression(expr: Expr) -> ast.expr:
             head = subscript(expression(first), *[COLON] * place, literal(None))
             both = ast.List([head, expression(rest)])
             return call("jnp.concatenate", both, **({"axis": literal(place)} if place else {}))
+        case Joined(parts, axis):
+            position = expr.axes.index(axis)
+            pieces = ast.List([expression(part) for part in parts])
+            return call("jnp.concatenate", pieces, **({"axis": literal(position)} if position else {}))
+        case Blocks():
+            return _blocks(expr)
+        case Solve(matrix, vector):
+            return call("solve", aligned(matrix, (*vector.axes, matrix.axes[-1])), expression(vector))
+        case Part():
+            return _part(expr)
         case Broadcast(Number(value)):
             return call({0.0: "jnp.zeros", 1.0: "jnp.ones"}[value], _shape(expr))
         case Broadcast():
@@ -119,7 +137,7 @@ def expression(expr: Expr) -> ast.expr:
             return call("reliable", expression(c), expression(beta))
         case InBlocks(Call(function, arguments), members):
             names = [argument for argument in arguments if argument.axes]
-            inner = ast.Lambda(_lambda_arguments(names), expression(expr.call))
+            inner = ast.Lambda(_lambda_arguments(names), _inside(expr.call))
             return call(
                 "in_blocks", inner, *(expression(argument) for argument in names), axes=literal(members)
             )
@@ -221,6 +239,10 @@ def _scan(item: ir.Scan) -> list[Statement]:
     if not item.outputs:
         return [step, Assign(tuple_of(last), subscript(scan, literal(0)))]
     return [step, Assign(ast.Tuple([tuple_of(last), outputs]), scan)]
+
+
+def _identity(size: int) -> tuple[float, ...]:
+    return tuple(float(row == column) for row in range(size) for column in range(size))
 
 
 def _nested(constant: Constant) -> object:
@@ -375,6 +397,10 @@ def _take(expr: Take) -> ast.expr:
 def _steps(expr: Steps) -> ast.expr:
     position = expr.operand.axes.index(expr.axis)
     tree = expression(expr.operand)
+    if expr.part == "range":
+        start = literal(expr.start) if expr.start else None
+        stop = literal(expr.start + 1) if expr.only else literal(-expr.end) if expr.end else None
+        return subscript(tree, *[COLON] * position, ast.Slice(start, stop))
     if expr.part == "next":
         return call("jnp.roll", tree, literal(-1), axis=literal(position))
     parts: dict[str, ast.expr] = {
@@ -384,6 +410,45 @@ def _steps(expr: Steps) -> ast.expr:
         "last": literal(-1),
     }
     return subscript(tree, *[COLON] * position, parts[expr.part])
+
+
+def _blocks(expr: Blocks) -> ast.expr:
+    """`jnp.block` of matrices, or one vector behind the other."""
+    batch = expr.axes[: len(expr.axes) - (2 if expr.columns else 1)]
+
+    def flat(block: Expr, *parts: Axes) -> ast.expr:
+        tree = expression(block)
+        if any(len(part) > 1 for part in parts):
+            sizes = [prod(axis.size or 1 for axis in part) for part in parts]
+            leading = [literal(axis.size or 1) for axis in batch]
+            return method(tree, "reshape", *leading, *map(literal, sizes))
+        if all(parts):
+            return tree
+        shown = [COLON if part else literal(None) for part in parts]
+        return subscript(tree, literal(...), *shown)
+
+    if not expr.columns:
+        pieces = [flat(block, rows) for block, rows in zip(expr.blocks[0], expr.rows, strict=True)]
+        return call("jnp.concatenate", ast.List(pieces), literal(-1)) if len(pieces) > 1 else pieces[0]
+    lines = [
+        ast.List([flat(block, rows, columns) for block, columns in zip(line, expr.columns, strict=True)])
+        for line, rows in zip(expr.blocks, expr.rows, strict=True)
+    ]
+    return call("jnp.block", ast.List([*lines])) if len(lines) > 1 else lines[0].elts[0]
+
+
+def _part(expr: Part) -> ast.expr:
+    entries = expr.axes[len(expr.operand.axes) - 1 :]
+    tree, whole = expression(expr.operand), expr.operand.axes[-1].size
+    if not entries:
+        return subscript(tree, literal(...), literal(expr.start))
+    if (expr.start, expr.stop) != (0, whole):
+        begin = literal(expr.start) if expr.start else None
+        end = literal(expr.stop) if expr.stop != whole else None
+        tree = subscript(tree, literal(...), ast.Slice(begin, end))
+    if len(entries) == 1:
+        return tree
+    return method(tree, "reshape", *(literal(axis.size or 1) for axis in expr.axes))
 
 
 def _linear(expr: Linear) -> ast.expr:
@@ -400,8 +465,13 @@ def _linear(expr: Linear) -> ast.expr:
             return call("jnp.linalg.inv", operand)
 
 
-def _lambda_arguments(symbols: list[Expr]) -> ast.arguments:
-    found = [ast.arg(symbol.name) for symbol in symbols if isinstance(symbol, Symbol)]
+def _inside(call_: Call) -> ast.expr:
+    """The call with its arrays by name, as they are inside of the lambda."""
+    return call(call_.function, *(name(read_name(a)) if a.axes else _argument(a) for a in call_.arguments))
+
+
+def _lambda_arguments(arrays: list[Expr]) -> ast.arguments:
+    found = [ast.arg(read_name(array)) for array in arrays]
     return ast.arguments([], found, None, [], [], None, [])
 
 

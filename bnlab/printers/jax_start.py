@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from bnlab.program.ir import Field, Program, Start
 from bnlab.program.ops import EVENT, ROW, SIZED, STEP, Axes
 
@@ -65,11 +67,36 @@ def frequencies(x, size):
     return counts / counts.sum()
 '''
 
+RELATIVE = '''
+def relative(y, u):
+    """How large y is spread beside u; beside its size where it is not spread at all."""
+    size = np.std(u) or np.abs(u).mean() or 1.0
+    return np.std(y) / size
+'''
+
 FREQUENCIES = '''
 def zeros_and_ones(x):
     """The frequencies of 0 and 1, where each was seen once more."""
     ones = (x.sum() + 1) / (x.size + 2)
     return np.array([1 - ones, ones])
+'''
+
+LINES = '''
+def lines(u, y, K, rng, method):
+    """K regressions (K, E, P) of y (N, E) on u (N, P), and what they leave of y: each through a few rows at random,
+    then, as in k-means, through the rows that it is nearest to."""
+
+    def line(rows):
+        return np.linalg.lstsq(u[rows], y[rows], rcond=None)[0].T
+
+    few, scale = min(len(y), 2 * u.shape[1]), np.maximum(y.std(0), np.finfo(float).tiny)
+    found = np.stack([line(rng.choice(len(y), few, replace=False)) for _ in range(K)])
+    for _ in range(1 if method == "random" else 20):
+        far = np.square((y[:, None] - np.einsum("np,kep->nke", u, found)) / scale).sum(-1)
+        label = far.argmin(1)
+        if method != "random":
+            found = np.stack([line(label == k) if (label == k).sum() >= few else found[k] for k in range(K)])
+    return found, y - np.einsum("np,nep->ne", u, found[label])
 '''
 
 CLUSTERED = ("centres", "spread", "levels", "concentration", "shares")
@@ -79,7 +106,9 @@ CLUSTERED = ("centres", "spread", "levels", "concentration", "shares")
 def helpers(program: Program) -> list[str]:
     kinds = {start.kind for start in program.starts}
     clusters = [KMEANS] if kinds.intersection(CLUSTERED) else []
-    levels = [LEVELS] if kinds & {"levels", "shares"} else []
+    levels = [RELATIVE] if any(s.kind == "slopes" and s.regressors for s in program.starts) else []
+    levels += [LINES] if "lines" in kinds else []
+    levels += [LEVELS] if kinds & {"levels", "shares"} else []
     levels += [SHARES] if "shares" in kinds else []
     levels += [CONCENTRATION] if any("concentration" in (s.kind, s.form) for s in program.starts) else []
     levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
@@ -90,9 +119,17 @@ def helpers(program: Program) -> list[str]:
 def init(program: Program) -> str:
     """The text of `init`."""
     body = ["rng = np.random.default_rng(seed)"]
-    variables = dict.fromkeys(start.variable for start in program.starts if start.kind in CLUSTERED)
+    drawn = {start.variable: start for start in reversed(program.starts) if start.kind == "lines"}
+    centred = {start.variable for start in program.starts if start.kind in ("centres", "levels", "shares")}
+    variables = dict.fromkeys(
+        start.variable
+        for start in program.starts
+        if start.kind in CLUSTERED and (start.variable in centred or start.variable not in drawn)
+    )
     for variable in variables:
         body += _clusters(program, variable)
+    for start in reversed(drawn.values()):
+        body += _lines(program, start)
     fields = ", ".join(f"{start.parameter}=jnp.asarray({_value(program, start)})" for start in program.starts)
     doc = 'Where EM starts: at clusters of the data (method "data") or at random rows ("random").'
     head = 'def init(data, seed=0, method="data"):'
@@ -130,9 +167,10 @@ def _rows(program: Program, variable: str, shared: tuple[int, ...]) -> str:
 
 
 def _centre(program: Program, variable: str) -> Start | None:
-    """The start that tells how many clusters the data of a variable are put in."""
+    """The start that tells how many clusters the data of a variable are put in: the most that any wants."""
     starts = [start for start in program.starts if start.variable == variable]
-    return next((start for start in starts if start.kind in ("centres", "levels", "shares")), None)
+    centres = [start for start in starts if start.kind in ("centres", "levels", "shares")]
+    return max(centres, key=lambda start: _clustered(program, start), default=None)
 
 
 def _shared(program: Program, variable: str) -> tuple[int, ...]:
@@ -140,15 +178,69 @@ def _shared(program: Program, variable: str) -> tuple[int, ...]:
     return centre.shared if centre else ()
 
 
+def _rows_from(program: Program, variable: str, lag: int, first: int) -> str:
+    """The rows of a variable `lag` steps before those from step `first` on, padding left out."""
+    if not first:
+        return _real(program, variable)
+    field = next(field for field in program.chunk if field.name == variable)
+    stop = str(-lag) if lag else ""
+    start = str(first - lag) if first > lag else ""
+    if not program.root:
+        return f"np.asarray(data.{field.name})[{start}:{stop}]"
+    mask = next(field.name for field in program.chunk if field.made == "mask")
+    return f"np.asarray(data.{field.name})[:, {start}:{stop}][np.asarray(data.{mask})[:, {first}:]]"
+
+
+def _width(program: Program, variable: str) -> int:
+    """How many numbers a row of a variable is; one for an offset."""
+    field = next((field for field in program.chunk if field.name == variable), None)
+    return prod(axis.size or 1 for axis in field.axes if axis.kind == EVENT) if field else 1
+
+
+def _lines(program: Program, start: Start) -> list[str]:
+    """Regressions of a variable, as many as the coefficients with most members want."""
+    name = start.variable
+    rows = _rows_from(program, name, 0, start.first)
+    count = max(
+        _members(program, one) for one in program.starts if one.kind == "lines" and one.variable == name
+    )
+    columns = ", ".join(
+        _rows_from(program, regressor, lag, start.first) if regressor else f"np.ones(len(y_{name}))"
+        for regressor, lag in start.regressors
+    )
+    return [
+        f"y_{name} = {rows}",
+        f"u_{name} = np.column_stack([{columns}])",
+        f"lines_{name}, rest_{name} = lines(u_{name}, y_{name}.reshape(len(y_{name}), -1), {count}, rng, method)",
+    ]
+
+
+def _members(program: Program, start: Start) -> int:
+    """How many members of plates a parameter has."""
+    return prod(axis.size or 1 for axis in _axes(program, start) if axis.kind != EVENT)
+
+
+def _coefficient(program: Program, start: Start) -> str:
+    widths = [_width(program, regressor) for regressor, _ in start.regressors]
+    before = sum(widths[: start.place])
+    found = f"lines_{start.variable}[..., {before}:{before + widths[start.place]}]"
+    if _members(program, start) == 1:
+        found += ".mean(0)"
+    return f"{found}.reshape({start.shape})"
+
+
 def _clusters(program: Program, variable: str) -> list[str]:
     centre, shared = _centre(program, variable), _shared(program, variable)
     rows = _rows(program, variable, shared)
     rows = f"shares({rows})" if centre and centre.kind == "shares" else rows
-    count = 1
-    if centre:
-        for place, axis in enumerate(_axes(program, centre)):
-            count *= 1 if place in shared or axis.kind == EVENT else centre.shape[place]
+    count = _clustered(program, centre) if centre else 1
     return [f"centres_{variable}, rest_{variable} = cluster({rows}, {count}, rng, method)"]
+
+
+def _clustered(program: Program, start: Start) -> int:
+    """How many clusters a parameter wants: one for each member of the plates that its variable is not in."""
+    axes = enumerate(_axes(program, start))
+    return prod(axis.size or 1 for place, axis in axes if axis.kind != EVENT and place not in start.shared)
 
 
 def _value(program: Program, start: Start) -> str:
@@ -192,6 +284,13 @@ def _value(program: Program, start: Start) -> str:
             return _centres(program, start, f"centres_{start.variable}")
         case "spread":
             return _spread(program, start)
+        case "lines":
+            return _coefficient(program, start)
+        case "slopes":
+            size = f"np.std({_real(program, start.variable)})"
+            for regressor, _ in start.regressors:
+                size = f"relative({_real(program, start.variable)}, {_real(program, regressor)})"
+            return f"0.5 * {size} * rng.normal(size={start.shape})"
 
 
 def _moment(program: Program, start: Start) -> str:
@@ -211,6 +310,14 @@ def _chance(program: Program, start: Start) -> str:
 
 def _centres(program: Program, start: Start, value: str) -> str:
     """Clusters (`value`) come as (selecting plates, shared plates, event); the parameter may have another order of plates."""
+    own = _clustered(program, start)
+    most = max(
+        _clustered(program, one)
+        for one in program.starts
+        if (one.variable, one.kind) == (start.variable, start.kind)
+    )
+    if own < most:
+        value += ".mean(0)" if own == 1 else f"[:{own}]"
     event = next(
         (place for place, axis in enumerate(_axes(program, start)) if axis.kind == EVENT), len(start.shape)
     )

@@ -16,7 +16,7 @@ from bnlab.printers.latex_families import family
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_maximise import paragraphs
 from bnlab.printers.latex_names import Names, escaped, names
-from bnlab.printers.latex_network import Use, uses
+from bnlab.printers.latex_network import Use, has_named_mean, sum_tex, uses
 from bnlab.printers.latex_posteriors import Posteriors
 from bnlab.printers.latex_steps import EStep
 from bnlab.printers.latex_story import constants_in, constants_text, declared_constants, section
@@ -81,11 +81,20 @@ def _e_step(named: Names, steps: list[str]) -> Iterator[str]:
             "Nothing is latent, so there is nothing to infer: the E-step only collects statistics, and one iteration "
             "is enough."
         )
-    densities = [_density(use) for use in uses(named) if family(use.cpd.family).spelled(use)]
+    densities = [
+        each
+        for use in uses(named)
+        if family(use.cpd.family).spelled(use)
+        for each in (*([_mean(use)] if has_named_mean(use) else []), _density(use))
+    ]
     if densities:
         yield "The densities:"
         yield display(*densities)
     yield from steps
+
+
+def _mean(use: Use) -> Line:
+    return line(use.hat("state"), sum_tex(use, "state"))
 
 
 def _density(use: Use) -> Line:
@@ -120,7 +129,13 @@ def _m_step(named: Names, posteriors: Posteriors, walk: EStep) -> Iterator[str]:
     if statistics:
         yield "What the M-step needs of the data are sums over members, the expected sufficient statistics:"
         yield display(*statistics)
-    if walk.moments:
+    left = any("old coefficients" in item.formula for item in walk.moments)
+    if left:
+        yield (
+            "Moments of a regression are of $r$, what the old mean leaves: data far from 0 lose no digits, and "
+            "coefficients move by what $r$ still tells of them."
+        )
+    if any("old coefficients" not in item.formula for item in walk.moments):
         yield (
             "Moments are taken about an origin near the data, made of the old means, so that data far from 0 lose no "
             "digits; it cancels in the updates."
@@ -167,12 +182,17 @@ def _dictionary(named: Names, walk: EStep, above: str) -> Iterator[str]:
         Symbol(field.name, value.axes, "statistics")
         for field, value in zip(program.statistics[1:], program.expect.results[1:], strict=True)
     ]
-    rows = {walk.writer().lhs(array): array.name for array in arrays}
-    spelled = [
-        rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items() if symbol in above
-    ]
+    pens = (walk.writer(), replace(walk.writer(), matrices=False))
+    rows: dict[str, str] = {}
+    for array in arrays:
+        written = [symbol for symbol in (pen.lhs(array) for pen in pens) if symbol in above]
+        if written:
+            rows[written[0]] = array.name
+    spelled = [rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items()]
     if spelled:
         yield r"\section{Names in the emitted file}"
+        if max(map(len, rows.values())) > 14:
+            yield r"\sloppy"
         yield f"In the emitted EM, {', '.join(spelled)}. Parameters and variables have their own names."
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import TypeVar
 
 from bnlab.program.ops import (
     EVENT,
     Axes,
-    Axis,
     Binary,
     Broadcast,
     Constant,
@@ -21,9 +18,7 @@ from bnlab.program.ops import (
     Take,
     Where,
 )
-from bnlab.program.walk import symbols
-
-Tree = TypeVar("Tree")
+from bnlab.program.walk import reindexed, symbols
 
 
 def bare(expr: Expr, inline: Mapping[str, Expr], zero: frozenset[str], variables: frozenset[str]) -> Expr:
@@ -81,15 +76,3 @@ def read_along(expr: Expr, axes: Axes) -> Expr:
     if not renamed or set(axes) == set(expr.axes):
         return expr
     return reindexed(expr, {**{b: a for a, b in renamed.items()}, **renamed})
-
-
-def reindexed(tree: Tree, mapping: Mapping[Axis, Axis]) -> Tree:
-    """The same expression with other axes."""
-    if isinstance(tree, Axis):
-        return mapping.get(tree, tree)  # type: ignore[return-value]
-    if isinstance(tree, tuple):
-        return tuple(reindexed(part, mapping) for part in tree)  # type: ignore[return-value]
-    if isinstance(tree, type) or not is_dataclass(tree):
-        return tree
-    changes = {slot.name: reindexed(getattr(tree, slot.name), mapping) for slot in fields(tree)}
-    return replace(tree, **changes)  # type: ignore[type-var]

@@ -24,21 +24,25 @@ from bnlab.program.ops import (
     Axes,
     Axis,
     Binary,
+    Blocks,
     Broadcast,
     Call,
     Constant,
     Einsum,
     Expr,
     InBlocks,
+    Joined,
     Keep,
     Linear,
     Number,
     OneHot,
+    Part,
     Prepend,
     Reduce,
     Relabel,
     Reliable,
     SegmentSum,
+    Solve,
     Steps,
     Symbol,
     Take,
@@ -140,8 +144,26 @@ class Writer:
                 return rf"[{self.write(index)[0]}={self._letter(axis)}]", ATOM
             case SegmentSum(operand, _, source, _, _):
                 return f"{limited(self.names, source, '1')} {self.held(operand, BIG)}", BIG
+            case Steps(operand, axis, "range", start, end, only):
+                letter = self.names.letters[axis]
+                lag = f"{letter}-{end}" if end else letter
+                at = {axis: str(start + 1) if only else lag}
+                return replace(self, at={**self.at, **at}).write(operand)
             case Steps(operand, axis, part):
                 return self._at(axis, part).write(operand)
+            case Joined(parts, axis):
+                return self._joined(parts, axis)
+            case Blocks(blocks):
+                rows = (" & ".join(self.text_of(block) for block in line) for line in blocks)
+                lines = [r" \\ ".join(rows)] if expr.columns else [r" \\ ".join(map(self.text_of, blocks[0]))]
+                return rf"\begin{{pmatrix}} {lines[0]} \end{{pmatrix}}", ATOM
+            case Solve(matrix, vector):
+                held = self.held(matrix, ATOM)
+                held = rf"\left({held}\right)" if "^" in held else held
+                return f"{held}^{{-1}} {self.held(vector, ATOM)}", PRODUCT
+            case Part(operand, start, stop):
+                where = str(start + 1) if stop == start + 1 else rf"{start + 1} \dots {stop}"
+                return rf"{self.held(operand, ATOM)}\left[{where}\right]", ATOM
             case Relabel(operand) | Broadcast(operand) | InBlocks(operand):
                 return self.write(operand)
             case Prepend(_, rest):
@@ -159,6 +181,16 @@ class Writer:
             case Reliable():
                 return "1", ATOM
         assert_never(expr)
+
+    def _joined(self, parts: tuple[Expr, ...], axis: Axis) -> Text:
+        """The first steps, each by itself, then all later ones."""
+        letter = self.names.letters[axis]
+        rows = [
+            rf"{replace(self, at={**self.at, axis: str(step + 1)}).text_of(part)} & {letter} = {step + 1}"
+            for step, part in enumerate(parts[:-1])
+        ]
+        rows.append(rf"{self.text_of(parts[-1])} & {letter} > {len(parts) - 1}")
+        return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}", ATOM
 
     def text_of(self, expr: Expr | Ready) -> str:
         return self.write(expr)[0]
@@ -210,6 +242,8 @@ class Writer:
         events = tuple(axis for axis in expr.axes if axis.kind == EVENT)
         if not expr.shape or len(set(expr.flat)) == 1 and len(expr.shape) == 1:
             return number(expr.flat[0]), ATOM if expr.flat[0] >= 0 else SUM
+        if len(expr.shape) == 2 and not events and is_identity(expr):
+            return f"[{'='.join(self.indices(expr.axes))}]", ATOM
         if len(expr.shape) == 2 and len(events) == 2 and is_identity(expr):
             return "I" if self.matrices else rf"[{'='.join(self.indices(expr.axes))}]", ATOM
         named = self.names.constants.get((expr.shape, expr.flat))
@@ -240,10 +274,13 @@ class Writer:
         if found is not None:
             rest, state = found
             return replace(self, at={**self.at, **state}).write(rest)
+        only = {o.axis: str(o.start + 1) for o in expr.operands if isinstance(o, Steps) and o.only}
+        if only and not only.keys() <= self.at.keys():
+            return replace(self, at={**self.at, **only})._einsum(expr)
         over = tuple(
             axis
             for axis in dict.fromkeys(axis for operand in expr.operands for axis in operand.axes)
-            if axis not in expr.axes and not (self.matrices and axis in self.names.silent)
+            if axis not in (*expr.axes, *only) and not (self.matrices and axis in self.names.silent)
         )
         inner = self._renamed(over)
         text, level = product(inner, expr.operands, expr.axes)
@@ -258,7 +295,7 @@ class Writer:
         clash = {axis: self.names.letters[axis] + "'" for axis in over if axis in self.free}
         return replace(self, at={**self.at, **clash}) if clash else self
 
-    def sign(self, over: Axes, shifted: Axes = ()) -> str:
+    def sign(self, over: Axes, shifted: Mapping[Axis, int] | None = None) -> str:
         r"""The `\sum` over some axes; over those in `shifted` it begins at the second step."""
         return sum_sign(self.names, {axis: self._letter(axis) for axis in over}, shifted)
 

@@ -170,9 +170,23 @@ def difference(value: str, mean: str) -> str:
     """What is left of a value, in parentheses if it is a difference."""
     if mean == "0":
         return value
+    if len(terms := summands(mean)) > 1:
+        flipped = (f"+ {term[1:].strip()}" if term.startswith("-") else f"- {term}" for term in terms)
+        return rf"\left({value} {' '.join(flipped)}\right)"
     return (
         rf"\left({value} + {mean[1:]}\right)" if mean.startswith("-") else rf"\left({value} - {mean}\right)"
     )
+
+
+def summands(text: str) -> list[str]:
+    """The terms of a sum, outside of all brackets; those after a minus with their sign."""
+    found, depth, start = [], 0, 0
+    for place, character in enumerate(text):
+        depth += (character in "({[") - (character in ")}]")
+        if depth == 0 and text[place : place + 3] in (" + ", " - "):
+            found.append(text[start:place].strip())
+            start = place + 3 if text[place + 1] == "+" else place + 1
+    return [*found, text[start:].strip()]
 
 
 def covariance(use: Use, mode: Mode = "state") -> str:

@@ -81,6 +81,7 @@ def width(tex: str) -> float:
         "",
         text,
     )
+    flat = re.sub(r"\\hat(?![a-z])", "xxxx", flat)
     flat = re.sub(r"\\(ln|sum|prod|qquad|quad|leftarrow)(?![a-z])", "xx", flat)
     flat = re.sub(r"\\[A-Za-z]+|\\.", "x", flat)
     spaces = 0.5 * len(re.findall("[=+<>~-]", flat)) + 0.6 * tex.count(r"\left")

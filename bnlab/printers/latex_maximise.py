@@ -15,6 +15,7 @@ from bnlab.printers.latex_means import mean
 from bnlab.printers.latex_names import Names
 from bnlab.printers.latex_network import Use
 from bnlab.printers.latex_posteriors import Posteriors, alike
+from bnlab.printers.latex_regressions import regression
 from bnlab.printers.latex_spreads import covariance_update, variance_update
 from bnlab.printers.latex_student import degrees_of_freedom, weighted_mean, weighted_scale
 from bnlab.printers.latex_tables import table
@@ -32,6 +33,7 @@ UPDATES: dict[tuple[str, str], Callable[[Update], Iterator[str]]] = {
     ("StudentT", "scale"): weighted_scale,
     ("StudentT", "scale_matrix"): weighted_scale,
     ("Normal", "mean"): mean,
+    ("Normal", "mean of a sum"): regression,
     ("Normal", "cov"): covariance_update,
     ("Normal", "var"): variance_update,
     ("Normal", "std"): variance_update,
@@ -50,29 +52,30 @@ def paragraphs(
     writer = replace(writer, inline={**writer.inline, **hidden})
     shown: set[str] = set()
     for parameter in sorted(names.graph.parameters, key=lambda parameter: _is_spread(parameter, uses)):
-        places = [
-            (use, name)
-            for use in uses
-            for name, _ in use.cpd.arguments
-            if use.parameter(name) == parameter.name
-        ]
+        places = [(use, name) for use in uses for name in use.slots if use.parameter(name) == parameter.name]
         if parameter.value is not None or not places:
             continue
         needed = _needed(values[parameter.name], body) - {
             s.target.name for s in body if s.because == "numerics"
         }
+        places = _sums_first(places)
         statements = tuple(s for s in body if s.target.name in needed - shown and s.target.name not in hidden)
         shown |= {s.target.name for s in statements}
         slot = places[0][1]
-        key = (places[0][0].cpd.family, slot)
+        key = (places[0][0].cpd.family, slot.partition(" ")[0] + (" of a sum" if " " in slot else ""))
         found = tuple(alike(places[0][0], use, slot) for use, _ in places)
         update = Update(names, parameter, slot, found, posteriors, values[parameter.name], writer, statements)
         yield update.own(), "\n".join(UPDATES.get(key, stationary)(update))
 
 
+def _sums_first(places: list[tuple[Use, str]]) -> list[tuple[Use, str]]:
+    """The uses of a parameter; those in sums, which are told by regression, before those as a mean alone."""
+    return sorted(places, key=lambda place: " " not in place[1])
+
+
 def _is_spread(parameter: Parameter, uses: tuple[Use, ...]) -> bool:
     """Whether a parameter is a covariance or the like, which is maximised after the means."""
-    slots = {name for use in uses for name, _ in use.cpd.arguments if use.parameter(name) == parameter.name}
+    slots = {name for use in uses for name in use.slots if use.parameter(name) == parameter.name}
     return bool(slots & {"cov", "var", "std", "scale", "scale_matrix"})
 
 

@@ -67,7 +67,7 @@ def _pull(use: Use, own: str, matrix: bool) -> str:
 
 
 def pull_of_prior(update: Update, own: str, entry: str) -> tuple[str, ...]:
-    """The derivative of the log prior of a mean."""
+    """The derivative of a parameter's log prior; nothing without one."""
     if update.prior is None:
         return ()
     location, spread, full = _prior_moments(update, entry)

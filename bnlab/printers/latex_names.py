@@ -29,6 +29,11 @@ LETTERS = {
     "r": "r",
     "origin": "o",
     "mean": "m",
+    "moments": "M",
+    "products": "s",
+    "change": r"\delta",
+    "precision": r"\Lambda",
+    "scatter": "V",
     "N": "N",
     "S": "S",
     "logs": "L",
@@ -109,7 +114,8 @@ class Names:
         ):
             chain = self.graph.plate(plate).chain
             back = f"{letter}-{ref.lag}" if ref.lag else letter
-            index.append((step or back) if chain else letter)
+            now = str(int(step) - ref.lag) if step else back
+            index.append(now if chain else letter)
         return tex(ref.name, index)
 
     def size(self, plate: str) -> str:
@@ -130,6 +136,7 @@ def names(graph: Graph, program: Program) -> Names:
     axes = tuple(dict.fromkeys(axes_of(program)))
     letters = _letters(graph, axes)
     shapes = [symbol.axes for symbol in symbols_of(program)]
+    shapes += [item.axes for item in program.statistics]
     shapes += [constant.axes for constant in constants_of(program.m_step)]
     matrices = (found for found in map(_events, shapes) if len(found) == 2)
     silent = frozenset(axis for pair in matrices for axis in pair)
@@ -204,7 +211,7 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
     for name in sorted(arrays):
         head, _, rest = name.partition("_")
         if name[0] == "S" and head not in LETTERS:
-            head, rest = "S", head[1:]
+            head, rest = "S", name[1:]
         if name[0] in FIRST_LETTERS and name in told_apart:
             head, rest = FIRST_LETTERS[name[0]], name[1:]
         if head == "u" and rest:
@@ -213,6 +220,8 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
             found[name], heads[name] = rf"\widehat{{{tex(rest)}}}", head
         if head not in LETTERS or (head == "q" and name not in posteriors):
             continue
+        if head == "S":
+            rest = re.sub(r"_prev([0-9]*)(?=_|$)", lambda lag: "'" * int(lag[1] or 1), rest)
         rest = re.sub(r"(^|_)[0-9]+$|^t$|(^|_)prev(?=_|$)", "", rest)
         alone = (head == "N" and len(counts) == 1) or (head == "q" and len(posteriors) == 1)
         base = _free(LETTERS[head], taken)

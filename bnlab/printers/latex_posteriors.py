@@ -55,11 +55,12 @@ class Posteriors:
             if use.names.letters[axis] not in own and not self._fixed(use, axis)
         )
         shifted = tuple(axis for axis in over if axis.kind == STEP and use.steps == "later")
+        later = {axis: use.start + 1 for axis in shifted}
         weights = [rf"[{value}={letter}]" for letter, value in chosen.items()]
         if found is not None:
-            at = {axis: "1" for axis in found.axes if axis.kind == STEP and use.steps == "first"}
+            at = {axis: use.step for axis in found.axes if axis.kind == STEP and use.step}
             weights.insert(0, Writer(use.names, at=at).text(found))
-        return Expectation(Writer(use.names).sign(over, shifted) if over else "", " ".join(weights))
+        return Expectation(Writer(use.names).sign(over, later) if over else "", " ".join(weights))
 
     def _fixed(self, use: Use, axis: Axis) -> bool:
         return axis.kind == STEP and use.steps == "first"

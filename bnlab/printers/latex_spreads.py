@@ -11,7 +11,7 @@ from bnlab.printers.latex_families import (
     inverse,
     is_matrix,
 )
-from bnlab.printers.latex_layout import display, line
+from bnlab.printers.latex_layout import LIMIT, display, line, width
 from bnlab.printers.latex_network import Use
 from bnlab.printers.latex_posteriors import entry_letter, own_letters
 from bnlab.printers.latex_text import power, transposed
@@ -34,10 +34,14 @@ def covariance_update(update: Update) -> Iterator[str]:
         scatter.append(f"+{scale}")
         count.append(f"+{pseudo}")
     yield f"The derivative of {objective(update)} by ${inverse(own)}${_new_mean(update)}, set to 0:"
-    first, *rest = [term for term in terms]
-    terms = [rf"\tfrac{{1}}{{2}} \Bigl[ {first}", *rest]
-    terms[-1] += r" \Bigr]"
+    first, *rest = terms
     left = rf"\frac{{\partial}}{{\partial {inverse(own)}}} {bracket(update)}"
+    if width(left + " ".join(terms)) < LIMIT - 12:
+        terms = [rf"\tfrac{{1}}{{2}} \Bigl[ {first}", *rest]
+        terms[-1] += r" \Bigr]"
+    else:
+        half = r"\tfrac{1}{2}"
+        terms = [f"{half} {first}", *(f"{term[0]}{half} {term[1:]}" for term in rest)]
     yield display(line(left, tuple(terms), "0"))
     yield "and so"
     yield display(line(own, rf"\frac{{{' '.join(scatter)}}}{{{' '.join(count)}}}"))

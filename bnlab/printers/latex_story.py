@@ -13,7 +13,7 @@ from bnlab.network.ir import Graph, Parameter, VarRef
 from bnlab.printers.latex_families import family, prior_tex
 from bnlab.printers.latex_layout import display, line
 from bnlab.printers.latex_names import Key, Names, escaped
-from bnlab.printers.latex_network import Use, own_name, uses
+from bnlab.printers.latex_network import Use, has_named_mean, own_name, sum_tex, uses
 from bnlab.printers.latex_text import array
 
 TIMES = r" \times "
@@ -27,6 +27,10 @@ def section(names: Names) -> Iterator[str]:
         yield escaped(" ".join(graph.doc.split()))
         yield ""
     yield "\\begin{align*}\n" + " \\\\\n".join(_story(names)) + "\n\\end{align*}"
+    means = [line(use.hat("story"), sum_tex(use, "story")) for use in uses(names) if has_named_mean(use)]
+    if means:
+        yield "with the means"
+        yield display(*means)
     ranges = "; ".join(_ranges(names))
     if ranges:
         yield f"Here {ranges}."
@@ -63,7 +67,7 @@ def _story(names: Names) -> Iterator[str]:
     for use in uses(names):
         given = ", ".join(names.variable(ref, use.step) for ref in use.parents)
         left = names.variable(VarRef(use.variable.name), use.step) + (rf" \mid {given}" if given else "")
-        later = rf", ${names.members((use.chain,))[0]} \ge 2$" if use.steps == "later" else ""
+        later = rf", ${names.members((use.chain,))[0]} \ge {use.start + 1}$" if use.steps == "later" else ""
         text = family(use.cpd.family).distribution(use)
         yield rf"{left} &\sim {text} && \text{{{use.variable.role}{later}}}"
 
@@ -180,11 +184,12 @@ def _products(names: Names, members: tuple[Use, ...], around: tuple[str, ...]) -
 def _along(names: Names, members: tuple[Use, ...], around: tuple[str, ...]) -> Iterator[str]:
     """A chain: its first step, its later steps, and what stands at every step."""
     yield from (use.density() for use in members if use.steps == "first")
-    for steps, start in (("later", "2"), ("all", "1")):
-        inside = tuple(use for use in members if use.steps == steps)
+    starts = sorted({use.start for use in members if use.steps == "later"})
+    for steps, start in (*(("later", start) for start in starts), ("all", 0)):
+        inside = tuple(use for use in members if use.steps == steps and use.start == start)
         if inside:
             first, *rest = _products(names, inside, around)
-            yield f"{_prod(names, around[-1], start)} {first}"
+            yield f"{_prod(names, around[-1], str(start + 1))} {first}"
             yield from rest
 
 

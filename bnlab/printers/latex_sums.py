@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bnlab.printers.latex_names import Names
-from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Einsum, Expr, Steps
+from bnlab.program.ops import ROW, STEP, Axis, Constant, Einsum, Expr, Steps
 
 
 def place(axis: Axis) -> int:
@@ -13,12 +13,16 @@ def place(axis: Axis) -> int:
     return {ROW: 0, STEP: 1}.get(axis.kind, 2)
 
 
-def sum_sign(names: Names, over: Mapping[Axis, str], shifted: Axes = ()) -> str:
-    r"""The `\sum` over axes with their letters: with limits over the members of one plate, else with the indices below."""
+def sum_sign(names: Names, over: Mapping[Axis, str], shifted: Mapping[Axis, int] | None = None) -> str:
+    r"""The `\sum` over axes with their letters: with limits over the members of one plate, else with the indices below.
+
+    Over the axes in `shifted` it begins at the step told, counted from 1.
+    """
+    starts = shifted or {}
     ordered = sorted(over, key=place)
     if len(ordered) == 1 and ordered[0].kind in (ROW, STEP) and "," not in names.index(ordered[0]):
-        return limited(names, ordered[0], "2" if ordered[0] in shifted else "1")
-    letters = [over[axis] + (r"\ge 2" if axis in shifted else "") for axis in ordered]
+        return limited(names, ordered[0], str(starts.get(ordered[0], 1)))
+    letters = [over[axis] + (rf"\ge {starts[axis]}" if axis in starts else "") for axis in ordered]
     return rf"\sum_{{{','.join(letters)}}}"
 
 
@@ -28,9 +32,15 @@ def limited(names: Names, axis: Axis, start: str) -> str:
     return rf"\sum_{{{letter}={start}}}^{{{names.size(axis.name)}}}"
 
 
-def shifted_steps(operands: tuple[Expr, ...]) -> Axes:
-    """The steps of which an operand leaves out the first or the last."""
-    return tuple(o.axis for o in operands if isinstance(o, Steps) and o.part in ("later", "earlier"))
+def shifted_steps(operands: tuple[Expr, ...]) -> dict[Axis, int]:
+    """The steps of which an operand leaves out the first or the last, and where they begin, counted from 1."""
+    found: dict[Axis, int] = {}
+    for one in operands:
+        if isinstance(one, Steps) and one.part in ("later", "earlier"):
+            found[one.axis] = 2
+        if isinstance(one, Steps) and one.part == "range" and not one.only and one.start + one.end:
+            found[one.axis] = one.start + one.end + 1
+    return found
 
 
 def picked(expr: Einsum) -> tuple[Einsum, dict[Axis, str]] | None:

@@ -57,7 +57,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One quantity. `echo` marks an earlier step that is drawn only as what the next one reads."""
+    """One quantity. `echo` marks an earlier step that is drawn only as what the next one reads; one that is `marked` stands
+    out.
+    """
 
     id: str
     kind: Kind
@@ -66,6 +68,7 @@ class Node:
     echo: bool = False
     value: str = ""
     cell: Cell | None = None
+    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

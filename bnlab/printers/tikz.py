@@ -89,6 +89,7 @@ def _node(picture: Picture, node: Node, place: Point) -> str:
             )
         case _:
             assert_never(node.kind)
+    style += ", draw=red!75!black, very thick" if node.marked else ""
     return rf"\node[{style}] ({_name(node.id)}) at ({_point(place)}) {{{inside}}};"
 
 

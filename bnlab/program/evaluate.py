@@ -15,21 +15,25 @@ from bnlab.program.ops import (
     Axes,
     Axis,
     Binary,
+    Blocks,
     Broadcast,
     Call,
     Constant,
     Einsum,
     Expr,
     InBlocks,
+    Joined,
     Keep,
     Linear,
     Number,
     OneHot,
+    Part,
     Prepend,
     Reduce,
     Relabel,
     Reliable,
     SegmentSum,
+    Solve,
     Steps,
     Symbol,
     Take,
@@ -175,8 +179,18 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
             total = np.zeros((len(value(like)) + 1, *rows.shape[1:]))
             np.add.at(total, np.minimum(value(index), len(total) - 1), rows)
             return np.asarray(total[:-1])
-        case Steps(operand, axis, part):
-            return _steps(value(operand), operand.axes.index(axis), part)
+        case Steps(operand, axis):
+            return _steps(expr, value(operand), operand.axes.index(axis))
+        case Joined(parts, axis):
+            return np.concatenate([value(part) for part in parts], expr.axes.index(axis))
+        case Blocks(blocks):
+            return _blocks(expr, [[value(block) for block in row] for row in blocks])
+        case Solve(matrix, vector):
+            return _solve(
+                _aligned(value(matrix), matrix.axes, (*vector.axes, matrix.axes[-1])), value(vector)
+            )
+        case Part(operand, start, stop, axes):
+            return value(operand)[..., start:stop].reshape(_part_shape(value(operand), operand.axes, axes))
         case Relabel(operand):
             return value(operand)
         case Prepend(first, rest, axis):
@@ -245,9 +259,12 @@ def _take(expr: Take, table: Array, indices: list[Array]) -> Array:
     return np.asarray(table[tuple(items)])
 
 
-def _steps(value: Array, position: int, part: str) -> Array:
+def _steps(expr: Steps, value: Array, position: int) -> Array:
     rows = np.moveaxis(value, position, 0)
-    match part:
+    match expr.part:
+        case "range":
+            stop = expr.start + 1 if expr.only else max(len(rows) - expr.end, 0)
+            return np.moveaxis(rows[expr.start : stop], 0, position)
         case "first":
             return np.asarray(rows[0])
         case "last":
@@ -258,6 +275,39 @@ def _steps(value: Array, position: int, part: str) -> Array:
             return np.moveaxis(rows[:-1], 0, position)
         case _:
             return np.roll(value, -1, axis=position)
+
+
+def _blocks(expr: Blocks, values: list[list[Array]]) -> Array:
+    depth = 2 if expr.columns else 1
+    batch = len(expr.axes) - depth
+
+    def flat(value: Array, rows: Axes) -> Array:
+        whole = value.shape[batch:]
+        split = len(rows)
+        sizes = [int(np.prod(whole[:split]))] + [int(np.prod(whole[split:]))] * (depth - 1)
+        return value.reshape(*value.shape[:batch], *sizes)
+
+    if not expr.columns:
+        return np.concatenate([flat(v, r) for v, r in zip(values[0], expr.rows, strict=True)], -1)
+    lines = [
+        np.concatenate([flat(v, rows) for v in line], -1)
+        for line, rows in zip(values, expr.rows, strict=True)
+    ]
+    return np.concatenate(lines, -2)
+
+
+def _solve(matrix: Array, vector: Array) -> Array:
+    """By eigenvectors, once the diagonal is scaled to ones."""
+    diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
+    scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1)), 0)
+    scaled = scale[..., :, None] * matrix * scale[..., None, :]
+    inverse = np.linalg.pinv(scaled, rcond=matrix.shape[-1] * np.finfo(float).eps, hermitian=True)
+    return np.asarray(scale * np.einsum("...pq,...q->...p", inverse, scale * vector))
+
+
+def _part_shape(value: Array, have: Axes, want: Axes) -> tuple[int, ...]:
+    known = dict(zip(have, value.shape, strict=True))
+    return tuple(known[axis] if axis in have else axis.size or 1 for axis in want)
 
 
 def _linear(op: str, value: Array) -> Array:

@@ -102,6 +102,9 @@ class Start:
     "fixed": at `values`. "centres": at the centres of clusters of the variable's data, one for each entry of
     the plates that are not among the variable's; "spread": at the spread within those clusters, `form` being
     the structure it is declared with.
+    "lines": at coefficient number `place` of regressions of the variable, from step `first` on, on `regressors`: each
+    a variable ("" for 1) and how many steps earlier.
+    "slopes": at random, as large as the variable is beside the first of `regressors`, or as it is spread.
     "levels": at positive levels near those centres, times the number in `values` if there is one; with the form "inverse", at 1
     over them; with the form "concentration", at the concentration over them, the number in `values` where it is known.
     "concentration": at one over the squared relative deviation within those clusters.
@@ -117,6 +120,8 @@ class Start:
         "fixed",
         "centres",
         "spread",
+        "lines",
+        "slopes",
         "levels",
         "concentration",
         "shares",
@@ -130,6 +135,9 @@ class Start:
     shared: tuple[int, ...] = ()
     form: Literal["", "cov", "var", "std", "inverse", "concentration", "data"] = ""
     values: tuple[float, ...] = ()
+    regressors: tuple[tuple[str, int], ...] = ()
+    place: int = 0
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,13 +201,17 @@ class SegmentSum:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A part of the steps of a chain: all but the first ("later"), all but the last ("earlier"), one end, or
-    the next step's.
+    """A part of the steps of a chain: all but the first ("later"), all but the last ("earlier"), one end, the
+    next step's, or a "range" that leaves out `start` steps at the beginning and `end` at the end; a range with
+    `only` is the one step `start`, as an axis of length 1 (0 where there is no such step).
     """
 
     operand: Expr
     axis: Axis
-    part: Literal["later", "earlier", "first", "last", "next"]
+    part: Literal["later", "earlier", "first", "last", "next", "range"]
+    start: int = 0
+    end: int = 0
+    only: bool = False
 
     @property
     def axes(self) -> Axes:
@@ -235,6 +239,53 @@ class Prepend:
     @property
     def axes(self) -> Axes:
         return self.rest.axes
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Parts of the steps of a chain, one behind the other; all have the same axes."""
+
+    parts: tuple[Expr, ...]
+    axis: Axis
+
+    @property
+    def axes(self) -> Axes:
+        return self.parts[0].axes
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A vector, or a matrix, put together of blocks, each flattened.
+
+    Block i of a vector has the axes (*axes[:-1], *rows[i]); block (i, j) of a matrix (*axes[:-2], *rows[i],
+    *columns[j]). A vector has no `columns`, and its blocks are the only row of `blocks`.
+    """
+
+    blocks: tuple[tuple[Expr, ...], ...]
+    rows: tuple[Axes, ...]
+    columns: tuple[Axes, ...]
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Solve:
+    """The x with matrix x = vector, over the last axes, for a symmetric matrix that may be singular: of all
+    that do, the one nearest to 0.
+    """
+
+    matrix: Expr
+    vector: Expr
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The entries from `start` to before `stop` of the last axis, laid out as the last of `axes`."""
+
+    operand: Expr
+    start: int
+    stop: int
+    axes: Axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +369,10 @@ Expr = (
     | Steps
     | Relabel
     | Prepend
+    | Joined
+    | Blocks
+    | Solve
+    | Part
     | Broadcast
     | Linear
     | Keep

@@ -11,21 +11,25 @@ from bnlab.program.ops import (
     Axes,
     Axis,
     Binary,
+    Blocks,
     Broadcast,
     Call,
     Constant,
     Einsum,
     Expr,
     InBlocks,
+    Joined,
     Keep,
     Linear,
     Number,
     OneHot,
+    Part,
     Prepend,
     Reduce,
     Relabel,
     Reliable,
     SegmentSum,
+    Solve,
     Steps,
     Symbol,
     Take,
@@ -96,8 +100,22 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return f"sum_{{{source.letter} in {target.letter}}} {_held(operand, at, PRODUCT)}", PRODUCT
         case Steps(operand, axis, "first" | "last" as part):
             return _text(operand, {**at, axis: "1" if part == "first" else axis.letter.upper()})
+        case Steps(operand, axis, "range", start, end, only):
+            lag = f"-{end}" if end else ""
+            return _text(operand, {**at, axis: str(start + 1) if only else axis.letter + lag})
         case Steps(operand, axis, part):
             return _text(operand, {**at, axis: axis.letter + SHIFTS[part]})
+        case Joined(parts, axis):
+            found = (_text(part, at)[0] for part in parts)
+            return f"({', then '.join(found)} along {axis.letter})", ATOM
+        case Blocks(blocks):
+            lines = (", ".join(_text(block, at)[0] for block in line) for line in blocks)
+            return f"[{'; '.join(lines)}]", ATOM
+        case Solve(matrix, vector):
+            return f"{_held(matrix, at, ATOM)}^-1 {_held(vector, at, ATOM)}", PRODUCT
+        case Part(operand, start, stop):
+            where = str(start + 1) if stop == start + 1 else f"{start + 1}..{stop}"
+            return _text(operand, {**at, operand.axes[-1]: where})
         case Relabel(operand):
             return _text(operand, at)
         case Prepend(first, rest, axis):
@@ -152,7 +170,11 @@ def _summed(word: str, over: Axes, text: str, shifted: Axes = ()) -> str:
 
 def _shifted(operands: tuple[Expr, ...]) -> Axes:
     """The steps of which an operand leaves out the first or the last."""
-    return tuple(o.axis for o in operands if isinstance(o, Steps) and o.part in ("later", "earlier"))
+    return tuple(
+        o.axis
+        for o in operands
+        if isinstance(o, Steps) and (o.part in ("later", "earlier") or o.start + o.end)
+    )
 
 
 def _linear(op: str, operand: str) -> tuple[str, int]:

@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike, NDArray
 
+from bnlab.network.graph import cpds
 from bnlab.network.ir import Graph, Ref, Variable
 
 SMALLEST = {"float64": 1e-10, "float32": 1e-6}
@@ -31,20 +32,42 @@ SLOTS: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """A parameter that is a spread, and over how many leading axes. 1 / concentration is the variance of data of mean 1."""
+    """A parameter that is a spread, and over how many leading axes. 1 / concentration is the variance of data of mean 1;
+    `rate`, if learnt beside it, follows it, so that the mean stays what the data say."""
 
     parameter: str
     kind: Kind
     plates: int
+    rate: str = ""
 
 
 def floors(graph: Graph) -> tuple[Floor, ...]:
     """The learnt spreads of observed variables. Those with a prior cannot collapse and have no floor."""
     found: dict[str, Floor] = {}
-    for _, kind, name in spreads(graph):
+    for variable, kind, name in spreads(graph):
         parameter = graph.parameter(name)
-        found[name] = Floor(name, kind, len(parameter.plates))
+        rate = _rate(graph, variable, name) if kind == "concentration" else ""
+        found[name] = Floor(name, kind, len(parameter.plates), rate)
     return tuple(found.values())
+
+
+def _rate(graph: Graph, variable: Variable, concentration: str) -> str:
+    """The rate that is learnt with a concentration, entry by entry; empty if there is none."""
+    for cpd in cpds(variable):
+        one, other = cpd.argument("concentration"), cpd.argument("rate")
+        if not isinstance(one, Ref) or one.target != concentration:
+            continue
+        if (
+            not isinstance(other, Ref)
+            or not isinstance(other.target, str)
+            or other.subscripts != one.subscripts
+        ):
+            continue
+        ours, theirs = graph.parameter(concentration), graph.parameter(other.target)
+        same = ours.plates == theirs.plates and ours.domain.event_shape == theirs.domain.event_shape
+        if same and theirs.value is None and theirs.prior is None:
+            return theirs.name
+    return ""
 
 
 def spreads(graph: Graph) -> list[tuple[Variable, Kind, str]]:
@@ -77,6 +100,16 @@ def scales(graph: Graph, canonical: Mapping[str, NDArray[Any]], dtype: str) -> d
         variance = variance if kind == "cov" or event else variance.mean()
         found[name] = np.minimum(found.get(name, variance), variance).astype(dtype)
     return found
+
+
+def held(new: Any, floor: Floor, variance: Array) -> tuple[Any, Array]:
+    """New parameters with one floor applied, and for each component whether the floor was needed."""
+    before = getattr(new, floor.parameter)
+    value, low = floored(floor, before, variance)
+    changed = {floor.parameter: value}
+    if floor.rate:
+        changed[floor.rate] = getattr(new, floor.rate) * (value / before)
+    return new._replace(**changed), low
 
 
 def floored(floor: Floor, value: Array, variance: Array) -> tuple[Array, Array]:
@@ -116,6 +149,8 @@ def raised(floor: Floor, value: ArrayLike, variance: NDArray[Any]) -> NDArray[An
     """What `floored` gives, in NumPy: for one array there is nothing to compile."""
     array = np.asarray(value)
     smallest = SMALLEST[str(array.dtype)]
+    if floor.kind == "concentration":
+        return np.minimum(array, 1 / smallest)
     if floor.kind != "cov":
         return np.maximum(array, variance * smallest if floor.kind == "var" else np.sqrt(variance * smallest))
     scale = np.sqrt(variance[:, None] * variance)

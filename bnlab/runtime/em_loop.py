@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from bnlab.runtime.em_floor import Floor, floored
+from bnlab.runtime.em_floor import Floor, held
 from bnlab.runtime.records import Status
 
 CHUNK = 64
@@ -81,10 +81,7 @@ def loop(
         new = step.m_step(statistics, theta)
         low: Flags = {}
         for floor in floors:
-            value, low[floor.parameter] = floored(
-                floor, getattr(new, floor.parameter), scales[floor.parameter]
-            )
-            new = new._replace(**{floor.parameter: value})
+            new, low[floor.parameter] = held(new, floor, scales[floor.parameter])
         return new, low
 
     def run(

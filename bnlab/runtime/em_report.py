@@ -54,9 +54,7 @@ def _collapsed(state: State, limits: Limits) -> Iterator[FitWarning]:
                 message = (
                     "collapsed onto few points and is held at a floor; the likelihood there means nothing."
                 )
-                advice = (
-                    "Try fewer components, a tied or diagonal covariance, a prior, or more starts (n_init)."
-                )
+                advice = "Try fewer components, a shared spread, a prior, or more starts (n_init)."
                 if limits.dtype == "float32":
                     advice += " dtype='float64' tells smaller variances from rounding."
                 yield FitWarning(where, message, advice)

@@ -17,27 +17,26 @@ from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.impossible import impossible
 from bnlab.runtime.load import load_source
+from bnlab.runtime.pooling import pooled
 from bnlab.runtime.records import Bound
 
 Parameters = Mapping[str, NDArray[Any]]
 
 
 def posterior(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
-    """For each discrete latent the probabilities of its states, states last. Raises DataError for impossible data, under
-    which there are none."""
+    """For each discrete latent the probabilities of its states, states last; for each Gaussian one its "mean" and "cov" (a
+    scalar's variance, in the mean's shape), those of the mixture under discrete latents.
+
+    Raises DataError for impossible data, under which there are none.
+    """
     _possible(net, parameters, bound, dtype)
-    return _mirrored(net, bound, ask(net, parameters, bound, dtype, "posterior"))
+    return mirrored(net, bound, ask(net, parameters, bound, dtype, "posterior"))
 
 
 def posterior_over(net: Network, draws: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
     """The same, averaged over draws (chain, draw, ...) of the parameters: what is known of the latents when the parameters
     are not. Memory is that of one draw."""
-    total: dict[str, NDArray[Any]] = {}
-    count = 0
-    for answer in _each(net, draws, bound, dtype, "posterior"):
-        total = {name: total.get(name, 0.0) + np.asarray(rows) for name, rows in answer.items()}
-        count += 1
-    return _mirrored(net, bound, {name: rows / count for name, rows in total.items()})
+    return mirrored(net, bound, pooled(_each(net, draws, bound, dtype, "posterior")))
 
 
 def score_over(net: Network, draws: Parameters, bound: Bound, dtype: str) -> NDArray[Any]:
@@ -62,9 +61,10 @@ def _each(net: Network, draws: Parameters, bound: Bound, dtype: str, question: s
 
 
 def predict(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> dict[str, Any]:
-    """The most probable joint assignment of the discrete latents. Raises DataError for impossible data."""
+    """The most probable joint assignment of the discrete latents, Gaussian ones integrated out, and the means of these given
+    it. Raises DataError for impossible data."""
     _possible(net, parameters, bound, dtype)
-    return _mirrored(net, bound, ask(net, parameters, bound, dtype, "predict"))
+    return mirrored(net, bound, ask(net, parameters, bound, dtype, "predict"))
 
 
 def score(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> NDArray[Any]:
@@ -100,9 +100,12 @@ def _module(net: Network) -> ModuleType:
     return load_source(emitted(net, "posterior"), f"{net.graph.name}_posterior")
 
 
-def _mirrored(net: Network, bound: Bound, answer: Mapping[str, Any]) -> dict[str, Any]:
-    graph = net.graph
-    return {
-        name: mirror(bound.layout, graph, graph.variable(name), np.asarray(rows))
-        for name, rows in answer.items()
-    }
+def mirrored(net: Network, bound: Bound, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer over canonical rows in the layout of the user's data; moments of a latent each by itself."""
+
+    def laid_out(name: str, rows: Any) -> Any:
+        if isinstance(rows, Mapping):
+            return {moment: laid_out(name, values) for moment, values in rows.items()}
+        return mirror(bound.layout, net.graph, net.graph.variable(name), np.asarray(rows))
+
+    return {name: laid_out(name, rows) for name, rows in answer.items()}

@@ -26,6 +26,7 @@ from bnlab.runtime.sampling import sample
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bnlab.runtime.bootstrap import Bootstrap
     from bnlab.runtime.uncertainty import Information
 
 
@@ -75,14 +76,16 @@ class Fit:
 
     def posterior(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
         """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
-        last, in the layout of the data. Of a fit with draws they are averaged over the draws, an E-step each."""
+        last; for each Gaussian one its "mean" and "cov", a scalar's variance. In the layout of the data. Of a fit
+        with draws they are those of the mixture over the draws, an E-step each."""
         bound = self._bound(data, columns)
         if self.draws is not None:
             return queries.posterior_over(self.network, self.draws, bound, self._dtype)
         return queries.posterior(self.network, self.parameters, bound, self._dtype)
 
     def predict(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
-        """The most probable joint assignment of the discrete latents given the data, in the layout of the data."""
+        """The most probable joint assignment of the discrete latents given the data, and the means of Gaussian ones given it,
+        in the layout of the data."""
         return queries.predict(self.network, self.parameters, self._bound(data, columns), self._dtype)
 
     def score(self, data: Any = None, *, columns: Columns | None = None) -> NDArray[Any]:
@@ -143,6 +146,24 @@ class Fit:
         from bnlab.runtime import uncertainty  # as above
 
         return uncertainty.laplace(self.information(data, columns=columns), count, seed)
+
+    def bootstrap(
+        self,
+        count: int = 200,
+        seed: int = 0,
+        data: Any = None,
+        *,
+        columns: Columns | None = None,
+        progress: bool = True,
+        **settings: Any,
+    ) -> Bootstrap:
+        """Parametric bootstrap: `count` data sets drawn at these parameters, as large as the data, and fitted by EM from
+        here; `settings` are those of `bn.fit` (max_iter, tol). For where curvature tells too little: few data, estimates
+        near the edge of their domain."""
+        from bnlab.runtime import bootstrap  # imports this module
+
+        bound = self._bound(data, columns)
+        return bootstrap.bootstrap(self.network, self.parameters, bound, count, seed, progress, **settings)
 
     def information(self, data: Any = None, *, columns: Columns | None = None) -> Information:
         """The observed information at the estimate, its inverse, and the coordinates both are in. Raises FitError as

@@ -41,25 +41,25 @@ def sample(
     _check_drawn(graph)
     theta = checked(graph, parameters, complete=True)
     layout = plan_layout(graph, sizes)
-    values = sample_rows(graph, layout, theta, _given(graph, layout, given or {}), seed)
+    values = drawn(graph, layout, theta, _given(graph, layout, given or {}), np.random.default_rng(seed))
     return {
         variable.name: mirror(layout, graph, variable, values[variable.name]) for variable in graph.variables
     }
 
 
-def sample_rows(
+def drawn(
     graph: Graph,
     layout: Layout,
     theta: Mapping[str, NDArray[Any]],
     given: Mapping[str, NDArray[Any]],
-    seed: int,
+    generator: np.random.Generator,
 ) -> dict[str, NDArray[Any]]:
-    """The canonical rows of every variable, drawn for members that are laid out like this, beside those that are given."""
-    generator = np.random.default_rng(seed)
-    cells = Cells(graph, layout, theta, dict(given))
+    """The canonical rows of every variable, drawn in this layout."""
+    values = dict(given)
+    cells = Cells(graph, layout, dict(theta), values)
     for group in _groups(graph):
         _draw_group(cells, group, generator)
-    return cells.values
+    return values
 
 
 def _check_drawn(graph: Graph) -> None:

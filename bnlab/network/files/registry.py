@@ -26,8 +26,8 @@ class Format:
     title: str
     read: Callable[[bytes, str], Network]
     write: Callable[[Network], str]
-    largest: int = 1 << 24
-    """Bytes. Files of 1000 variables have a few million."""
+    largest: int = 1 << 23
+    """Bytes. The largest network of the usual collections has 5.5 million; what is as long and means nothing takes seconds."""
 
 
 def read(path: str | os.PathLike[str]) -> Network:

@@ -28,6 +28,9 @@ MOST_PARENTS = 16
 LARGEST_TABLE = 1 << 22
 """Entries of one node's table: 32 MiB."""
 
+MOST_TOLD = 20
+"""Faults of a file."""
+
 LONGEST_NAME = 200
 
 ROUNDED = 1e-5
@@ -152,8 +155,10 @@ def shape_of(node: Node, known: dict[str, Node]) -> tuple[int, ...]:
 
 
 def refuse(faults: Iterable[Fault]) -> None:
-    """Raises ModelError with all of the faults, if there are any."""
+    """Raises ModelError with the faults, if there are any: all that a reader can take in, and how many there are more."""
     found = tuple(faults)
+    if len(found) > MOST_TOLD:
+        raise ModelError(*found[:MOST_TOLD], Fault(f"There are {len(found) - MOST_TOLD} more faults."))
     if found:
         raise ModelError(*found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -9,6 +10,9 @@ from xml.parsers import expat
 
 from bnlab.errors import Fault, Location, ModelError
 from bnlab.naming import quoted
+
+MOST_ELEMENTS = 300_000
+"""The largest network of the usual collections has some 30,000."""
 
 DEEPEST = 32
 """Elements inside one another."""
@@ -54,6 +58,7 @@ def tree(data: bytes, file: str, upper: bool = False) -> Element:
     parser = expat.ParserCreate()
     open_elements: list[Element] = []
     roots: list[Element] = []
+    count = itertools.count()
 
     def fail(reason: str) -> NoReturn:
         place = Location(file, parser.CurrentLineNumber, parser.CurrentColumnNumber)
@@ -65,6 +70,8 @@ def tree(data: bytes, file: str, upper: bool = False) -> Element:
     def start(tag: str, attributes: dict[str, str]) -> None:
         if len(open_elements) >= DEEPEST:
             fail(f"More than {DEEPEST} elements stand inside one another.")
+        if next(count) >= MOST_ELEMENTS:
+            fail(f"There are more than {MOST_ELEMENTS:,} elements.")
         line = Location(file, parser.CurrentLineNumber)
         found = Element(spelled(tag), {spelled(key): value for key, value in attributes.items()}, line)
         (open_elements[-1].children if open_elements else roots).append(found)

@@ -34,6 +34,8 @@ def log_density(xp: ModuleType, graph: Graph, theta: Theta, batch: Batch) -> Arr
             return _bernoulli(reader)
         case "Poisson":
             return _poisson(reader)
+        case "Geometric":
+            return _geometric(reader)
         case "Exponential":
             return _exponential(reader)
         case "StudentT":
@@ -104,9 +106,9 @@ class Reader:
                 ndim = max(coefficient.ndim, variable.ndim) - 1
                 return _wide(coefficient, ndim) * _wide(variable, ndim)
             case "matmul":
-                return (coefficient * _wide_before(variable, coefficient.ndim)).sum(-1)
+                return _matmul(coefficient, variable)
             case "rmatmul":
-                return (variable[(..., *[None] * (coefficient.ndim - variable.ndim))] * coefficient).sum(1)
+                return _matmul(variable, coefficient)
             case other:
                 raise InternalError(f"term operation {other}")
 
@@ -116,9 +118,13 @@ def _wide(array: Array, event_axes: int) -> Array:
     return array[(..., *[None] * event_axes)] if array.ndim == 1 else array
 
 
-def _wide_before(vector: Array, ndim: int) -> Array:
-    """A vector a row, (rows, E), as (rows, 1, E) beside a matrix a row."""
-    return vector if vector.ndim == ndim else vector[:, None]
+def _matmul(left: Array, right: Array) -> Array:
+    """left @ right for each row; at most one of them is a matrix."""
+    if left.ndim == 3:
+        return (left * right[:, None]).sum(-1)
+    if right.ndim == 3:
+        return (left[..., None] * right).sum(1)
+    return (left * right).sum(-1)
 
 
 def _categorical(reader: Reader) -> Array:
@@ -139,6 +145,11 @@ def _poisson(reader: Reader) -> Array:
     x, rate = reader.child, reader.argument("rate")
     terms = x * reader.xp.log(rate) - rate - gammaln(x + 1.0)
     return _sum_of_known(reader, terms)
+
+
+def _geometric(reader: Reader) -> Array:
+    x, prob = reader.child, reader.argument("prob")
+    return reader.xp.log(prob) + x * reader.xp.log1p(-prob)
 
 
 def _exponential(reader: Reader) -> Array:

@@ -1,0 +1,233 @@
+# -*- coding: utf-8 -*-
+"""Hard EM for the network `mixture_chains`, derived from its declaration; needs only JAX and NumPy.
+
+for s in 1..S:                                   sequence
+    c[s] ~ Categorical(share)                    latent
+    for t in 1..T[s]:                            a chain
+        z[s,t] ~ Categorical(A[c[s],z[s,t-1]])     latent; z[s,1] ~ Categorical(pi[c[s]])
+        x[s,t] ~ Categorical(B[z[s,t]])          observed
+
+E-step   q_c[s,g] = 1 at the most probable value, else 0
+         q_cz[s,t,g,k] = 1 at the most probable value, else 0
+M-step   share, pi, A, B maximise ln p(x, z*)
+
+Emitted by bnlab 0.1.0 from network d347ff27.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    share: Array  # (G,)       sums to 1
+    pi: Array  # (G, K)     rows sum to 1
+    A: Array  # (G, K, K)  rows sum to 1
+    B: Array  # (K, V)     rows sum to 1
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (T, S)
+    weight: Array  # (S,)    0 for padding
+    mask_t: Array  # (T, S)  False past the end
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()         ln p(x, z*) at the most probable z*
+    N_c: Array  # (G,)       sum_s q_c[s,g]
+    N_first: Array  # (G, K)     sum_s q_cz[s,1,g,k]
+    N_czz: Array  # (G, K, K)  sum_s sum_t P(c[s]=g, z[s,t-1]=j, z[s,t]=k | x)
+    N_zx: Array  # (K, V)     sum_s sum_t q_z[s,t,k] (x[s,t]=v)
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def hardmax(x, axis):
+    """1 at the first maximum over an axis (or several together), else 0."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    last = tuple(range(-len(axes), 0))
+    moved = jnp.moveaxis(x, axes, last)
+    flat = moved.reshape(*moved.shape[: -len(axes)], -1)
+    ones = jax.nn.one_hot(flat.argmax(-1), flat.shape[-1])
+    return jnp.moveaxis(ones.reshape(moved.shape), last, axes)
+
+
+def forward(theta: Parameters, log_b: Array, mask_t: Array) -> tuple[Array, Array]:
+    """ln alpha as (T, S, G, K) and ln c as (T, S, G), with maxima for sums."""
+
+    def step(log_predicted, inputs):
+        log_b_t, on = inputs
+        log_joint = log_predicted + log_b_t[:, None]
+        log_c_t = jnp.where(on[:, None], log_joint.max(-1), 0)
+        log_alpha_t = log_joint - jnp.where(log_c_t > -jnp.inf, log_c_t, 0)[..., None]
+        return (log_alpha_t[..., None] + jnp.log(theta.A)).max(2), (log_alpha_t, log_c_t)
+
+    log_alpha, log_c = jax.lax.scan(
+        step, jnp.broadcast_to(jnp.log(theta.pi), (log_b[0].shape[0], 2, 2)), (log_b, mask_t)
+    )[1]
+    return log_alpha, log_c
+
+
+def backward(theta: Parameters, log_alpha: Array, weight: Array, mask_t: Array) -> tuple[Array, Array]:
+    """The most probable states as (T, S, G, K), and of neighbouring steps, summed."""
+
+    def step(carry, inputs):
+        q_t, pairs_z = carry
+        log_alpha_before, on = inputs
+        log_pair = log_alpha_before[..., None] + jnp.log(theta.A)
+        # P(states at t-1 and t | data)
+        q_pair = jnp.where(on[:, None, None, None], hardmax(log_pair, 2) * q_t[:, :, None], 0)
+        return (
+            jnp.where(on[:, None, None], q_pair.sum(-1), hardmax(log_alpha_before, -1) * weight[..., None]),
+            pairs_z + q_pair.sum(0),
+        ), q_t
+
+    (q_first, all_pairs_z), q_later = jax.lax.scan(
+        step,
+        (hardmax(log_alpha[-1], -1) * weight[..., None], jnp.zeros(theta.A.shape)),
+        (log_alpha[:-1], mask_t[1:]),
+        reverse=True,
+    )
+    return jnp.concatenate([q_first[None], q_later]), all_pairs_z
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, at the most probable value of the latents."""
+    x, weight, mask_t = chunk
+    log_b = jnp.log(theta.B.T[x])  # ln p(x[s,t] | z[s,t]=k)
+    log_alpha, log_c = forward(theta, log_b, mask_t)
+    log_p_x_given_c_in_chain = jnp.where(mask_t[..., None], log_c, 0).sum(0)  # ln p(x[s,:] | c[s]=g)
+    log_p_xc = jnp.log(theta.share) + log_p_x_given_c_in_chain  # ln p(x[s,:], c[s]=g)
+    log_p_x = log_p_xc.max(-1)  # ln p(x[s,:]): maximises over c
+    q_c = hardmax(log_p_xc, -1) * weight[:, None]  # P(c[s]=g | x)
+    q_cz, pairs_z = backward(theta, log_alpha, q_c, mask_t)  # P(c[s]=g, z[s,t]=k | x)
+    q_cz_on = jnp.where(mask_t[..., None, None], q_cz, 0)  # nothing past the end of a sequence
+    return Statistics(
+        log_p=weight @ log_p_x,
+        N_c=q_c.sum(0),
+        N_first=q_cz_on[0].sum(0),
+        N_czz=pairs_z,
+        N_zx=jnp.einsum("tsgk,tsv->kv", q_cz_on, jax.nn.one_hot(x, 3)),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x, z* | theta) at the most probable z*."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    return Parameters(
+        share=ratio(s.N_c, s.N_c.sum(), theta.share),
+        pi=ratio(s.N_first, s.N_first.sum(-1)[:, None], theta.pi),
+        A=ratio(s.N_czz, s.N_czz.sum(-1)[..., None], theta.A),
+        B=ratio(s.N_zx, s.N_zx.sum(-1)[:, None], theta.B),
+    )
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=16384):
+    """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    step = position(id_sequence)
+    return Data(
+        x=put(np.asarray(data["x"], int), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
+        weight=put(weights, (chunk_sequence, place_sequence), 0),
+        mask_t=put(
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
+        ),
+    )
+
+
+def frequencies(x, size):
+    """How frequent each category is, where each was seen once more."""
+    counts = np.bincount(x.ravel(), minlength=size) + 1.0
+    return counts / counts.sum()
+
+
+def near(probabilities, shape, rng, method):
+    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
+    return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    return Parameters(
+        share=jnp.asarray(near(0.5, (2,), rng, method)),
+        pi=jnp.asarray(near(0.5, (2, 2), rng, method)),
+        A=jnp.asarray(near(0.5, (2, 2, 2), rng, method)),
+        B=jnp.asarray(near(frequencies(np.asarray(data.x)[np.asarray(data.mask_t)], 3), (2, 3), rng, method)),
+    )
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """Hard EM from theta; the trace holds ln p(x, z* | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x, z* | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

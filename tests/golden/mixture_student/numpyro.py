@@ -1,0 +1,131 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `mixture_student`; need only JAX, NumPy and NumPyro.
+
+for n in 1..N:
+    z[n] ~ Categorical(pi)                       latent
+    x[n] ~ StudentT(nu[z[n]], mu[z[n]], scale_matrix=Sigma[z[n]])     observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import gammaln, logsumexp
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-1):
+        nu = numpyro.param("nu", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
+        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
+        Sigma = numpyro.param(
+            "Sigma",
+            jnp.broadcast_to(jnp.eye(2), (2, 2, 2)),
+            constraint=dist.constraints.positive_definite,
+            event_dim=2,
+        )
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, nu=nu, mu=mu, Sigma=Sigma)
+    )  # NumPy arrays may have been substituted
+
+
+def model(x=None, num_n=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    x: array (num_n, 2), or None to sample it
+    num_n: the size of n, needed only without x
+    """
+    if x is not None:
+        num_n = len(x)
+    pi, nu, mu, Sigma = parameters()
+    with numpyro.plate("n", num_n, dim=-1):
+        z = numpyro.sample("z", dist.Categorical(pi), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.MultivariateStudentT(nu[z], mu[z], jnp.linalg.cholesky(Sigma[z])), obs=x)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)       sums to 1
+    nu: Array  # (K,)       positive
+    mu: Array  # (K, D)
+    Sigma: Array  # (K, D, D)  positive definite
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (N, D)
+    weight: Array  # (N,)    0 for padding
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def inverse_lower(L):
+    """L^-1 for each lower triangular matrix in L (..., D, D)."""
+    identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
+    return solve_triangular(L, identity, lower=True)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[n] | z[n]=k) as (N, K)."""
+    L = jnp.linalg.cholesky(theta.Sigma)
+    y = jnp.einsum("nkd,ked->nke", x[:, None] - theta.mu, inverse_lower(L))  # L^-1 (x - mean)
+    log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
+    distance = (y * y).sum(-1)  # |x - mean|^2 in units of the scale
+    return (
+        gammaln((theta.nu + 2) / 2)
+        - gammaln(theta.nu / 2)
+        - (2 * jnp.log(jnp.pi * theta.nu) + log_det) / 2
+        - (theta.nu + 2) / 2 * jnp.log1p(distance / theta.nu)
+    )
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight = chunk
+    log_p_xz = log(theta.pi) + log_likelihood_x(theta, x)  # ln p(x[n], z[n]=k)
+    log_p_x = logsumexp(log_p_xz, axis=-1)  # ln p(x[n]): sums out z
+    return weight @ log_p_x
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    N = len(data["x"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

@@ -1,0 +1,243 @@
+# -*- coding: utf-8 -*-
+"""Hard EM for the network `mixture_student`, derived from its declaration; needs only JAX and NumPy.
+
+for n in 1..N:
+    z[n] ~ Categorical(pi)                       latent
+    x[n] ~ StudentT(nu[z[n]], mu[z[n]], scale_matrix=Sigma[z[n]])     observed
+
+E-step   q_z[n,k] = 1 at the most probable value, else 0
+M-step   pi, nu, mu, Sigma maximise ln p(x, z*)
+
+Emitted by bnlab 0.1.0 from network c6b72da5.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import digamma, gammaln, polygamma
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)       sums to 1
+    nu: Array  # (K,)       positive
+    mu: Array  # (K, D)
+    Sigma: Array  # (K, D, D)  positive definite
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (N, D)
+    weight: Array  # (N,)    0 for padding
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()         ln p(x, z*) at the most probable z*
+    N_z: Array  # (K,)       sum_n q_z[n,k]
+    Wx: Array  # (K,)       sum_n q_z[n,k] u_x[n]
+    Sx: Array  # (K, D)     sum_n q_z[n,k] u_x[n] r[n]
+    Sxx: Array  # (K, D, D)  sum_n q_z[n,k] u_x[n] r[n] r[n]'
+    Gx: Array  # (K,)       sum_n q_z[n,k] (E ln u - u_x[n])
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def inverse_lower(L):
+    """L^-1 for each lower triangular matrix in L (..., D, D)."""
+    identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
+    return solve_triangular(L, identity, lower=True)
+
+
+def hardmax(x, axis):
+    """1 at the first maximum over an axis (or several together), else 0."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    last = tuple(range(-len(axes), 0))
+    moved = jnp.moveaxis(x, axes, last)
+    flat = moved.reshape(*moved.shape[: -len(axes)], -1)
+    ones = jax.nn.one_hot(flat.argmax(-1), flat.shape[-1])
+    return jnp.moveaxis(ones.reshape(moved.shape), last, axes)
+
+
+def gamma_shape(s):
+    """The a > 0 with ln a - digamma(a) = s > 0: Newton's method in 1/a, from a start within 2% (Minka 2002)."""
+    s = jnp.maximum(s, 100 * jnp.finfo(s.dtype).eps)  # nearer to 0 it would be rounding
+    a = (3 - s + jnp.sqrt((3 - s) ** 2 + 24 * s)) / (12 * s)
+    for _ in range(4):  # the number of correct digits doubles in each
+        a = 1 / (1 / a + (jnp.log(a) - digamma(a) - s) / (a - a**2 * polygamma(1, a)))
+    return a
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[n] | z[n]=k) as (N, K)."""
+    L = jnp.linalg.cholesky(theta.Sigma)
+    y = jnp.einsum("nkd,ked->nke", x[:, None] - theta.mu, inverse_lower(L))  # L^-1 (x - mean)
+    log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
+    distance = (y * y).sum(-1)  # |x - mean|^2 in units of the scale
+    return (
+        gammaln((theta.nu + 2) / 2)
+        - gammaln(theta.nu / 2)
+        - (2 * jnp.log(jnp.pi * theta.nu) + log_det) / 2
+        - (theta.nu + 2) / 2 * jnp.log1p(distance / theta.nu)
+    )
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, at the most probable value of the latents."""
+    x, weight = chunk
+    log_p_xz = jnp.log(theta.pi) + log_likelihood_x(theta, x)  # ln p(x[n], z[n]=k)
+    log_p_x = log_p_xz.max(-1)  # ln p(x[n]): maximises over z
+    q_z = hardmax(log_p_xz, -1) * weight[:, None]  # P(z[n]=k | x)
+    r = x - theta.mu.mean(0)  # data far from 0 lose no digits
+    away_x = x[:, None] - theta.mu
+    # |x - mean|^2 in units of the scale
+    distance_x = jnp.einsum("nkd,kde,nke->nk", away_x, jnp.linalg.inv(theta.Sigma), away_x)
+    # E[u | x], where x is normal with its squared scale over u, and u ~ Gamma(df/2, df/2)
+    u_x = (theta.nu + 2) / (theta.nu + distance_x)
+    return Statistics(
+        log_p=weight @ log_p_x,
+        N_z=q_z.sum(0),
+        Wx=jnp.einsum("nk,nk->k", q_z, u_x),
+        Sx=jnp.einsum("nk,nk,nd->kd", q_z, u_x, r),
+        Sxx=jnp.einsum("nk,nk,nd,ne->kde", q_z, u_x, r, r),
+        Gx=jnp.einsum(
+            "nk,nk->k", q_z, digamma((theta.nu + 2) / 2) - jnp.log((theta.nu + distance_x) / 2) - u_x
+        ),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x, z* | theta) at the most probable z*."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    origin = theta.mu.mean(0)
+    mean = ratio(s.Sx, s.Wx[:, None], theta.mu - origin)
+    # ln(df/2) - digamma(df/2) = -1 - mean of (E[ln u] - E[u])
+    new_nu = jnp.where(s.N_z > 0, 2 * gamma_shape(-1 - ratio(s.Gx, s.N_z, 0)), theta.nu)
+    return Parameters(
+        pi=ratio(s.N_z, s.N_z.sum(), theta.pi),
+        nu=new_nu,
+        mu=mean + origin,
+        Sigma=ratio(s.Sxx - jnp.einsum("k,kd,ke->kde", s.Wx, mean, mean), s.N_z[:, None, None], theta.Sigma),
+    )
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    N = len(data["x"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+    )
+
+
+def cluster(x, K, rng, method):
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack(
+                [sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)]
+            )
+    label = np.concatenate(
+        [squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)]
+    )
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+
+
+def near(probabilities, shape, rng, method):
+    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
+    return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.weight) > 0], 2, rng, method)
+    return Parameters(
+        pi=jnp.asarray(near(0.5, (2,), rng, method)),
+        nu=jnp.asarray(np.full((2,), 5.0)),
+        mu=jnp.asarray(centres_x.reshape((2, 2))),
+        Sigma=jnp.asarray(
+            np.broadcast_to(
+                rest_x.reshape(-1, 2).T @ rest_x.reshape(-1, 2) / len(rest_x.reshape(-1, 2)), (2, 2, 2)
+            )
+        ),
+    )
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """Hard EM from theta; the trace holds ln p(x, z* | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x, z* | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

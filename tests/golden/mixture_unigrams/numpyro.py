@@ -1,0 +1,113 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `mixture_unigrams`; need only JAX, NumPy and NumPyro.
+
+for d in 1..D:
+    z[d] ~ Categorical(pi)                       latent
+    x[d] ~ Multinomial(word[z[d]])               observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.special import gammaln, logsumexp
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-1):
+        word = numpyro.param(
+            "word",
+            lambda key: jax.random.dirichlet(key, jnp.ones(6), (2,)),
+            constraint=dist.constraints.simplex,
+            event_dim=1,
+        )
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, word=word))  # NumPy arrays may have been substituted
+
+
+def model(x=None, num_d=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    x: array (num_d, 6)
+    num_d: the size of d, needed only without x
+    """
+    if x is not None:
+        num_d = len(x)
+    pi, word = parameters()
+    with numpyro.plate("d", num_d, dim=-1):
+        z = numpyro.sample("z", dist.Categorical(pi), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.Multinomial(x.sum(-1), word[z]), obs=x)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)    sums to 1
+    word: Array  # (K, E)  rows sum to 1
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (D, E)
+    weight: Array  # (D,)    0 for padding
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[d] | z[d]=k) as (D, K)."""
+    possible = theta.word > 0
+    log_probs = jnp.log(jnp.where(possible, theta.word, 1))
+    never = x @ jnp.where(possible, 0, 1).T  # how often something happened whose probability is 0
+    log_ways = gammaln(x.sum(-1) + 1) - gammaln(x + 1).sum(-1)
+    return jnp.where(never > 0, -jnp.inf, x @ log_probs.T + log_ways[:, None])
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight = chunk
+    log_p_xz = log(theta.pi) + log_likelihood_x(theta, x)  # ln p(x[d], z[d]=k)
+    log_p_x = logsumexp(log_p_xz, axis=-1)  # ln p(x[d]): sums out z
+    return weight @ log_p_x
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `d`, about `rows` rows each; padding has weight 0."""
+    N = len(data["x"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_d, place_d = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_d, place_d)), weight=put(weights, (chunk_d, place_d), 0)
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))
