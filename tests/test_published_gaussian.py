@@ -170,7 +170,7 @@ def test_factors_are_those_of_scikit_learn() -> None:
 
 
 def test_balanced_groups_are_the_analysis_of_variance() -> None:
-    """With equally many rows in each group the maximum is in closed form: within from the deviations, between from the means."""
+    """With equally many rows in each group the maximum is in closed form: within from deviations, between from means."""
     dim, many, rows = 2, 12, 4
     data = groups([rows] * many, dim)
     x = data["x"].reshape(many, rows, dim)

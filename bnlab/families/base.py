@@ -73,6 +73,25 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Slope:
+    """A Gaussian latent in the mean of a Normal: sign * coefficient * parent.
+
+    `parent` is its name, `lag` how many steps earlier it is read, `entries` its entries' axes (none for a scalar).
+    `coefficient` is read at the members; None for 1. An `elementwise` one multiplies entry by entry; any
+    other is a matrix from the entries of the parent to those of the child (a vector, where one of them is a scalar).
+    `place` is the term's among those of the mean.
+    """
+
+    parent: str
+    lag: int
+    entries: Axes
+    coefficient: Expr | None
+    elementwise: bool
+    sign: int
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One conditional distribution as the derivation sees it.
 
@@ -84,6 +103,9 @@ class Node:
     where there is only one that has any. `known` are the numbers of arguments other than means that are not learnt:
     constants, and parameters with a value. `terms` are those of a mean that is more than one parameter or constant; it
     is then no entry of `own`. An argument that is data is none either.
+    `slopes` are the Gaussian latents in the mean; the mean in `arguments` is then what is left of it, and `residual` the
+    variable less its mean under the old parameters, expected. `proxy` is an observed variable on the scale of a latent
+    one ("" if there is none).
     """
 
     label: str
@@ -96,6 +118,14 @@ class Node:
     suffix: str = ""
     known: Mapping[str, Values] = field(default_factory=dict)
     terms: tuple[Term, ...] = ()
+    slopes: tuple[Slope, ...] = ()
+    residual: Symbol | None = None
+    proxy: str = ""
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the node is a Gaussian latent's or a child of one."""
+        return bool(self.slopes) or (self.value is None and self.state is None)
 
     def parameter(self, argument: str) -> str:
         """The name of the parameter behind an argument; "" for a constant or a given variable."""

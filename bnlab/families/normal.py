@@ -66,22 +66,29 @@ class Normal(AbstractFamily):
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Means at the centres of clusters, spreads at those within clusters."""
-        assert node.value is not None
         found = list(coefficient_starts(node))
+        variable = node.proxy if node.value is None else node.variable
+        members = node.value.axes if node.value is not None else ()
         for name in ("mean", "cov", "var", "std"):
             if node.parameter(name):
                 axes = node.own[name].axes
                 shape = tuple(axis.size or 1 for axis in axes)
+                if not variable:
+                    unit: Literal["", "cov"] = "cov" if name == "cov" and node.event else ""
+                    found.append(Start(node.parameter(name), "unit", "", shape, form=unit))
+                    continue
                 shared = tuple(
-                    place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in node.value.axes
+                    place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in members
                 )
                 kind: Literal["centres", "spread"] = "centres" if name == "mean" else "spread"
                 form: Literal["", "cov", "var", "std"] = "" if name == "mean" else name  # type: ignore[assignment]
-                found.append(Start(node.parameter(name), kind, node.variable, shape, shared, form))
+                found.append(Start(node.parameter(name), kind, variable, shape, shared, form))
         return tuple(found)
 
     def prepare(self, node: Node) -> tuple[Statement, ...]:
         """The residual that moments are taken of: about an origin near the data, so that nothing cancels."""
+        if node.gaussian:
+            return ()
         assert node.value is not None
         if node.terms:
             left = normal_regression.residual(node)
@@ -94,10 +101,10 @@ class Normal(AbstractFamily):
 
     def statistics(self, node: Node, expected: Expected) -> Mapping[str, Statistic]:
         """Counts, first and second moments of the residual, for each combination of subscripts."""
-        assert node.value is not None
         if node.terms:
             return normal_regression.statistics(node, expected)
         entries = node.event[:1]
+        assert node.value is not None
         residual = local(f"r{node.suffix}", node.value.axes)
         spread = node.own[spread_slot(node.own)]
         cells = tuple(sorted({*minus(node.own["mean"].axes, entries), *minus(spread.axes, node.event)}))

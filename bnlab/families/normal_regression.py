@@ -36,6 +36,8 @@ class Regressor:
 
 def residual(node: Node) -> Symbol:
     """What the old mean leaves of the data."""
+    if node.residual is not None:
+        return node.residual
     assert node.value is not None
     mean = node.arguments["mean"]
     return local(f"r{node.suffix}", tuple(sorted({*node.value.axes, *mean.axes})))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
-from bnlab.families.base import Node, Term
+from bnlab.families.base import Node, Slope, Term
 from bnlab.families.normal_regression import cells
 from bnlab.program.ir import Start
 from bnlab.program.ops import SIZED, Axes, Expr, Steps, Symbol
@@ -16,6 +17,9 @@ Read = tuple[str, int]
 
 def coefficient_starts(node: Node) -> Iterator[Start]:
     """Lines; else the first offset at centres of clusters, and all other coefficients at random."""
+    if node.gaussian:
+        yield from _beside_latents(node)
+        return
     assert node.value is not None
     free = [term for term in node.terms if term.free and term.own is not None]
     reads = _lines(node)
@@ -35,6 +39,37 @@ def coefficient_starts(node: Node) -> Iterator[Start]:
             yield Start(term.parameter, "centres", node.variable, shape, shared)
         else:
             yield Start(term.parameter, "slopes", node.variable, shape, regressors=_named(term))
+
+
+def _beside_latents(node: Node) -> Iterator[Start]:
+    """Where Gaussian latents are: the offset at centres of clusters, loadings at random, on the scale of the data."""
+    latent = {slope.place: slope for slope in node.slopes}
+    variable = node.proxy if node.value is None else node.variable
+    members = node.value.axes if node.value is not None else ()
+    centred = False
+    for place, term in enumerate(node.terms):
+        if not term.free or term.own is None:
+            continue
+        shape = _shape(term.own.axes)
+        if place in latent:
+            yield _loading(node, term, latent[place], shape)
+        elif not variable:
+            yield Start(term.parameter, "noise", "", shape)
+        elif term.value is None and not centred:
+            centred = True
+            own = enumerate(term.own.axes)
+            shared = tuple(at for at, axis in own if axis.kind == SIZED and axis in members)
+            yield Start(term.parameter, "centres", variable, shape, shared)
+        else:
+            yield Start(term.parameter, "slopes", variable, shape, regressors=_named(term))
+
+
+def _loading(node: Node, term: Term, slope: Slope, shape: tuple[int, ...]) -> Start:
+    """A coefficient of a Gaussian latent: random; but a latent's own past keeps its value."""
+    if slope.lag and slope.parent == node.variable:
+        form: Literal["", "cov"] = "cov" if not slope.elementwise and node.event else ""
+        return Start(term.parameter, "unit", "", shape, form=form)
+    return Start(term.parameter, "noise", node.variable if node.value is not None else "", shape)
 
 
 def _shape(axes: Axes) -> tuple[int, ...]:

@@ -62,7 +62,8 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
     values: dict[str, Expr] = {}
     centres: dict[str, Centre] = {}
     if any(use.node.terms for use in uses):
-        uses = tuple(_aligned(use, uses[0].node.event) for use in uses)
+        event = _common_entries(uses)
+        uses = tuple(_aligned(use, event) for use in uses)
     regressions = []
     for group in _connected(uses, free):
         regression = Regression(system(group, free, priors), group)
@@ -220,6 +221,13 @@ class Regression:
         return {
             name: Binary("+", own, self.made.moves[name], own.axes) for name, own in self.system.own.items()
         }
+
+
+def _common_entries(uses: tuple[Use, ...]) -> Axes:
+    """The axes of the first vector's entries that are no regressor's in any use."""
+    read = {axis for use in uses for term in use.node.terms for axis in (*term.columns, *term.twins)}
+    apart = (use.node.event for use in uses if not read & set(use.node.event))
+    return next(apart, uses[0].node.event)
 
 
 def _aligned(use: Use, event: Axes) -> Use:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bnlab.domains import Integer
 from bnlab.naming import fresh
-from bnlab.network.graph import coefficients, cpds
+from bnlab.network.graph import coefficients, cpds, reads
 from bnlab.network.ir import CPD, Affine, Graph, Parameter, Ref, Term, Variable, VarRef
 from bnlab.network.text import index_letters
 from bnlab.program.ops import EVENT, ROW, SIZED, STATE, STEP, Axes, Axis, Symbol
@@ -17,6 +17,8 @@ MOST_DISTINCT = 12
 """Discrete variables, up to which each has a letter of its own."""
 
 EVENT_LETTERS = "defghopqr"
+LAGGED = "-"
+"""Behind the name of a variable, as often as it is read steps earlier."""
 SPARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -51,6 +53,12 @@ class Layout:
     def event(self, name: str, rank: int) -> Axes:
         """The event axes of a variable or parameter; rank 2 adds the second axis of a matrix over a vector's entries."""
         return tuple(self.events[name, place] for place in range(rank))
+
+    def vector(self, ref: VarRef, rank: int = 1) -> Axes:
+        """The axes of a Gaussian latent's entries as it is read: rows, columns, one more to sum over; () for a scalar."""
+        shape = self.graph.variable(ref.name).domain.event_shape
+        name = ref.name + LAGGED * ref.lag
+        return tuple(self.events[name, place] for place in range(rank)) if shape else ()
 
     def field(self, name: str) -> str:
         """The name of a field of the data that is no variable's: no variable has it."""
@@ -189,15 +197,26 @@ def _variables(graph: Graph, states: dict[VarRef, Axis], taken: set[str]) -> Eve
         if isinstance(variable.domain, Integer) or not variable.domain.event_shape:
             continue
         extent, shape = "", variable.domain.event_shape
-        for rank in range(2):
+        latent = variable.role == "latent"
+        for lag, rank in (
+            (lag, rank) for lag in _lags(graph, variable) for rank in range(3 if latent else 2)
+        ):
             letter = _free(EVENT_LETTERS + SPARE, used)
             used.add(letter)
             extent = letter.upper() if len(shape) > 1 else extent or letter.upper()
-            name = variable.name + "'" * rank
+            name = variable.name + "'" * rank + LAGGED * lag
             size = shape[rank] if len(shape) > 1 else shape[0]
-            events[variable.name, rank] = Axis(EVENT, position, name, letter, size, extent)
+            events[variable.name + LAGGED * lag, rank] = Axis(EVENT, position, name, letter, size, extent)
             position += 1
     return events
+
+
+def _lags(graph: Graph, variable: Variable) -> range:
+    """How far back a Gaussian latent is read; 0 alone for data."""
+    if variable.role != "latent":
+        return range(1)
+    read = (ref for other in graph.variables for cpd in cpds(other) for ref in reads(cpd))
+    return range(1 + max((ref.lag for ref in read if ref.name == variable.name), default=0))
 
 
 def _columns(graph: Graph, events: Events, taken: set[str]) -> Columns:
@@ -210,6 +229,9 @@ def _columns(graph: Graph, events: Events, taken: set[str]) -> Columns:
             if key in found:
                 continue
             own = (events[ref.name, 0], events[ref.name, 1])
+            if graph.variable(ref.name).role == "latent":
+                found[key] = tuple(events[ref.name + LAGGED * ref.lag, rank] for rank in range(2))
+                continue
             matrix = len(graph.variable(ref.name).domain.event_shape) > 1
             others = {axis for (child, _), axes in found.items() if child == variable.name for axis in axes}
             if not matrix and ref.name != variable.name and not others.intersection(own):

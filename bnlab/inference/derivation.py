@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from bnlab.domains import Integer
 from bnlab.inference.axes import Layout, layout
 from bnlab.inference.em import em
-from bnlab.inference.plan import Factor, LeavePlates, Plan, SumChain, SumOut, meetings, plan
+from bnlab.inference.plan import (
+    Factor,
+    Integrate,
+    IntegrateChain,
+    LeavePlates,
+    Plan,
+    Step,
+    SumChain,
+    SumOut,
+    meetings,
+    plan,
+)
 from bnlab.inference.wording import formula
 from bnlab.network.ir import Graph
 from bnlab.network.text import story
@@ -66,7 +77,7 @@ def _steps(derivation: Derivation) -> Iterator[str]:
     yield f"The evidence{where} is {found}."
 
 
-def _step(derivation: Derivation, axes: Layout, step: SumOut | LeavePlates | SumChain) -> Iterator[str]:
+def _step(derivation: Derivation, axes: Layout, step: Step) -> Iterator[str]:
     match step:
         case SumOut(variable, factors):
             yield f"{variable.name} is summed out{_where(step.joint)}."
@@ -83,6 +94,16 @@ def _step(derivation: Derivation, axes: Layout, step: SumOut | LeavePlates | Sum
                 if used:
                     yield f"{title:9} {_factors(derivation, axes, used)}."
             yield f"Table:    {_size(derivation.graph, step.joint)}."
+        case Integrate(variable, own, others):
+            yield f"{variable.name} is integrated out{_where(step.joint)}, by completing the square."
+            yield f"Prior:    {_factor(derivation, axes, own)}."
+            if others:
+                yield f"Multiply: {_factors(derivation, axes, others)}."
+        case IntegrateChain(chain, variable):
+            yield f"The chain {chain} is integrated out forwards; its interface is {variable}: a filter, and a smoother back."
+            for title, used in (("First:", step.first), ("Later:", step.later), ("Every:", step.every)):
+                if used:
+                    yield f"{title:9} {_factors(derivation, axes, used)}."
     yield f"Leaves:   {formula(axes, step.message)}."
 
 

@@ -9,32 +9,47 @@ instead of the distribution.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import prod
 
-from bnlab.families.base import Density, Node, registry
+from bnlab.families.base import Node, registry
 from bnlab.inference import wording
 from bnlab.inference.axes import Layout
 from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
+from bnlab.inference.densities import density_function
+from bnlab.inference.expectation import Random, expected
+from bnlab.inference.filtering import integrate_chain, smoothed
+from bnlab.inference.gaussian import Quadratic
+from bnlab.inference.integrate import Solved, integrate
+from bnlab.inference.linear_nodes import declare_child, prior_mean
+from bnlab.inference.moments import Moments
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.pieces import Piece, pieces
-from bnlab.inference.plan import Factor, LeavePlates, Plan, Step, SumChain, SumOut
+from bnlab.inference.plan import (
+    Factor,
+    Integrate,
+    IntegrateChain,
+    LeavePlates,
+    Plan,
+    Step,
+    SumChain,
+    SumOut,
+)
 from bnlab.inference.potentials import Potential, marginal
-from bnlab.inference.scope import discrete_scope
+from bnlab.inference.products import leave, named
 from bnlab.inference.tables import by_tables, conditional
 from bnlab.inference.tables import sum_out as sum_out_tables
+from bnlab.network.graph import topological_order
+from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
-    ROW,
     STEP,
     Axes,
     Axis,
     Binary,
     Broadcast,
-    Call,
+    Einsum,
     Expr,
-    InBlocks,
     Joined,
     Number,
     Reduce,
@@ -44,10 +59,6 @@ from bnlab.program.ops import (
     Unary,
     Where,
 )
-from bnlab.program.walk import read_name, readings, rename, reread, symbols
-
-LARGE = 32
-"""Numbers a row of data, from which on a density makes arrays worth keeping in cache."""
 
 
 @dataclass(slots=True)
@@ -69,6 +80,13 @@ class Elimination:
     names: set[str] = field(default_factory=set)
     densities: dict[str, Function] = field(default_factory=dict)
     arrays: dict[tuple[str, str], Symbol] = field(default_factory=dict)
+    quadratics: dict[str, Quadratic] = field(default_factory=dict)
+    origins: dict[str, Expr] = field(default_factory=dict)
+    residuals: dict[str, Expr] = field(default_factory=dict)
+    solved: dict[str, Solved] = field(default_factory=dict)
+    moments: dict[str, Moments] = field(default_factory=dict)
+    randoms: dict[tuple[str, str], Random] = field(default_factory=dict)
+    counts: dict[tuple[tuple[str, ...], tuple[str, ...]], Expr] = field(default_factory=dict)
     tables: frozenset[str] = frozenset()
     titles: wording.Titles = field(init=False)
 
@@ -87,7 +105,7 @@ class Elimination:
 
     def upward(self) -> Expr:
         """Writes all messages; returns ln p(x) of each member of the outermost plate."""
-        for factor in self.plan.factors:
+        for factor in self._parents_first():
             self._declare(factor)
         self.tables = by_tables(self)
         for step in self.plan.steps:
@@ -98,7 +116,22 @@ class Elimination:
                     self._leave(step)
                 case SumChain():
                     sum_chain(self, step)
+                case Integrate():
+                    integrate(self, step)
+                case IntegrateChain():
+                    integrate_chain(self, step)
         return build.add(*(self.potentials[name].log for name in self.plan.evidence))
+
+    def _parents_first(self) -> list[Factor]:
+        """The factors: Gaussian latents, parents before children, then the others as declared."""
+        order = topological_order(self.layout.graph)
+        gaussian = [f for f in self.plan.factors if VarRef(f.variable) in f.continuous]
+        rest = [factor for factor in self.plan.factors if factor not in gaussian]
+        return sorted(gaussian, key=lambda factor: order.index(factor.variable)) + rest
+
+    def smoothed(self, step: IntegrateChain, name: str) -> Moments:
+        """The posterior moments of a Gaussian chain."""
+        return smoothed(self, step, name)
 
     def log(self, table: Expr) -> Expr:
         """The log of a table. Where nothing underflows, zeros must not spoil the gradient either."""
@@ -113,8 +146,27 @@ class Elimination:
         return [(factor, piece) for factor in self.plan.factors for piece in self.pieces(factor)]
 
     def _declare(self, factor: Factor) -> None:
+        if factor.continuous:
+            self._declare_continuous(factor)
+            return
         found = [self._potential(factor, piece) for piece in self.pieces(factor)]
-        self.potentials[factor.name] = found[0] if len(found) == 1 else Potential(self._along(factor, found))
+        self.potentials[factor.name] = found[0] if len(found) == 1 else Potential(self._joined(factor, found))
+
+    def _declare_continuous(self, factor: Factor) -> None:
+        """A Gaussian latent, or a child of some. Distances are measured from prior means, except along a chain."""
+        (piece,) = self.pieces(factor)
+        found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
+        self.nodes[piece.label] = found
+        if VarRef(factor.variable) not in factor.continuous:
+            declare_child(self, factor, piece, found)
+            return
+        if isinstance(self.consumer(factor.name), IntegrateChain):
+            return
+        mean = prior_mean(self, found, factor.plates)
+        if isinstance(mean, Binary | Einsum):
+            mean = named(self, mean, f"prior_mean_{factor.variable}", f"E[{factor.variable}] before any data")
+        if mean != Number(0.0):
+            self.origins[factor.variable] = mean
 
     def _potential(self, factor: Factor, piece: Piece) -> Potential:
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
@@ -122,9 +174,9 @@ class Elimination:
         density = registry()[piece.cpd.family].density(found)
         if density.linear is not None:
             return Potential(self.log(density.linear), density.linear)
-        return Potential(self._density(factor, piece, density))
+        return Potential(density_function(self, factor, piece, density))
 
-    def _along(self, factor: Factor, found: list[Potential]) -> Expr:
+    def _joined(self, factor: Factor, found: list[Potential]) -> Expr:
         """The densities of the first steps, then that of all later ones; each for all that any depends on."""
         axes = (*self.layout.members(factor.plates), *self.layout.scope(factor.scope))
         value = self.nodes[self.pieces(factor)[-1].label].value
@@ -136,26 +188,6 @@ class Elimination:
             same = each.log.axes == axes
             parts.append(each.log if same else Broadcast(each.log, like, axes))
         return Joined(tuple(parts), next(axis for axis in axes if axis.kind == STEP))
-
-    def _density(self, factor: Factor, piece: Piece, density: Density) -> Expr:
-        """A function of its own for a density that takes more than a line."""
-        reads = _reads(density)
-        if piece.label in self.densities:
-            return _call(self.densities[piece.label], tuple(reads), density.log.axes)
-        title = self.fresh(f"log_likelihood_{piece.label.replace('.', '_')}")
-        density = _apart(density, {symbol.name for symbol in reads.values()})
-        function = _renamed(density, reads)
-        result = function.log
-        own = _seen(self.layout, factor, piece)
-        axes = (*self.layout.members(factor.plates), *self.layout.scope(own.scope))
-        doc = f"{wording.formula(self.layout, own)} as ({', '.join(axis.extent or axis.letter.upper() for axis in axes)})"
-        doc += f"{_when(piece, self.layout, factor)}."
-        tex = wording.formula_tex(self.layout, own)
-        self.densities[piece.label] = Function(
-            title, tuple(reads.values()), ("theta",), function.body, (result,), doc, tex
-        )
-        self.functions.append(self.densities[piece.label])
-        return _call(self.densities[piece.label], tuple(reads), result.axes)
 
     def statement(self, wanted: str, expr: Expr, because: str, formula: str = "", tex: str = "") -> Symbol:
         """Adds `wanted = expr` and returns its symbol."""
@@ -183,7 +215,23 @@ class Elimination:
         message = self.statement(title, reduced, "sum out", formula, tex)
         self._record(step, joint, message)
 
+    def pass_on(self, step: Step, found: Quadratic) -> None:
+        """What is left after a Gaussian latent: a function of others, or a table."""
+        text, tex = (write(self.layout, step.message) for write in (wording.formula, wording.formula_tex))
+        title = wording.title(step.message)
+        if isinstance(step, IntegrateChain):
+            title += "_in_chain"
+        constant = self.statement(title, found.constant, "sum out", text, tex)
+        if step.message.continuous:
+            self.quadratics[step.message.name] = replace(found, constant=constant)
+            return
+        self.messages[step.message.name] = constant
+        self.potentials[step.message.name] = Potential(constant)
+
     def _leave(self, step: LeavePlates) -> None:
+        if step.message.continuous:
+            leave(self, step)
+            return
         text, tex = (write(self.layout, step.joint) for write in (wording.formula, wording.formula_tex))
         joint = self.product(step.factors, (wording.title(step.joint), text, tex))
         left = [plate for plate in step.joint.plates if plate not in step.message.plates]
@@ -215,12 +263,43 @@ class Elimination:
             assert source_rows is not None
             return build.total(value, (source_rows,))
         assert source_rows is not None
-        weight = self.weight(target_rows)
         if (
             source_rows not in value.axes
         ):  # the same for every row: nothing observed depends on what was summed out
             value = Broadcast(value, self.weight(source_rows), (source_rows, *value.axes))
-        return SegmentSum(value, self.index(source_rows, target_rows), source_rows, target_rows, weight)
+        return self.sum_rows(value, source_rows, target_rows)
+
+    def sum_rows(self, value: Expr, source: Axis, target: Axis | None) -> Expr:
+        """The sum over the rows of each row of an outer plate."""
+        if target is None:
+            return build.total(value, (source,))
+        return SegmentSum(value, self.index(source, target), source, target, self.weight(target))
+
+    def brought(self, value: Expr, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
+        """What the members of outer plates have, for the members of inner ones."""
+        outer, inner = self.rows(source), self.rows(target)
+        if outer is None or inner is None or outer == inner or outer not in value.axes:
+            return value
+        return Take(value, ((outer, self.index(inner, outer)),))
+
+    def steps(self, chain: str) -> Expr:
+        """The number of steps of each sequence."""
+        mask = self.mask(chain)
+        assert mask is not None
+        return build.total(mask, (self.layout.plates[chain],))
+
+    def count(self, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
+        """How many rows and steps of some plates each member of outer ones has."""
+        if (source, target) not in self.counts:
+            rows_in, rows_out = self.rows(source), self.rows(target)
+            chain = next((p for p in source if p not in target and self.layout.graph.plate(p).chain), None)
+            value: Expr = self.steps(chain) if chain else Number(1.0)
+            if rows_in is not None and rows_in != rows_out:
+                value = self.weight(rows_in) if chain is None else value
+                value = self.sum_rows(value, rows_in, rows_out)
+            name = "count_" + "_".join(plate for plate in source if plate not in target)
+            self.counts[source, target] = self.statement(name, value, "leave plate", "members of each")
+        return self.counts[source, target]
 
     def sum_steps(self, value: Expr, chain: str) -> Expr:
         """The sum over the steps of a chain, those past the end of a sequence left out."""
@@ -280,7 +359,7 @@ class Elimination:
     def consumer(self, name: str) -> Step | None:
         """The step that a factor or message is multiplied in."""
         for step in self.plan.steps:
-            used = step.factors if not isinstance(step, SumChain) else (*step.first, *step.later, *step.every)
+            used = step.factors
             if name in used:
                 return step
         return None
@@ -302,7 +381,32 @@ class Elimination:
                     self.posteriors[key] = below
                 case SumChain():
                     self.posteriors[key] = chain_posterior(self, step)
+                case Integrate():
+                    outer = self.posterior(key)
+                    if outer is None:
+                        return None
+                    self.posteriors[key] = outer if step.message.continuous else self._kept(outer, step)
+                case IntegrateChain():
+                    outer = self.posterior(key)
+                    if outer is None:
+                        return None
+                    self.posteriors[key] = self._along(outer, step)
         return self.posteriors[key]
+
+    def _kept(self, outer: Expr, step: Step) -> Expr:
+        """The posterior of the discrete latents that a message depends on."""
+        kept = (*self.layout.members(step.message.plates), *self.layout.scope(step.message.scope))
+        return marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
+
+    def _along(self, outer: Expr, step: IntegrateChain) -> Expr:
+        """The weight of every step of a chain."""
+        mask = self.mask(step.chain)
+        value = self._kept(outer, step)
+        if mask is None:
+            return value
+        return self.statement(
+            f"weight_in_{step.chain}", Binary("*", mask, value), "posterior", "0 past the end"
+        )
 
     def _conditional(self, step: SumOut) -> Expr:
         if step.message.name in self.tables:
@@ -329,7 +433,7 @@ class Elimination:
         source, target = self.rows(step.joint.plates), self.rows(step.message.plates)
         if outer is None and target is None and not step.message.scope:
             return None
-        if outer is not None:
+        if outer is not None and not step.message.continuous:
             kept = (*self.layout.members(step.message.plates), *self.layout.scope(step.message.scope))
             outer = marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
         if outer is not None and source != target and target is not None and source is not None:
@@ -348,6 +452,8 @@ class Elimination:
 
     def expected(self, factor: Factor, piece: Piece, operands: tuple[Expr, ...], axes: Axes) -> Expr:
         """E_q[sum over members of the product of the operands], with the axes given."""
+        if self.nodes[piece.label].gaussian:
+            return expected(self, factor, piece, operands, axes)
         step = self.consumer(factor.name)
         chosen = indicators(self.layout, self.layout.graph.variable(factor.variable), piece)
         states = set(self.layout.scope(factor.scope))
@@ -367,71 +473,3 @@ class Elimination:
         members = self.layout.members(factor.plates)
         alike = tuple(axis for axis in members if all(axis not in part.axes for part in parts))
         return () if value is None or not alike else (Broadcast(Number(1.0), value, alike),)
-
-
-def _seen(layout: Layout, factor: Factor, piece: Piece) -> Factor:
-    """What one distribution of a factor is the density of."""
-    if piece.whole and factor.steps != "all":
-        return factor
-    given = discrete_scope(layout.graph, piece.cpd)
-    mine = tuple(ref for ref in factor.scope if ref in given or ref.name == factor.variable)
-    return replace(factor, given=tuple(ref for ref in given if ref in mine), scope=mine)
-
-
-def _when(piece: Piece, layout: Layout, factor: Factor) -> str:
-    """The steps that a distribution is for."""
-    if piece.whole:
-        return ""
-    letter = next(layout.plates[p].letter for p in factor.plates if layout.graph.plate(p).chain)
-    return f" for {letter} = {piece.start + 1}" if piece.only else f" for {letter} > {piece.start}"
-
-
-def _call(function: Function, arguments: tuple[Expr, ...], axes: Axes) -> Expr:
-    """The call of a density; for all steps of a chain in blocks, unless what it makes on the way is small."""
-    call = Call(function.name, (Symbol("theta", ()), *arguments), axes)
-    targets = [item.target.axes for item in function.body if isinstance(item, Statement)]
-    cells = max((prod(axis.size or 1 for axis in found) for found in targets), default=1)
-    if cells < LARGE or not any(axis.kind == STEP for axis in axes):
-        return call
-    return InBlocks(call, sum(axis.kind in (STEP, ROW) for axis in axes))
-
-
-def _reads(density: Density) -> dict[Expr, Symbol]:
-    """The data that a density reads, at whatever steps, and what they are called inside of it."""
-    found: dict[Expr, Symbol] = {}
-    for expr in (*(statement.expression for statement in density.body), density.log):
-        for part in readings(expr):
-            found.setdefault(part, Symbol(read_name(part), part.axes))
-    return found
-
-
-def _renamed(density: Density, reads: dict[Expr, Symbol]) -> Density:
-    """The density with its data under their names."""
-    body = tuple(replace(item, expression=reread(item.expression, reads)) for item in density.body)
-    return Density(reread(density.log, reads), None, body)
-
-
-def _apart(density: Density, taken: set[str]) -> Density:
-    """The density with its locals called otherwise than its data."""
-    mapping = {
-        statement.target: Symbol(f"{statement.target.name}_", statement.target.axes)
-        for statement in density.body
-        if statement.target.name in taken
-    }
-    if not mapping:
-        return density
-    names = {symbol.name: new.name for symbol, new in mapping.items()}
-    found = (s for e in (density.log, *(st.expression for st in density.body)) for s in symbols(e))
-    every = {
-        s: Symbol(names[s.name], s.axes) for s in found if s.space == "local" and s.name in names
-    } | mapping
-    body = tuple(
-        replace(_as_locals(statement, every), target=every.get(statement.target, statement.target))
-        for statement in density.body
-    )
-    log = rename(density.log, every)
-    return replace(density, body=body, log=log)
-
-
-def _as_locals(statement: Statement, mapping: dict[Symbol, Symbol]) -> Statement:
-    return replace(statement, expression=rename(statement.expression, mapping))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -15,10 +15,11 @@ from bnlab.inference.chain import chain_of
 from bnlab.inference.chain_scaled import guarded
 from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
+from bnlab.inference.expectation import overall, with_residual
 from bnlab.inference.nodes import data
 from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
-from bnlab.network.ir import Graph, Parameter, Variable, VarRef
+from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Field, Function, Program, Start, Statement
 from bnlab.program.ops import Axes, Expr, Symbol
@@ -74,10 +75,10 @@ def posterior(graph: Graph, before: Program | None = None) -> Program:
     members = run.upward()
     fields, results = [Field("log_p", members.axes)], [members]
     for variable in graph.in_role("latent"):
-        value = _marginal(run, variable)
-        fields.append(Field(variable.name, value.axes))
-        results.append(value)
-    title, doc = ("expect", "ln p of each member, and the posterior probabilities of each latent.")
+        for field, value in _posteriors(run, variable):
+            fields.append(field)
+            results.append(value)
+    title, doc = ("expect", "ln p of each member, and the posterior of each latent.")
     if before is not None:
         title, doc = (
             "maximise",
@@ -118,6 +119,19 @@ def _program(
         starts=starts,
         densities=dict(run.densities),
     )
+
+
+def _posteriors(run: Elimination, variable: Variable) -> list[tuple[Field, Expr]]:
+    """What is asked of a latent: the probabilities of its states, or its mean and covariance."""
+    name = variable.name
+    if variable.discrete:
+        value = _marginal(run, variable)
+        return [(Field(name, value.axes), value)]
+    mean, cov = overall(run, variable)
+    return [
+        (Field(f"mean_of_{name}", mean.axes, made="mean", of=name), mean),
+        (Field(f"cov_of_{name}", cov.axes, made="cov", of=name), cov),
+    ]
 
 
 def _marginal(run: Elimination, variable: Variable) -> Expr:
@@ -209,6 +223,8 @@ def _statistics(run: Elimination) -> Uses:
         family = registry()[piece.cpd.family]
         if not node.parameters & free:
             continue
+        if node.gaussian:
+            node = with_residual(run, factor, piece)
         for statement in family.prepare(node):
             if statement not in prepared:
                 run.names.add(statement.target.name)
@@ -234,11 +250,14 @@ def _needed(run: Elimination, uses: Uses, m_step: Function) -> list[Statistic]:
     read = {symbol.name for symbol in symbols(m_step) if symbol.space == "statistics"}
     found = [statistic for statistic in uses.collected if statistic.target.name in read]
     made = {symbol.name for statistic in found for symbol in symbols(statistic.expression)}
-    run.body = [
-        item
-        for item in run.body
-        if not (isinstance(item, Statement) and item in uses.prepared and item.target.name not in made)
-    ]
+    kept = []
+    for item in reversed(run.body):
+        if isinstance(item, Statement) and item in uses.prepared:
+            if item.target.name not in made:
+                continue
+            made |= {symbol.name for symbol in symbols(item.expression)}
+        kept.append(item)
+    run.body = kept[::-1]
     return found
 
 
@@ -391,13 +410,28 @@ def _starts(run: Elimination) -> tuple[Start, ...]:
                 parameter.name, "fixed", "", parameter.value.shape, values=parameter.value.flat
             )
     for _, piece in run.parts():
-        for start in registry()[piece.cpd.family].starts(run.nodes[piece.label]):
+        node = run.nodes[piece.label]
+        if node.gaussian:
+            node = replace(node, proxy=_proxy(graph, node.variable))
+        for start in registry()[piece.cpd.family].starts(node):
             if (
                 start.parameter not in found
                 or start.kind == "lines" != found[start.parameter].kind != "fixed"
             ):
                 found[start.parameter] = start
     return tuple(found[parameter.name] for parameter in graph.parameters)
+
+
+def _proxy(graph: Graph, name: str) -> str:
+    """An observed variable whose mean is the latent itself, or that of a latent whose mean it is; "" if there is none."""
+    for variable in graph.in_role("latent", "observed"):
+        mean = variable.cpd.argument("mean") if variable.cpd else None
+        for term in mean.terms if isinstance(mean, Affine) else ():
+            if term.coefficient is None and term.variable == VarRef(name):
+                found = variable.name if variable.role == "observed" else _proxy(graph, variable.name)
+                if found:
+                    return found
+    return ""
 
 
 def _pair(axes: Layout, name: str, event: Axes) -> Axes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bnlab.domains import Integer, Values
-from bnlab.families.base import Node, Term
+from bnlab.families.base import Node, Slope, Term
 from bnlab.inference.axes import Layout, coefficient_axes, mean_terms
 from bnlab.inference.pieces import Piece
+from bnlab.inference.scope import gaussian_scope
 from bnlab.network.graph import alignment, coefficients, cpds
 from bnlab.network.ir import CPD, Affine, Argument, Ref, Variable, VarRef
 from bnlab.network.ir import Term as NetworkTerm
@@ -58,7 +59,8 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
     own: dict[str, Symbol | Constant] = {}
     arguments: dict[str, Expr] = {}
     terms: tuple[Term, ...] = ()
-    regression = _is_regression(layout, piece.cpd)
+    slopes: tuple[Slope, ...] = ()
+    regression = _is_regression(layout, piece.cpd) or _is_gaussian(layout, variable, piece.cpd)
     for name, argument in piece.cpd.arguments:
         ref = alone(argument)
         if ref is not None and not (regression and isinstance(argument, Affine)):
@@ -68,11 +70,23 @@ def node(layout: Layout, variable: Variable, piece: Piece) -> Node:
             arguments[name] = _same_entries(layout, argument, variable, piece)
         else:
             assert isinstance(argument, Affine), "a Ref is alone"
-            terms, arguments[name] = affine(layout, argument, variable, piece)
+            terms, slopes, arguments[name] = affine(layout, argument, variable, piece)
     value = read(layout, VarRef(variable.name), variable, piece) if variable.role == "observed" else None
     state = layout.states[VarRef(variable.name)] if discrete else None
     suffix, known = _suffix(layout, variable, piece), _known(layout, piece.cpd)
-    return Node(piece.label, variable.name, value, state, event, arguments, own, suffix, known, terms)
+    return Node(
+        piece.label,
+        variable.name,
+        value,
+        state,
+        event,
+        arguments,
+        own,
+        suffix,
+        known,
+        terms,
+        slopes,
+    )
 
 
 def _known(layout: Layout, cpd: CPD) -> dict[str, Values]:
@@ -83,6 +97,11 @@ def _known(layout: Layout, cpd: CPD) -> dict[str, Values]:
         for name, ref in refs.items()
     }
     return {name: values for name, values in numbers.items() if values is not None}
+
+
+def _is_gaussian(layout: Layout, variable: Variable, cpd: CPD) -> bool:
+    """Whether a distribution is that of a Gaussian latent, or has one in its mean."""
+    return variable.role == "latent" and not variable.discrete or bool(gaussian_scope(layout.graph, cpd))
 
 
 def _is_regression(layout: Layout, cpd: CPD) -> bool:
@@ -103,7 +122,7 @@ def _is_regression(layout: Layout, cpd: CPD) -> bool:
 
 def _suffix(layout: Layout, variable: Variable, piece: Piece) -> str:
     sole = sum(not other.discrete for other in layout.graph.in_role("observed", "latent")) == 1
-    first = "_first" + piece.label.partition(".first")[2] if piece.only else ""
+    first = "_first" + piece.label.partition(".first")[2] if ".first" in piece.label else ""
     return first if sole else f"_{variable.name}{first}"
 
 
@@ -200,18 +219,53 @@ def indicators(layout: Layout, variable: Variable, piece: Piece) -> dict[Axis, E
 # -- affine means
 
 
-def affine(layout: Layout, mean: Affine, variable: Variable, piece: Piece) -> tuple[tuple[Term, ...], Expr]:
-    """The terms of a mean, and the mean at the members."""
-    found, total = [], None
-    for term in mean.terms:
+def affine(
+    layout: Layout, mean: Affine, variable: Variable, piece: Piece
+) -> tuple[tuple[Term, ...], tuple[Slope, ...], Expr]:
+    """The terms of a mean, those of them that hold a Gaussian latent, and all others at the members."""
+    found, slopes, total = [], [], None
+    for place, term in enumerate(mean.terms):
+        if term.variable is not None and layout.graph.variable(term.variable.name).role == "latent":
+            made, slope = _slope(layout, term, variable, piece, place)
+            found.append(made)
+            slopes.append(slope)
+            continue
         made, value = _term(layout, term, variable, piece)
         found.append(made)
         if total is None:
             total = value if term.sign > 0 else multiply(Number(-1.0), value)
         else:
             total = add(total, value) if term.sign > 0 else subtract(total, value)
-    assert total is not None
-    return tuple(found), total
+    return tuple(found), tuple(slopes), Number(0.0) if total is None else total
+
+
+def _slope(
+    layout: Layout, term: NetworkTerm, variable: Variable, piece: Piece, place: int
+) -> tuple[Term, Slope]:
+    """A Gaussian latent in the mean of `variable`; the regressor's values are its posterior means, once these are known."""
+    assert term.variable is not None
+    ref = VarRef(term.variable.name, term.variable.lag)
+    entries = layout.vector(ref)
+    event = layout.event(variable.name, 2) if variable.domain.event_shape else ()
+    name, formula = _called(layout, term.variable, variable, piece)
+    columns = layout.columns.get((variable.name, ref), ()) if term.op != "scale" else ()
+    elementwise = term.op == "scale" and (bool(entries) or not event)
+    held = columns[:1] or (event[:1] if entries else ())
+    value = Symbol(f"{ref.name} to come", held)
+    if term.coefficient is None:
+        return Term(term.sign, None, value), Slope(ref.name, ref.lag, entries, None, True, term.sign, place)
+    if isinstance(term.coefficient, VarRef):
+        data_ = _factor(layout, term.coefficient, term, variable, piece, False)
+        return Term(term.sign, None, value), Slope(
+            ref.name, ref.lag, entries, data_, elementwise, term.sign, place
+        )
+    axes = coefficient_axes(term, event, columns, _entries(layout, term.coefficient))
+    own = whole(layout, term.coefficient, variable, axes)
+    coefficient = taken(layout, term.coefficient, variable, own, piece)
+    target = term.coefficient.target
+    free = isinstance(target, str) and layout.graph.parameter(target).value is None
+    made = Term(term.sign, own, value, columns[:1], columns[1:], free, name, formula)
+    return made, Slope(ref.name, ref.lag, entries, coefficient, elementwise, term.sign, place)
 
 
 def _term(layout: Layout, term: NetworkTerm, variable: Variable, piece: Piece) -> tuple[Term, Expr]:

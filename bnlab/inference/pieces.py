@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bnlab.inference.plan import Factor
+from bnlab.inference.factor import Factor
 from bnlab.network.ir import CPD, Graph
 
 

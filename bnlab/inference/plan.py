@@ -1,9 +1,10 @@
 """The Plan: which latent is eliminated when, what that multiplies and what it leaves. Pure data, no arithmetic.
 
-A factor stands for a probability: of the variables `left`, given the discrete latents `given`; it is a table over `scope`, one
-for each member of `plates` (outermost first, a chain last). Elimination goes from the innermost plates outwards;
-leaving a plate multiplies the factors of its members; a chain is eliminated as a whole, by its interface (the
-latents that the next step reads).
+A factor stands for a probability: of the variables `left`, given the latents `given`; it is a table over the discrete latents
+`scope`, each entry a Gaussian function of the latents `continuous`, one for each member of `plates` (outermost first, a chain
+last). Elimination goes from the innermost plates outwards, Gaussian latents before discrete ones; leaving a plate
+multiplies the factors of its members; a chain is eliminated as a whole, by its interface (the latents that the next
+step reads).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Literal
 import networkx as nx
 
 from bnlab.errors import Fault, InternalError, IntractableError
-from bnlab.inference.scope import check_derivable, discrete_scope, root_plate
-from bnlab.network.graph import cpds
+from bnlab.inference.factor import Factor as Factor
+from bnlab.inference.intractable import coupled, refuse_chain, refuse_mixture
+from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
+from bnlab.network.graph import cpds, topological_order
 from bnlab.network.ir import CPD, Graph, Variable, VarRef
 
 LARGEST_TABLE = 2**24
@@ -25,19 +28,6 @@ LARGEST_TABLE = 2**24
 
 MOST_NAMED = 12
 """Variables of a table that is too large that its refusal names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """`name` is unique in a plan. `steps` says at which steps of a chain it stands: all, the first, or those after it."""
-
-    name: str
-    left: tuple[str, ...]
-    given: tuple[VarRef, ...]
-    scope: tuple[VarRef, ...]
-    plates: tuple[str, ...]
-    steps: Literal["all", "first", "later"] = "all"
-    variable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +64,47 @@ class SumChain:
     joint: Factor
     message: Factor
 
+    @property
+    def factors(self) -> tuple[str, ...]:
+        return (*self.first, *self.later, *self.every)
 
-Step = SumOut | LeavePlates | SumChain
+
+@dataclass(frozen=True, slots=True)
+class Integrate:
+    """The Gaussian latent `variable` is integrated out of the product of its own distribution `own` and `factors`."""
+
+    variable: VarRef
+    own: str
+    others: tuple[str, ...]
+    joint: Factor
+    message: Factor
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        return (self.own, *self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrateChain:
+    """The Gaussian latent `variable` of all steps of a chain is integrated out by a forward recursion: a filter.
+
+    `first` and `later` are its distributions at the first and at later steps, `every` the factors of single steps.
+    """
+
+    chain: str
+    variable: str
+    first: tuple[str, ...]
+    later: tuple[str, ...]
+    every: tuple[str, ...]
+    joint: Factor
+    message: Factor
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        return (*self.first, *self.later, *self.every)
+
+
+Step = SumOut | LeavePlates | SumChain | Integrate | IntegrateChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +157,10 @@ def _factors(graph: Graph) -> Iterable[Factor]:
         if variable.role == "observed":
             scopes = (discrete_scope(graph, cpd) for cpd in cpds(variable))
             scope = tuple(dict.fromkeys(ref for found in scopes for ref in found))
-            yield Factor(
-                variable.name, (variable.name,), scope, scope, variable.plates, variable=variable.name
-            )
+            read = (ref for cpd in cpds(variable) for ref in gaussian_scope(graph, cpd))
+            gaussian, name = tuple(dict.fromkeys(read)), variable.name
+            given = (*scope, *gaussian)
+            yield Factor(name, (name,), given, scope, variable.plates, "all", name, gaussian)
             continue
         for step, cpd in enumerate(variable.first):
             yield _factor(
@@ -142,9 +172,11 @@ def _factors(graph: Graph) -> Iterable[Factor]:
 def _factor(
     graph: Graph, variable: Variable, cpd: CPD, name: str, steps: Literal["all", "first", "later"]
 ) -> Factor:
-    given = discrete_scope(graph, cpd)
-    scope = (*given, VarRef(variable.name))
-    return Factor(name, (variable.name,), given, scope, variable.plates, steps, variable.name)
+    discrete, gaussian = discrete_scope(graph, cpd), gaussian_scope(graph, cpd)
+    own = (VarRef(variable.name),) if variable.role == "latent" else ()
+    scope, continuous = (discrete + own, gaussian) if variable.discrete else (discrete, gaussian + own)
+    given = (*discrete, *gaussian)
+    return Factor(name, (variable.name,), given, scope, variable.plates, steps, variable.name, continuous)
 
 
 class _Elimination:
@@ -166,7 +198,11 @@ class _Elimination:
 
     def _innermost(self, root: tuple[str, ...]) -> tuple[str, ...] | None:
         """The plates of a factor that no other factor's plates contain, while something is left to do there."""
-        unfinished = [factor for factor in self.pending if factor.scope or set(factor.plates) - set(root)]
+        unfinished = [
+            factor
+            for factor in self.pending
+            if factor.scope or factor.continuous or set(factor.plates) - set(root)
+        ]
         if not unfinished:
             return None
         return max((factor.plates for factor in unfinished), key=lambda plates: (len(plates), plates))
@@ -180,13 +216,55 @@ class _Elimination:
             and any(ref.name == variable.name for f in here for ref in f.scope)
         ]
         chain = next((plate for plate in plates if self.graph.plate(plate).chain), None)
-        interface = _interface(home, here) if chain else []
+        self._gaussians(plates, chain)
+        interface = _interface(home, self._at(plates)) if chain else []
         for name in self._order([name for name in home if name not in interface], here):
             self._sum_out(VarRef(name), plates)
         if chain and interface:
             for component in _components(interface, self._at(plates)):
                 self._sum_chain(chain, component, plates)
         self._leave(plates, root)
+
+    def _gaussians(self, plates: tuple[str, ...], chain: str | None) -> None:
+        """Integrates the Gaussian latents of some plates: children before their parents, a chain's interface last."""
+        here = self._at(plates)
+        home = [
+            name
+            for name in topological_order(self.graph)
+            if set(self.graph.variable(name).plates) == set(plates)
+            and any(ref.name == name for factor in here for ref in factor.continuous)
+        ]
+        home = [name for name in home if self.graph.variable(name).role == "latent"]
+        interface = _interface(home, here) if chain else []
+        for name in reversed(home):
+            if name not in interface:
+                self._integrate(name, plates)
+        if chain and interface:
+            self._integrate_chain(chain, tuple(interface), plates)
+
+    def _integrate(self, name: str, plates: tuple[str, ...]) -> None:
+        used = [f for f in self._at(plates) if VarRef(name) in f.continuous]
+        others = [factor for factor in used if factor.name != name]
+        joint = self._joint(used, plates)
+        self._check_size(joint)
+        message = _without(joint, {VarRef(name)}, f"integrate {name}", plates)
+        names = tuple(factor.name for factor in others)
+        self.steps.append(Integrate(VarRef(name), name, names, joint, message))
+        self._replace(used, message)
+
+    def _integrate_chain(self, chain: str, names: tuple[str, ...], plates: tuple[str, ...]) -> None:
+        used = [f for f in self._at(plates) if any(ref.name in names for ref in f.continuous)]
+        refuse_chain(self.graph, chain, names, used)
+        joint = self._joint(used, plates)
+        self._check_size(joint)
+        outer = tuple(plate for plate in plates if plate != chain)
+        gone = {ref for ref in joint.continuous if ref.name in names}
+        message = _without(joint, gone, f"chain {names[0]}", outer)
+        parts = {kind: tuple(f.name for f in used if f.steps == kind) for kind in ("first", "later", "all")}
+        self.steps.append(
+            IntegrateChain(chain, names[0], parts["first"], parts["later"], parts["all"], joint, message)
+        )
+        self._replace(used, message)
 
     def _at(self, plates: tuple[str, ...]) -> list[Factor]:
         return [factor for factor in self.pending if set(factor.plates) == set(plates)]
@@ -217,6 +295,7 @@ class _Elimination:
 
     def _sum_out(self, variable: VarRef, plates: tuple[str, ...]) -> None:
         used = [factor for factor in self._at(plates) if variable in factor.scope]
+        refuse_mixture(self.graph, (variable.name,), used)
         joint = self._joint(used, plates)
         self._check_size(joint)
         message = _without(joint, {variable}, f"sum {variable.name}", plates)
@@ -225,6 +304,7 @@ class _Elimination:
 
     def _sum_chain(self, chain: str, names: tuple[str, ...], plates: tuple[str, ...]) -> None:
         used = [factor for factor in self._at(plates) if any(ref.name in names for ref in factor.scope)]
+        refuse_mixture(self.graph, names, used)
         joint = self._joint(used, plates)
         self._check_size(joint)
         outer = tuple(plate for plate in plates if plate != chain)
@@ -239,14 +319,13 @@ class _Elimination:
     def _leave(self, plates: tuple[str, ...], root: tuple[str, ...]) -> None:
         groups: dict[tuple[str, ...], list[Factor]] = {}
         for factor in self._at(plates):
-            homes = {plate for ref in factor.scope for plate in self.graph.variable(ref.name).plates} | set(
-                root
-            )
+            held = (*factor.scope, *factor.continuous)
+            homes = {plate for ref in held for plate in self.graph.variable(ref.name).plates} | set(root)
             target = tuple(plate for plate in plates if plate in homes)
             if homes - set(plates):
                 raise InternalError(f"The factor {factor.name} reads latents of plates that it is not in.")
-            if target == plates and factor.scope:
-                raise IntractableError(_coupled(self.graph, factor))
+            if target == plates and held:
+                raise IntractableError(coupled(self.graph, factor))
             if target != plates:
                 groups.setdefault(target, []).append(factor)
         for target, used in groups.items():
@@ -259,11 +338,12 @@ class _Elimination:
 
     def _joint(self, used: list[Factor], plates: tuple[str, ...]) -> Factor:
         names = dict.fromkeys(name for factor in used for name in factor.left)
-        now = {ref.name for factor in used for ref in factor.scope if not ref.lag}
+        now = {ref.name for f in used for ref in (*f.scope, *f.continuous) if not ref.lag}
         left = tuple(sorted(names, key=lambda name: name in now))
         scope = tuple(sorted({ref for factor in used for ref in factor.scope}, key=self._rank))
-        given = tuple(ref for ref in scope if ref.lag or ref.name not in left)
-        return Factor("", left, given, scope, plates)
+        continuous = tuple(sorted({ref for factor in used for ref in factor.continuous}, key=self._rank))
+        given = tuple(ref for ref in (*scope, *continuous) if ref.lag or ref.name not in left)
+        return Factor("", left, given, scope, plates, continuous=continuous)
 
     def _rank(self, ref: VarRef) -> tuple[int, int]:
         return ([variable.name for variable in self.graph.variables].index(ref.name), -ref.lag)
@@ -291,15 +371,17 @@ class _Elimination:
 def _without(joint: Factor, gone: set[VarRef], name: str, plates: tuple[str, ...]) -> Factor:
     names = {ref.name for ref in gone}
     scope = tuple(ref for ref in joint.scope if ref not in gone)
+    continuous = tuple(ref for ref in joint.continuous if ref not in gone)
     left = tuple(item for item in joint.left if item not in names)
-    given = tuple(ref for ref in scope if ref.lag or ref.name not in left)
-    return Factor(name, left, given, scope, plates)
+    given = tuple(ref for ref in (*scope, *continuous) if ref.lag or ref.name not in left)
+    return Factor(name, left, given, scope, plates, continuous=continuous)
 
 
 def _interface(home: list[str], factors: list[Factor]) -> list[str]:
     """The latents of a chain not to be summed out step by step: they, or what they multiply with, reach another step."""
-    linked = [factor for factor in factors if factor.steps != "all" or any(ref.lag for ref in factor.scope)]
-    return [name for name in home if any(ref.name == name for factor in linked for ref in factor.scope)]
+    held = {factor: (*factor.scope, *factor.continuous) for factor in factors}
+    linked = [factor for factor in factors if factor.steps != "all" or any(ref.lag for ref in held[factor])]
+    return [name for name in home if any(ref.name == name for factor in linked for ref in held[factor])]
 
 
 def _components(names: list[str], factors: list[Factor]) -> list[tuple[str, ...]]:
@@ -318,14 +400,3 @@ def _components(names: list[str], factors: list[Factor]) -> list[tuple[str, ...]
 def _fill(graph: nx.Graph[str], name: str) -> int:
     near = list(graph.neighbors(name))
     return sum(1 for a in near for b in near if a < b and not graph.has_edge(a, b))
-
-
-def _coupled(graph: Graph, factor: Factor) -> Fault:
-    names = " and ".join(
-        f"`{ref.name}` (plates {', '.join(graph.variable(ref.name).plates)})" for ref in factor.scope
-    )
-    return Fault(
-        f"{names} are latent parents of `{', '.join(factor.left)}`, and their plates cross: "
-        "summing one out couples all members of the other.",
-        "Observe one of them, or put both into one plate.",
-    )

@@ -14,6 +14,12 @@ def discrete_scope(graph: Graph, cpd: CPD) -> tuple[VarRef, ...]:
     return tuple(found)
 
 
+def gaussian_scope(graph: Graph, cpd: CPD) -> tuple[VarRef, ...]:
+    """The Gaussian latents that a distribution reads, each once, in the order written."""
+    read = dict.fromkeys(ref for ref in reads(cpd) if graph.variable(ref.name).role == "latent")
+    return tuple(ref for ref in read if not graph.variable(ref.name).discrete)
+
+
 def root_plate(graph: Graph) -> str:
     """The outermost plate without size that all random variables are in; "" if there is none (one member in all)."""
     paths = [
@@ -52,10 +58,11 @@ def check_derivable(graph: Graph, missing: frozenset[str]) -> None:
 def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
     faults = []
     where = variable.location
-    if variable.role == "latent" and not variable.discrete:
-        reason = f"`{variable.name}` is a continuous latent variable: its elimination is not derived yet."
-        faults.append(Fault(reason, "Fit this network by NUTS: its NumPyro model can be emitted.", where))
     for cpd in cpds(variable):
+        if cpd.family != "Normal" and (not_discrete(graph, variable) or gaussian_scope(graph, cpd)):
+            reason = f"`{variable.name}` is {cpd.family} and {_meets(graph, variable, cpd)}: no posterior in closed form."
+            remedy = "Let it be Normal, or fit this network by NUTS: its NumPyro model can be emitted."
+            faults.append(Fault(reason, remedy, where))
         for ref in reads(cpd):
             faults += _read_faults(graph, variable, ref)
         if not registry()[cpd.family].regression:
@@ -69,6 +76,16 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
         )
         faults.append(Fault(reason, "Let it depend on the latents of its own step.", where))
     return faults
+
+
+def not_discrete(graph: Graph, variable: Variable) -> bool:
+    return variable.role == "latent" and not variable.discrete
+
+
+def _meets(graph: Graph, variable: Variable, cpd: CPD) -> str:
+    if not_discrete(graph, variable):
+        return "a continuous latent variable"
+    return f"depends on the Gaussian latent `{gaussian_scope(graph, cpd)[0].name}`"
 
 
 def _plain_faults(variable: Variable, cpd: CPD) -> list[Fault]:

@@ -145,7 +145,7 @@ def _plain(layout: Layout, factor: Factor, name: str) -> str:
 def _plain_ref(layout: Layout, factor: Factor, ref: VarRef) -> str:
     index = ",".join(indices(layout, factor.plates, ref.name, ref.lag))
     symbol = f"{ref.name}[{index}]" if index else ref.name
-    return f"{symbol}={layout.states[ref].letter}"
+    return f"{symbol}={layout.states[ref].letter}" if ref in layout.states else symbol
 
 
 def _tex_ref(layout: Layout, factor: Factor, ref: VarRef) -> str:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from bnlab.network.graph import reads, selectors
 from bnlab.network.ir import Graph, VarRef
 from bnlab.plots.view import View
+from bnlab.runtime import sampling
 from bnlab.runtime.data_layout import sizes
 from bnlab.runtime.proof.densities import Reader, log_density
 from bnlab.runtime.proof.grounding import Batch
 from bnlab.runtime.replay import bound_of
 from bnlab.runtime.result import Fit
-from bnlab.runtime.sampling import drawn
 
 Theta = Mapping[str, NDArray[Any]]
 DRAWS = 20_000
@@ -85,7 +85,7 @@ def drawn(fit: Fit, one: View, theta: Theta, seed: int) -> tuple[NDArray[np.floa
     given = {each.name: np.asarray(bound.canonical[each.name]) for each in graph.in_role("given")}
     rows, states = [], []
     for number in range(max(1, DRAWS // len(one.values))):
-        values = drawn(graph, bound.layout, theta, given, np.random.default_rng(seed + number))
+        values = sampling.drawn(graph, bound.layout, theta, given, np.random.default_rng(seed + number))
         rows.append(np.asarray(values[one.variable.name], float).reshape(-1, one.values.shape[1]))
         states.append(_states(fit, one, values, len(rows[-1])))
     return np.concatenate(rows), np.concatenate(states)

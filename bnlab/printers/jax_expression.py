@@ -9,18 +9,12 @@ from typing import assert_never
 
 from bnlab.printers.python_tree import (
     COLON,
-    Assign,
-    Define,
-    Return,
-    Statement,
     call,
     literal,
     method,
     name,
     subscript,
-    tuple_of,
 )
-from bnlab.program import ir
 from bnlab.program.ops import (
     Axes,
     Axis,
@@ -31,6 +25,7 @@ from bnlab.program.ops import (
     Constant,
     Einsum,
     Expr,
+    Identity,
     InBlocks,
     Joined,
     Keep,
@@ -129,6 +124,8 @@ def expression(expr: Expr) -> ast.expr:
             return call({0.0: "jnp.zeros", 1.0: "jnp.ones"}[value], _shape(expr))
         case Broadcast():
             return call("jnp.broadcast_to", aligned(expr.operand, expr.axes), _shape(expr))
+        case Identity(axes):
+            return call("jnp.eye", literal(axes[0].size))
         case Linear():
             return _linear(expr)
         case Keep(total, count, old):
@@ -142,7 +139,7 @@ def expression(expr: Expr) -> ast.expr:
                 "in_blocks", inner, *(expression(argument) for argument in names), axes=literal(members)
             )
         case Call(function, arguments, _):
-            return call(function, *(_argument(argument) for argument in arguments))
+            return call(function, *(passed(argument) for argument in arguments))
     assert_never(expr)
 
 
@@ -172,73 +169,6 @@ def ordered(expr: Expr, axes: Axes) -> ast.expr:
     if len(axes) == 2:
         return ast.Attribute(tree, "T")
     return method(tree, "transpose", *(literal(expr.axes.index(axis)) for axis in axes))
-
-
-def function(
-    item: ir.Function, prologue: tuple[Statement, ...] = (), record: str = "", fields: tuple[str, ...] = ()
-) -> Define:
-    """A function of the program as a definition; `record` names the NamedTuple that its results are the
-    `fields` of.
-    """
-    kinds = {"theta": "theta: Parameters", "chunk": "chunk: Data", "statistics": "s: Statistics"}
-    arguments = [kinds[whole] for whole in item.whole] + [
-        f"{symbol.name}: Array" for symbol in item.arguments
-    ]
-    body = [*prologue, *(part for statement in item.body for part in statements(statement))]
-    values = [expression(result) for result in item.results]
-    if record:
-        filled = call(record, **dict(zip(fields, values, strict=True)))
-        return Define(item.name, tuple(arguments), (*body, Return(filled)), item.doc, record)
-    results = tuple_of(values)
-    returns = "Array" if len(item.results) == 1 else f"tuple[{', '.join(['Array'] * len(item.results))}]"
-    return Define(item.name, tuple(arguments), (*body, Return(results)), item.doc, returns)
-
-
-def statements(item: ir.Statement | ir.Scan | ir.Invoke) -> list[Statement]:
-    match item:
-        case ir.Statement(target, value, _, formula):
-            return [Assign(name(target.name), expression(value), formula)]
-        case ir.Invoke(targets, function_name, arguments, formula):
-            values = call(function_name, *(_argument(argument) for argument in arguments))
-            return [Assign(tuple_of([name(target.name) for target in targets]), values, formula)]
-        case ir.Scan():
-            return _scan(item)
-
-
-def _scan(item: ir.Scan) -> list[Statement]:
-    carry = [symbol for symbol, _, _ in item.carry]
-    reads = [symbol for symbol, _ in item.inputs]
-    body = [
-        Assign(tuple_of([name(symbol.name) for symbol in carry]), name("carry")) if len(carry) > 1 else None,
-        Assign(tuple_of([name(symbol.name) for symbol in reads]), name("inputs")) if len(reads) > 1 else None,
-        *(part for statement in item.body for part in statements(statement)),
-        Return(
-            ast.Tuple(
-                [
-                    tuple_of([expression(following) for _, _, following in item.carry]),
-                    tuple_of([expression(value) for value, _ in item.outputs])
-                    if item.outputs
-                    else literal(None),
-                ]
-            )
-        ),
-    ]
-    arguments = (
-        carry[0].name if len(carry) == 1 else "carry",
-        reads[0].name if len(reads) == 1 else "inputs",
-    )
-    step = Define("step", arguments, tuple(part for part in body if part is not None))
-    first = tuple_of([expression(value) for _, value, _ in item.carry])
-    inputs = tuple_of([expression(value) for _, value in item.inputs])
-    keywords = {"reverse": literal(True)} if item.reverse else {}
-    scan = call("jax.lax.scan", name("step"), first, inputs, **keywords)
-    last = [name(symbol.name if symbol else "_") for symbol in item.last]
-    outputs = tuple_of([name(symbol.name) for _, symbol in item.outputs]) if item.outputs else name("_")
-    if all(symbol is None for symbol in item.last):
-        return [step, Assign(outputs, subscript(scan, literal(1)))]
-    if not item.outputs:
-        return [step, Assign(tuple_of(last), subscript(scan, literal(0)))]
-    return [step, Assign(ast.Tuple([tuple_of(last), outputs]), scan)]
 
 
 def _identity(size: int) -> tuple[float, ...]:
@@ -292,21 +222,34 @@ def _matrix_product(expr: Einsum) -> ast.expr | None:
     if len(expr.operands) != 2:
         return None
     left, right = expr.operands
+    return _product(left, right, expr.axes) or _product(right, left, expr.axes)
+
+
+def _product(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
+    batched = _batched(left, right, axes)
+    if batched is not None:
+        return batched
     if not left.axes or len(right.axes) not in (1, 2):
         return None
     summed, kept = left.axes[-1], left.axes[:-1]
     rest = tuple(axis for axis in right.axes if axis != summed)
-    if (
-        summed not in right.axes
-        or summed in expr.axes
-        or set(rest) & set(left.axes)
-        or expr.axes != (*kept, *rest)
-    ):
+    if summed not in right.axes or summed in axes or set(rest) & set(left.axes) or axes != (*kept, *rest):
         return None
     matrix = expression(right)
     if len(right.axes) == 2 and right.axes[1] == summed:
         matrix = ast.Attribute(matrix, "T")
     return ast.BinOp(expression(left), ast.MatMult(), matrix)
+
+
+def _batched(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
+    """`A @ B` for stacks of matrices: B is one, and A another over the same members or a single matrix."""
+    if len(left.axes) < 2 or len(right.axes) < 3:
+        return None
+    batch, inner, column = right.axes[:-2], right.axes[-2], right.axes[-1]
+    row = left.axes[-2]
+    fits = left.axes[:-2] in ((), batch) and left.axes[-1] == inner and axes == (*batch, row, column)
+    distinct = len({*batch, row, inner, column}) == len(batch) + 3
+    return ast.BinOp(expression(left), ast.MatMult(), expression(right)) if fits and distinct else None
 
 
 WIDE = 8
@@ -463,11 +406,15 @@ def _linear(expr: Linear) -> ast.expr:
             return method(call("jnp.log", diagonal), "sum", literal(-1))
         case "inverse":
             return call("jnp.linalg.inv", operand)
+        case "log_det":
+            return subscript(call("jnp.linalg.slogdet", operand), literal(1))
+        case "diagonal":
+            return call("jnp.diagonal", operand, axis1=literal(-2), axis2=literal(-1))
 
 
 def _inside(call_: Call) -> ast.expr:
     """The call with its arrays by name, as they are inside of the lambda."""
-    return call(call_.function, *(name(read_name(a)) if a.axes else _argument(a) for a in call_.arguments))
+    return call(call_.function, *(name(read_name(a)) if a.axes else passed(a) for a in call_.arguments))
 
 
 def _lambda_arguments(arrays: list[Expr]) -> ast.arguments:
@@ -475,7 +422,7 @@ def _lambda_arguments(arrays: list[Expr]) -> ast.arguments:
     return ast.arguments([], found, None, [], [], None, [])
 
 
-def _argument(expr: Expr) -> ast.expr:
+def passed(expr: Expr) -> ast.expr:
     if isinstance(expr, Symbol) and not expr.axes and expr.name in ("theta", "chunk"):
         return name(expr.name)
     return expression(expr)

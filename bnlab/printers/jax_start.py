@@ -99,13 +99,13 @@ def lines(u, y, K, rng, method):
     return found, y - np.einsum("np,nep->ne", u, found[label])
 '''
 
-CLUSTERED = ("centres", "spread", "levels", "concentration", "shares")
+CLUSTERED = ("centres", "spread", "levels", "concentration", "shares", "noise")
 """Starts that are made of clusters of a variable's data."""
 
 
 def helpers(program: Program) -> list[str]:
     kinds = {start.kind for start in program.starts}
-    clusters = [KMEANS] if kinds.intersection(CLUSTERED) else []
+    clusters = [KMEANS] if any(start.kind in CLUSTERED and start.variable for start in program.starts) else []
     levels = [RELATIVE] if any(s.kind == "slopes" and s.regressors for s in program.starts) else []
     levels += [LINES] if "lines" in kinds else []
     levels += [LEVELS] if kinds & {"levels", "shares"} else []
@@ -124,7 +124,9 @@ def init(program: Program) -> str:
     variables = dict.fromkeys(
         start.variable
         for start in program.starts
-        if start.kind in CLUSTERED and (start.variable in centred or start.variable not in drawn)
+        if start.kind in CLUSTERED
+        and start.variable
+        and (start.variable in centred or start.variable not in drawn)
     )
     for variable in variables:
         body += _clusters(program, variable)
@@ -291,6 +293,13 @@ def _value(program: Program, start: Start) -> str:
             for regressor, _ in start.regressors:
                 size = f"relative({_real(program, start.variable)}, {_real(program, regressor)})"
             return f"0.5 * {size} * rng.normal(size={start.shape})"
+        case "noise":
+            noise = f"rng.normal(size={start.shape})"
+            return f"{noise} * rest_{start.variable}.std()" if start.variable else noise
+        case "unit":
+            if start.form != "cov":
+                return f"np.ones({start.shape})"
+            return f"np.broadcast_to(np.eye({start.shape[-1]}), {start.shape})"
 
 
 def _moment(program: Program, start: Start) -> str:

@@ -30,6 +30,7 @@ from bnlab.program.ops import (
     Constant,
     Einsum,
     Expr,
+    Identity,
     InBlocks,
     Joined,
     Keep,
@@ -168,6 +169,8 @@ class Writer:
                 return self.write(operand)
             case Prepend(_, rest):
                 return self.write(rest)
+            case Identity():
+                return "I", ATOM
             case Linear():
                 return self._linear(expr)
             case Keep(total, count):

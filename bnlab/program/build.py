@@ -27,7 +27,7 @@ def add(*terms: Expr) -> Expr:
 
 
 def subtract(left: Expr, right: Expr) -> Expr:
-    return Binary("-", left, right)
+    return left if right == Number(0.0) else Binary("-", left, right)
 
 
 def multiply(*factors: Expr) -> Expr:

@@ -21,6 +21,7 @@ from bnlab.program.ops import (
     Constant,
     Einsum,
     Expr,
+    Identity,
     InBlocks,
     Joined,
     Keep,
@@ -199,6 +200,8 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
         case Broadcast(operand, like, axes):
             known = dict(zip(like.axes, value(like).shape, strict=True))
             return np.broadcast_to(spread(operand), [known.get(axis, axis.size or 0) for axis in axes])
+        case Identity(axes):
+            return np.eye(axes[0].size or 1)
         case Linear(op, operand):
             return _linear(op, value(operand))
         case Keep(total, count, old):
@@ -316,6 +319,10 @@ def _linear(op: str, value: Array) -> Array:
             return np.linalg.cholesky(value)
         case "inverse_lower" | "inverse":
             return np.linalg.inv(value)
+        case "log_det":
+            return np.asarray(np.linalg.slogdet(value)[1])
+        case "diagonal":
+            return np.diagonal(value, axis1=-2, axis2=-1)
         case _:
             return np.asarray(np.log(np.diagonal(value, axis1=-2, axis2=-1)).sum(-1))
 

@@ -85,7 +85,8 @@ class Field:
 
     `made` tells what `prepare` makes it of; "" for a variable's data: "weight" of the members of the outermost plate,
     "rows" (1 for those of an inner plate that are no padding), "mask" (the steps before the end of a sequence), or the name of
-    the outer plate whose row each row of an inner one belongs to.
+    the outer plate whose row each row of an inner one belongs to. Of a result, `made` is "mean" or "cov" where it is
+    that of the Gaussian latent `of`.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Field:
     comment: str = ""
     integer: bool = False
     made: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class Start:
     "shares": near the shares of categories in clusters of rows of counts; none is 0.
     "number": at the number in `values`.
     "frequencies": near the frequencies of the variable's categories. "even": near equal probabilities.
+    "noise": random numbers, on the scale of the variable's data where there is one; "unit": ones, or unit matrices with
+    the form "cov".
     "chances": near the frequency of ones with the form "data", else near one half.
     `shape` is the parameter's, `shared` which of its axes are plates that the variable is in too.
     """
@@ -129,6 +133,8 @@ class Start:
         "frequencies",
         "even",
         "chances",
+        "noise",
+        "unit",
     ]
     variable: str
     shape: tuple[int, ...]

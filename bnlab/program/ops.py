@@ -298,12 +298,19 @@ class Broadcast:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """The identity matrix over two axes of the same size."""
+
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
 class Linear:
     """Linear algebra on the last two axes. "inverse_lower" is of a lower triangular matrix; "log_diagonal_sum" of
-    a Cholesky factor is half the log determinant.
+    a Cholesky factor is half the log determinant, "log_det" the log of a positive determinant.
     """
 
-    op: Literal["cholesky", "inverse_lower", "log_diagonal_sum", "inverse"]
+    op: Literal["cholesky", "inverse_lower", "log_diagonal_sum", "inverse", "log_det", "diagonal"]
     operand: Expr
     axes: Axes
 
@@ -374,6 +381,7 @@ Expr = (
     | Solve
     | Part
     | Broadcast
+    | Identity
     | Linear
     | Keep
     | Reliable

@@ -17,6 +17,7 @@ from bnlab.program.ops import (
     Constant,
     Einsum,
     Expr,
+    Identity,
     InBlocks,
     Joined,
     Keep,
@@ -122,6 +123,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return f"({_text(first, at)[0]} at {axis.letter}=1, then {_text(rest, at)[0]})", ATOM
         case Broadcast(operand):
             return _text(operand, at)
+        case Identity():
+            return "I", ATOM
         case Linear(op, operand):
             return _linear(op, _held(operand, at, ATOM))
         case Keep(total, count, _):
@@ -183,6 +186,10 @@ def _linear(op: str, operand: str) -> tuple[str, int]:
             return f"{operand}^-1", ATOM
         case "log_diagonal_sum":
             return f"sum log diag {operand}", PRODUCT
+        case "log_det":
+            return f"log |{operand}|", PRODUCT
+        case "diagonal":
+            return f"diag {operand}", PRODUCT
         case _:
             return f"{op}({operand})", ATOM
 

@@ -71,10 +71,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     q_z = hardmax(log_p_xz, -1) * weight[:, None]  # P(z[n]=k | x)
     r = x - theta.mu.mean()  # data far from 0 lose no digits
     return Statistics(
-        log_p=weight @ log_p_x,
-        N_z=q_z.sum(0),
-        Sx=jnp.einsum("nk,n->k", q_z, r),
-        Sxx=jnp.einsum("nk,n,n->k", q_z, r, r),
+        log_p=weight @ log_p_x, N_z=q_z.sum(0), Sx=r @ q_z, Sxx=jnp.einsum("nk,n,n->k", q_z, r, r)
     )
 
 

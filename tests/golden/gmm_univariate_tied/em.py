@@ -62,10 +62,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     q_z = jnp.exp(log_p_xz - log_p_x[:, None]) * weight[:, None]  # P(z[n]=k | x)
     r = x - theta.mu.mean()  # data far from 0 lose no digits
     return Statistics(
-        log_p=weight @ log_p_x,
-        N_z=q_z.sum(0),
-        Sx=jnp.einsum("nk,n->k", q_z, r),
-        Sxx=jnp.einsum("nk,n,n->", q_z, r, r),
+        log_p=weight @ log_p_x, N_z=q_z.sum(0), Sx=r @ q_z, Sxx=jnp.einsum("nk,n,n->", q_z, r, r)
     )
 
 

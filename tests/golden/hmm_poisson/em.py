@@ -114,7 +114,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         N_first=q_z[0],
         N_zz=theta.A * jnp.einsum("tj,tk->jk", alpha[:-1], onward),
         N_z=q_z.sum(0),
-        Sx=jnp.einsum("tk,t->k", q_z, x),
+        Sx=x @ q_z,
     )
 
 

@@ -104,9 +104,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     log_alpha, log_c = forward(theta, log_b)
     log_p_x_in_chain = log_c.sum()  # ln p(x[:])
     q_z, pairs_z = backward(theta, log_alpha)  # P(z[t]=k | x)
-    return Statistics(
-        log_p=log_p_x_in_chain, N_first=q_z[0], N_zz=pairs_z, N_z=q_z.sum(0), Sx=jnp.einsum("tk,t->k", q_z, x)
-    )
+    return Statistics(log_p=log_p_x_in_chain, N_first=q_z[0], N_zz=pairs_z, N_z=q_z.sum(0), Sx=x @ q_z)
 
 
 @jax.jit

@@ -111,7 +111,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         N_first=q_z[0],
         N_zz=theta.A * jnp.einsum("tj,tk->jk", alpha[:-1], onward),
         N_z=q_z.sum(0),
-        Sx=jnp.einsum("tk,t->k", q_z, r),
+        Sx=r @ q_z,
         Sxx=jnp.einsum("tk,t,t->k", q_z, r, r),
     )
 

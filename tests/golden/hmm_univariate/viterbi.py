@@ -106,7 +106,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         N_first=q_z[0],
         N_zz=pairs_z,
         N_z=q_z.sum(0),
-        Sx=jnp.einsum("tk,t->k", q_z, r),
+        Sx=r @ q_z,
         Sxx=jnp.einsum("tk,t,t->k", q_z, r, r),
     )
 

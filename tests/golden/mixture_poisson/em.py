@@ -63,7 +63,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     log_p_xz = jnp.log(theta.pi) + log_likelihood_x(theta, x)  # ln p(x[n], z[n]=k)
     log_p_x = logsumexp(log_p_xz, axis=-1)  # ln p(x[n]): sums out z
     q_z = jnp.exp(log_p_xz - log_p_x[:, None]) * weight[:, None]  # P(z[n]=k | x)
-    return Statistics(log_p=weight @ log_p_x, N_z=q_z.sum(0), Sx=jnp.einsum("nk,n->k", q_z, x))
+    return Statistics(log_p=weight @ log_p_x, N_z=q_z.sum(0), Sx=x @ q_z)
 
 
 @jax.jit

@@ -73,7 +73,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     log_p_xz = jnp.log(theta.pi) + log_likelihood_x(theta, x)  # ln p(x[n], z[n]=k)
     log_p_x = log_p_xz.max(-1)  # ln p(x[n]): maximises over z
     q_z = hardmax(log_p_xz, -1) * weight[:, None]  # P(z[n]=k | x)
-    return Statistics(log_p=weight @ log_p_x, N_z=q_z.sum(0), Sx=jnp.einsum("nk,n->k", q_z, x))
+    return Statistics(log_p=weight @ log_p_x, N_z=q_z.sum(0), Sx=x @ q_z)
 
 
 @jax.jit

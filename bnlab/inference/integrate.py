@@ -1,0 +1,221 @@
+"""Gaussian latents integrated out, one at a time.
+
+For a latent y ~ N(sum_u C_u u, P), in distances from prior means, times exp(eta' y - 1/2 y' Lambda y - sum_s y' Lambda_s s),
+with S = (I + P Lambda)^-1, completing the square gives
+
+    y | the others ~ N(S P eta + sum_u S C_u u - sum_s S P Lambda_s s, V),   V = S P = (P^-1 + Lambda)^-1,
+
+and ln integral = eta' V eta / 2 - ln |I + P Lambda| / 2 + a quadratic form in the others. P may be singular: it is never
+inverted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bnlab.families.base import Node
+from bnlab.inference import wording
+from bnlab.inference.gaussian import (
+    Pair,
+    Quadratic,
+    Spread,
+    back,
+    called,
+    coefficient_matrix,
+    contract,
+    inverse,
+    is_identity,
+    log_det,
+    matrix_times,
+    multiplied_matrix,
+    other_side,
+    pair,
+    spread_times,
+    times_spread,
+    turned,
+    unit,
+)
+from bnlab.inference.linear_nodes import spread_of
+from bnlab.inference.plan import Integrate
+from bnlab.inference.products import multiplied, named
+from bnlab.network.ir import VarRef
+from bnlab.program import build
+from bnlab.program.ops import (
+    Axes,
+    Expr,
+    Identity,
+    Number,
+    Symbol,
+)
+
+if TYPE_CHECKING:
+    from bnlab.inference.elimination import Elimination
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """A latent that has been integrated out: its mean given 0 for the others, its covariance, and the gain of each other."""
+
+    mean: Expr
+    cov: Expr
+    gains: Mapping[VarRef, Expr]
+
+
+def integrate(run: Elimination, step: Integrate) -> None:
+    """Completes the square in one latent."""
+    ref, name = step.variable, step.variable.name
+    entries = run.layout.vector(ref, 3)
+    node = run.nodes[step.own]
+    spread = spread_of(node, entries)
+    found = multiplied(run, step.others)
+    log, shift, precision = found.constant, dict(found.shift), dict(found.precision)
+    eta, own = shift.pop(ref, None), precision.pop((ref, ref), None)
+    across = {_other(key, ref): value for key, value in precision.items() if ref in key}
+    precision = {key: value for key, value in precision.items() if ref not in key}
+    if own is None or eta is None:
+        solved = _unseen(run, node, spread, ref)
+        run.solved[step.message.name] = solved
+        run.pass_on(step, Quadratic(log, shift, precision))
+        return
+    eta, own = named(run, eta, f"eta_{name}"), named(run, own, f"Lambda_{name}")
+    shrunk = inverse(build.add(unit(entries), spread_times(spread, own)), entries)
+    text = f"Cov({at_name(run, ref)} | {observed_names(run)}) = (P^-1 + Lambda_{name})^-1"
+    if is_identity(spread):
+        S = V = run.statement(f"V_{name}", shrunk, "posterior", f"{text}, where P = I")
+    else:
+        S = run.statement(
+            f"S_{name}", shrunk, "numerics", "how far data leave the prior covariance P: S P is V"
+        )
+        V = run.statement(
+            f"V_{name}", times_spread(S, spread), "posterior", f"{text}, also where P is singular"
+        )
+    mean = matrix_times(V, eta, entries) if entries else contract((), V, eta)
+    origin = plain_origin(run, ref)
+    d = run.statement(
+        f"d_{name}", mean, "posterior", f"E[{at_name(run, ref)} | {observed_names(run)}]{origin}"
+    )
+    energy = contract((), Number(0.5), contract(entries[:1], eta, d))
+    log = build.add(log, energy, contract((), Number(0.5), log_det(S, entries)))
+    gains: dict[VarRef, Expr] = {}
+    if node.slopes:
+        pulled = named(run, multiplied_matrix(own, S, entries), f"K_{name}", "Lambda S")
+        seen = named(run, turned(S, eta, entries), f"k_{name}", "S' eta")
+        _onto_parents(run, node, S, pulled, seen, across, shift, precision)
+        for slope in node.slopes:
+            parent = VarRef(slope.parent, slope.lag)
+            at = run.layout.vector(parent, 3)
+            gain = multiplied_matrix(S, coefficient_matrix(slope, entries, at), entries)
+            gains[parent] = _plus(gains.get(parent), gain)
+    _onto_partners(run, ref, V, d, across, shift, precision)
+    for other, cross in across.items():
+        gain = contract((), Number(-1.0), multiplied_matrix(V, cross, entries))
+        gains[other] = _plus(gains.get(other), gain)
+    run.solved[step.message.name] = Solved(d, V, gains)
+    run.pass_on(step, Quadratic(log, shift, precision))
+
+
+def _plus(old: Expr | None, new: Expr) -> Expr:
+    return new if old is None else build.add(old, new)
+
+
+def _other(key: Pair, ref: VarRef) -> VarRef:
+    return key[1] if key[0] == ref else key[0]
+
+
+def _onto_parents(
+    run: Elimination,
+    node: Node,
+    S: Expr,
+    K: Expr,
+    k: Expr,
+    across: Mapping[VarRef, Expr],
+    shift: dict[VarRef, Expr],
+    precision: dict[Pair, Expr],
+) -> None:
+    """What the data say of a latent, said of its parents: C' k, C' K C, and C' S' Lambda_s with those beside it."""
+    own = VarRef(node.variable)
+    entries = run.layout.vector(own, 3)
+    for place, slope in enumerate(node.slopes):
+        u = VarRef(slope.parent, slope.lag)
+        at = run.layout.vector(u, 3)
+        shift[u] = _plus(shift.get(u), back(slope, entries, k, at))
+        for other in node.slopes[place:]:
+            v = VarRef(other.parent, other.lag)
+            names = run.layout.vector(v, 3)
+            ends = names[1:2] if u == v else names[:1]
+            half = other_side(K, other, entries, ends)
+            precision[pair(u, v)] = _plus(precision.get(pair(u, v)), back(slope, entries, half, at))
+        for s, cross in across.items():
+            seen = turned(S, cross, entries)
+            value = back(slope, entries, seen, at)
+            if s == u:
+                value = _symmetric(value, run.layout.vector(s, 3))
+            precision[pair(u, s)] = _plus(precision.get(pair(u, s)), value)
+
+
+def _symmetric(value: Expr, entries: Axes) -> Expr:
+    """A + A': the same latent on both sides of a product."""
+    if not entries:
+        return contract((), Number(2.0), value)
+    return build.add(value, called(value, {entries[0]: entries[1], entries[1]: entries[0]}))
+
+
+def _onto_partners(
+    run: Elimination,
+    ref: VarRef,
+    V: Expr,
+    d: Expr,
+    across: Mapping[VarRef, Expr],
+    shift: dict[VarRef, Expr],
+    precision: dict[Pair, Expr],
+) -> None:
+    """What is left of the data for the latents that share a child with the one integrated out."""
+    entries = run.layout.vector(ref, 3)
+    others = list(across)
+    for place, s in enumerate(others):
+        told = contract(entries[:1], across[s], d)
+        shift[s] = build.subtract(shift[s], told) if s in shift else contract((), Number(-1.0), told)
+        for t in others[place:]:
+            at = run.layout.vector(t, 3)
+            right = called(across[t], {at[0]: at[1]}) if s == t and at else across[t]
+            value = contract(entries[:1], across[s], multiplied_matrix(V, right, entries))
+            key = pair(s, t)
+            known = precision.get(key)
+            precision[key] = (
+                build.subtract(known, value) if known is not None else contract((), Number(-1.0), value)
+            )
+
+
+def _unseen(run: Elimination, node: Node, spread: Spread, ref: VarRef) -> Solved:
+    """A latent that no data tell anything of: it follows its prior."""
+    entries = run.layout.vector(ref, 3)
+    cov = spread.value
+    if not spread.full and entries:
+        cov = contract((), cov, Identity(entries[:2]))
+    gains: dict[VarRef, Expr] = {}
+    for slope in node.slopes:
+        parent = VarRef(slope.parent, slope.lag)
+        gains[parent] = _plus(
+            gains.get(parent), coefficient_matrix(slope, entries, run.layout.vector(parent, 3))
+        )
+    return Solved(Number(0.0), cov, gains)
+
+
+def plain_origin(run: Elimination, ref: VarRef) -> str:
+    """What distances of a latent are measured from, in words behind its mean; "" for 0."""
+    origin = run.origins.get(ref.name, Number(0.0))
+    if origin == Number(0.0):
+        return ""
+    return f" - {origin.name}" if isinstance(origin, Symbol) else " less its prior mean"
+
+
+def at_name(run: Elimination, ref: VarRef) -> str:
+    plates = run.layout.graph.variable(ref.name).plates
+    index = ",".join(wording.indices(run.layout, plates, ref.name, ref.lag))
+    return f"{ref.name}[{index}]" if index else ref.name
+
+
+def observed_names(run: Elimination) -> str:
+    return ", ".join(variable.name for variable in run.layout.graph.in_role("observed"))

@@ -1,0 +1,84 @@
+"""What exact elimination cannot do, by name and with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bnlab.errors import Fault, IntractableError
+from bnlab.inference.factor import Factor
+from bnlab.network.ir import Graph, VarRef
+
+
+def coupled(graph: Graph, factor: Factor) -> Fault:
+    """Latents of plates that cross meet in one distribution."""
+    names = " and ".join(_placed(graph, ref) for ref in (*factor.scope, *factor.continuous))
+    return Fault(
+        f"{names} are latent parents of `{', '.join(factor.left)}`, and their plates cross: "
+        "summing one out couples all members of the other.",
+        "Observe one of them, or put both into one plate.",
+    )
+
+
+def refuse_mixture(graph: Graph, names: Sequence[str], factors: Sequence[Factor]) -> None:
+    """Raises IntractableError if discrete latents would be summed out while a Gaussian latent still depends on them.
+
+    The sum would be a mixture of Gaussian functions, with a term for each joint value of the discrete latents of all members
+    (Lauritzen 1992: the strong root condition).
+    """
+    for factor in factors:
+        if factor.continuous:
+            gaussian = _placed(graph, factor.continuous[0])
+            discrete = " and ".join(_placed(graph, VarRef(name)) for name in names)
+            reason = (
+                f"{discrete} selects how `{factor.left[0]}` depends on the Gaussian latent {gaussian}: summed over every "
+                "member, the posterior is a mixture with a term for each joint value of all of them."
+            )
+            remedy = (
+                f"Declare {_listed(names)} in the plates of `{factor.continuous[0].name}`, observe "
+                f"{'it' if len(names) == 1 else 'them'}, or fit by NUTS or SVI: the NumPyro model can be emitted."
+            )
+            raise IntractableError(Fault(reason, remedy, graph.variable(names[0]).location))
+
+
+def refuse_chain(graph: Graph, chain: str, names: tuple[str, ...], factors: Sequence[Factor]) -> None:
+    """Raises IntractableError where a Gaussian chain is not one filter."""
+    for factor in factors:
+        steps = [ref for ref in factor.scope if chain in graph.variable(ref.name).plates]
+        if steps:
+            reason = (
+                f"{_placed(graph, steps[0])} selects how `{factor.left[0]}` depends on the Gaussian chain of {_listed(names)} "
+                "at each step: the posterior is a mixture with a term for each path of states (a switching linear system)."
+            )
+            remedy = f"Declare `{steps[0].name}` outside the chain `{chain}`, or fit by NUTS or SVI."
+            raise IntractableError(Fault(reason, remedy, graph.variable(steps[0].name).location))
+        strange = [ref for ref in factor.continuous if ref.lag and factor.variable not in names]
+        if strange:
+            reason = f"`{factor.left[0]}` reads `{strange[0].name}` of an earlier step: not derived yet."
+            raise IntractableError(Fault(reason, f"Let it read `{strange[0].name}` of its own step."))
+    outside = [ref for factor in factors for ref in factor.continuous if ref.name not in names]
+    if outside:
+        reason = (
+            f"The chain of {_listed(names)} reads the Gaussian latent {_placed(graph, outside[0])} from outside the chain: "
+            "not derived yet."
+        )
+        raise IntractableError(
+            Fault(
+                reason,
+                "Fit this network by NUTS: its NumPyro model can be emitted.",
+                graph.variable(names[0]).location,
+            )
+        )
+    if len(names) > 1:
+        reason = f"{_listed(names)} are several Gaussian latents of one chain that depend on one another: not derived yet."
+        raise IntractableError(
+            Fault(reason, "Declare one vector that holds them all.", graph.variable(names[0]).location)
+        )
+
+
+def _placed(graph: Graph, ref: VarRef) -> str:
+    plates = ", ".join(graph.variable(ref.name).plates)
+    return f"`{ref.name}` ({f'plates {plates}' if plates else 'no plate'})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)

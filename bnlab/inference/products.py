@@ -1,0 +1,124 @@
+"""Products of factors: tables and Gaussian functions; over the members of plates too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bnlab.inference import wording
+from bnlab.inference.gaussian import (
+    Pair,
+    Quadratic,
+    contract,
+)
+from bnlab.inference.plan import LeavePlates
+from bnlab.network.ir import VarRef
+from bnlab.program import build
+from bnlab.program.ops import (
+    Einsum,
+    Expr,
+    Number,
+    Symbol,
+)
+
+if TYPE_CHECKING:
+    from bnlab.inference.elimination import Elimination
+
+
+def leave(run: Elimination, step: LeavePlates) -> None:
+    """The product over the members of the plates that are left: constants, shifts and precisions add."""
+    found = multiplied(run, step.factors)
+    source, target = step.joint.plates, step.message.plates
+    left = ", ".join(plate for plate in source if plate not in target)
+    text = f"members of {left} are independent"
+    constant = run.statement(
+        f"{wording.title(step.message)}_in_{target[-1] if target else 'all'}",
+        summed(run, found.constant, source, target),
+        "leave plate",
+        text,
+    )
+    shift, precision = {}, {}
+    for ref, value in found.shift.items():
+        shift[ref] = run.statement(
+            f"eta_{ref.name}",
+            summed(run, value, source, target),
+            "leave plate",
+            f"what the data say of {ref.name}",
+        )
+    for (a, b), value in found.precision.items():
+        names = a.name if a == b else f"{a.name}_{b.name}"
+        precision[a, b] = run.statement(
+            f"Lambda_{names}", summed(run, value, source, target), "leave plate", f"and how precisely: {text}"
+        )
+    run.quadratics[step.message.name] = Quadratic(constant, shift, precision)
+
+
+def summed(run: Elimination, value: Expr, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
+    """The sum over the members of the plates that are left; what is the same for all of them, times their number."""
+    if isinstance(value, Einsum) and len(value.operands) > 1:
+        return _sum_inside(run, value, source, target)
+    return _sum(run, value, source, target)
+
+
+def _sum(run: Elimination, value: Expr, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
+    graph = run.layout.graph
+    left = [graph.plate(plate) for plate in source if plate not in target]
+    for plate in left:
+        axis = run.layout.plates[plate.name]
+        if plate.size is not None:
+            value = (
+                build.total(value, (axis,))
+                if axis in value.axes
+                else contract((), Number(float(plate.size)), value)
+            )
+    rows_in, rows_out = run.rows(source), run.rows(target)
+    chain = next((plate.name for plate in left if plate.chain), None)
+    if chain is not None and run.layout.plates[chain] in value.axes:
+        value = run.sum_steps(value, chain)
+        chain = None
+    if rows_in == rows_out:
+        return value if chain is None else contract((), run.count(source, target), value)
+    assert rows_in is not None
+    if rows_in not in value.axes:
+        return contract((), run.count(source, target), value)
+    if chain is not None:
+        value = contract((), run.steps(chain), value)
+    return run.sum_rows(value, rows_in, rows_out)
+
+
+def _sum_inside(run: Elimination, value: Einsum, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
+    """The sum of a product of which one factor alone differs between members: that factor is summed first."""
+    gone = set(run.layout.members(source)) - set(run.layout.members(target))
+    differ = [operand for operand in value.operands if gone & set(operand.axes)]
+    if len(differ) > 1:
+        return _sum(run, value, source, target)
+    if not differ:
+        return contract((), run.count(source, target), value)
+    inside = summed(run, differ[0], source, target)
+    operands = [inside if operand is differ[0] else operand for operand in value.operands]
+    over = tuple({axis for operand in value.operands for axis in operand.axes} - set(value.axes))
+    return contract(over, *operands)
+
+
+def multiplied(run: Elimination, names: tuple[str, ...]) -> Quadratic:
+    """The product of factors: tables and Gaussian functions."""
+    constants: list[Expr] = []
+    shift: dict[VarRef, Expr] = {}
+    precision: dict[Pair, Expr] = {}
+    for name in names:
+        found = run.quadratics.get(name)
+        if found is None:
+            constants.append(run.potentials[name].log)
+            continue
+        constants.append(found.constant)
+        for ref, value in found.shift.items():
+            shift[ref] = build.add(shift[ref], value) if ref in shift else value
+        for key, value in found.precision.items():
+            precision[key] = build.add(precision[key], value) if key in precision else value
+    return Quadratic(build.add(*constants), shift, precision)
+
+
+def named(run: Elimination, value: Expr, wanted: str, text: str = "") -> Symbol:
+    """The value as a statement of its own, unless it is one."""
+    if isinstance(value, Symbol) and value.space == "local":
+        return value
+    return run.statement(wanted, value, "numerics", text)

@@ -1,0 +1,146 @@
+"""The helper functions of emitted JAX files: small, and there only where the mathematics calls them."""
+
+from __future__ import annotations
+
+import re
+
+from bnlab.printers.python_tree import Define, Statement, Verbatim, lines
+
+RATIO = '''
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+'''
+
+LOG = '''
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+'''
+
+LOG_IF_RELIABLE = '''
+def log_if_reliable(p):
+    """ln p; NaN where p is so small that what underflowed on the way may matter: then use logarithms."""
+    return jnp.where(p > jnp.finfo(p.dtype).tiny ** 0.5, jnp.log(p), jnp.nan)
+'''
+
+LOG_SUM_EXP = '''
+def log_sum_exp(x, axis):
+    """ln sum exp(x); where all of x is -inf so is the result, with gradient 0."""
+    possible = (x > -jnp.inf).any(axis, keepdims=True)
+    total = logsumexp(jnp.where(possible, x, 0), axis=axis)
+    return jnp.where(possible.squeeze(axis), total, -jnp.inf)
+'''
+
+INVERSE_LOWER = '''
+def inverse_lower(L):
+    """L^-1 for each lower triangular matrix in L (..., D, D)."""
+    identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
+    return solve_triangular(L, identity, lower=True)
+'''
+
+IN_BLOCKS = '''
+def in_blocks(f, *arrays, axes, rows=256):
+    """f of arrays with the same first axes, some rows at a time: what it makes stays in a core's cache."""
+    first = arrays[0].shape[:axes]
+    count = int(np.prod(first))
+    if count <= rows:
+        return f(*arrays)
+
+    def blocks(a):
+        flat = a.reshape(count, *a.shape[axes:])
+        padded = jnp.pad(flat, ((0, -count % rows), *[(0, 0)] * (flat.ndim - 1)), mode="edge")
+        return padded.reshape(-1, *[1] * (axes - 1), rows, *a.shape[axes:])
+
+    out = jax.lax.map(lambda block: f(*block), tuple(blocks(a) for a in arrays))
+    last = out.shape[1 + axes :]
+    return out.reshape(-1, *last)[:count].reshape(*first, *last)
+'''
+
+INVERSE_DIGAMMA = '''
+def inverse_digamma(y):
+    """The a > 0 with digamma(a) = y: Newton's method, from a start that is near everywhere (Minka 2000)."""
+    a = jnp.where(y > -2.22, jnp.exp(y) + 0.5, -1 / (y - digamma(1.0)))
+    for _ in range(5):  # the number of correct digits doubles in each
+        a = a - (digamma(a) - y) / polygamma(1, a)
+    return a
+'''
+
+GAMMA_SHAPE = '''
+def gamma_shape(s):
+    """The a > 0 with ln a - digamma(a) = s > 0: Newton's method in 1/a, from a start within 2% (Minka 2002)."""
+    s = jnp.maximum(s, 100 * jnp.finfo(s.dtype).eps)  # nearer to 0 it would be rounding
+    a = (3 - s + jnp.sqrt((3 - s) ** 2 + 24 * s)) / (12 * s)
+    for _ in range(4):  # the number of correct digits doubles in each
+        a = 1 / (1 / a + (jnp.log(a) - digamma(a) - s) / (a - a**2 * polygamma(1, a)))
+    return a
+'''
+
+COUNTS = '''
+def counts(q, x, size):
+    """The sum of q over the rows where x is each of its categories, categories last."""
+    rows = q.reshape(-1, *q.shape[x.ndim :])
+    return jnp.moveaxis(jax.ops.segment_sum(rows, x.ravel(), size), 0, -1)
+'''
+
+SECOND_MOMENTS = '''
+def second_moments(q, r):
+    """The sum over rows of q r r', for each state: half of it is computed, as it is symmetric."""
+    rows = tuple(range(r.ndim - 1))
+    i, j = np.triu_indices(r.shape[-1])
+    half = jnp.tensordot(q, r[..., i] * r[..., j], (rows, rows))
+    full = jnp.zeros((*half.shape[:-1], r.shape[-1], r.shape[-1]), half.dtype)
+    return full.at[..., i, j].set(half).at[..., j, i].set(half)
+'''
+
+SOLVE = '''
+def solve(moments, products):
+    """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
+    diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
+    scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
+    scaled = scale[..., :, None] * moments * scale[..., None, :]
+    smallest = moments.shape[-1] * jnp.finfo(moments.dtype).eps
+    inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
+    return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
+'''
+
+RELIABLE = '''
+def reliable(c, beta):
+    """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
+    limits = jnp.finfo(c.dtype)
+    return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
+'''
+
+HARDMAX = '''
+def hardmax(x, axis):
+    """1 at the first maximum over an axis (or several together), else 0."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    last = tuple(range(-len(axes), 0))
+    moved = jnp.moveaxis(x, axes, last)
+    flat = moved.reshape(*moved.shape[: -len(axes)], -1)
+    ones = jax.nn.one_hot(flat.argmax(-1), flat.shape[-1])
+    return jnp.moveaxis(ones.reshape(moved.shape), last, axes)
+'''
+
+
+def tools(sources: tuple[Define, ...]) -> list[Statement]:
+    """The helpers that the mathematics calls."""
+    text = "\n".join(line for source in sources for line in lines(source))
+    candidates = {
+        "ratio": RATIO,
+        "log": LOG,
+        "log_if_reliable": LOG_IF_RELIABLE,
+        "log_sum_exp": LOG_SUM_EXP,
+        "inverse_lower": INVERSE_LOWER,
+        "hardmax": HARDMAX,
+        "solve": SOLVE,
+        "reliable": RELIABLE,
+        "second_moments": SECOND_MOMENTS,
+        "counts": COUNTS,
+        "inverse_digamma": INVERSE_DIGAMMA,
+        "gamma_shape": GAMMA_SHAPE,
+        "in_blocks": IN_BLOCKS,
+    }
+    return [
+        Verbatim(source) for name, source in candidates.items() if re.search(rf"(?<![.\w]){name}\(", text)
+    ]
