@@ -118,7 +118,9 @@ class Fit:
 
     def table(self, name: str | None = None) -> pd.DataFrame:
         """A parameter as a pandas table: plates down, its last axis across, states under their names. Without a name, all
-        parameters, one number a row. Raises FitError for a name that is no parameter."""
+        parameters, one number a row. A variable that reads just one parameter stands for it, and its parents name the
+        rows. Raises FitError for any other name.
+        """
         from bnlab.runtime import tables  # pandas takes a second to import
 
         graph = self.network.graph
