@@ -166,7 +166,7 @@ class Writer:
             self._table(name, "M", parents, bn.Real(*shape), prior=self._prior(parents)) if offset else None
         )
         past = self.nest[depth - 1] == CHAIN and self._chance(0.6)
-        slope = self._table(name, "G", [], bn.Real()) if past else None
+        slope = self._table(name, "G", [], bn.Real(), prior=self._prior(parents)) if past else None
         spread = self._table(name, "V", selectors, domain)
         with ExitStack() as stack:
             self._enter(stack, depth)
