@@ -589,12 +589,12 @@ def coupled_entries() -> bn.Network:
         w = bn.parameter("w", bn.Real())
         with bn.plate("k", 2):
             d, Sigma = bn.parameter("d", bn.Real(2)), bn.parameter("Sigma", bn.Covariance(2))
-        beta = bn.parameter("beta", bn.Real(3))
+        beta, b = bn.parameter("beta", bn.Real(3)), bn.parameter("b", bn.Real(2))
         with bn.plate("n"):
             u, o = bn.given("u", bn.Real(2)), bn.given("o", bn.Real(2))
             X = bn.given("X", bn.Real(2, 3))
             c = bn.latent("c", bn.Categorical(pi))
-            bn.observed("x", bn.Normal(d[c] * u + w * o + X @ beta, cov=Sigma[c]))
+            bn.observed("x", bn.Normal(d[c] * u + w * o + X @ beta + b, cov=Sigma[c]))
     return net
 
 

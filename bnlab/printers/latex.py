@@ -191,7 +191,7 @@ def _dictionary(named: Names, walk: EStep, above: str) -> Iterator[str]:
     spelled = [rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items()]
     if spelled:
         yield r"\section{Names in the emitted file}"
-        if max(map(len, rows.values())) > 14:
+        if any("old coefficients" in item.formula for item in walk.moments):
             yield r"\sloppy"
         yield f"In the emitted EM, {', '.join(spelled)}. Parameters and variables have their own names."
 

@@ -304,7 +304,7 @@ def _solve(matrix: Array, vector: Array) -> Array:
     diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
     scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * matrix * scale[..., None, :]
-    inverse = np.linalg.pinv(scaled, rcond=matrix.shape[-1] * np.finfo(float).eps, hermitian=True)
+    inverse = np.linalg.pinv(scaled, rcond=np.finfo(float).eps ** 0.75, hermitian=True)
     return np.asarray(scale * np.einsum("...pq,...q->...p", inverse, scale * vector))
 
 
