@@ -39,6 +39,8 @@ HARD_SAMPLE = (  # where hard assignments leave enough members for every covaria
     "chain_categorical",
     "chain_categorical_with_zeros",
     "mixture_of_chains",
+    "second_order",
+    "long_memory",
 )
 NUMPYRO_SAMPLE = ("naive_bayes", "chain_categorical", "rates_and_chances", "chain_of_answers")
 LATENT = [example for example in EXAMPLES if example.build().graph.in_role("latent")]
