@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import networkx as nx
 
 from bnlab.errors import Fault, InternalError, IntractableError
-from bnlab.inference.factor import Factor, Steps
+from bnlab.inference.factor import Factor as Factor
+from bnlab.inference.factor import Steps
 from bnlab.inference.intractable import coupled, refuse_chain, refuse_mixture
 from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
 from bnlab.network.graph import cpds, topological_order

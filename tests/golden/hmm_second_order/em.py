@@ -230,9 +230,8 @@ def cluster(x, K, rng, method):
     return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
 
 
-def near(probabilities, rng, method):
+def near(probabilities, shape, rng, method):
     """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
-    shape = np.shape(probabilities)
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 
@@ -242,9 +241,9 @@ def init(data, seed=0, method="data"):
     rng = np.random.default_rng(seed)
     centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.mask_t)], 2, rng, method)
     return Parameters(
-        pi=jnp.asarray(near(np.full((2,), 0.5), rng, method)),
-        B=jnp.asarray(near(np.full((2, 2), 0.5), rng, method)),
-        A=jnp.asarray(near(np.full((2, 2, 2), 0.5), rng, method)),
+        pi=jnp.asarray(near(0.5, (2,), rng, method)),
+        B=jnp.asarray(near(0.5, (2, 2), rng, method)),
+        A=jnp.asarray(near(0.5, (2, 2, 2), rng, method)),
         mu=jnp.asarray(centres_x.reshape((2,))),
         v=jnp.asarray(np.broadcast_to(np.square(rest_x).mean(), (2,))),
     )
