@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-Need = Literal["network", "em", "viterbi", "marginals", "best", "elimination", "header", "picture", "places"]
+Need = Literal[
+    "network", "em", "viterbi", "marginals", "best", "elimination", "notes", "header", "picture", "places"
+]
 """What the driver can hand over: the Graph; the Programs of EM, of hard EM, of posterior marginals and of the most probable
-values; the source that eliminates the latents (None where that cannot be derived); a line on where the text comes from; the
+values; the source that eliminates the latents (None where that cannot be derived); sentences on
+missing values and evidence; a line on where the text comes from; the
 picture in plates, and the places of all that is in it."""
 
 
@@ -25,13 +28,14 @@ class Printer:
     """One kind of text that bnlab writes.
 
     `name` is what the user asks for, `suffix` ends the file's name (`_em.py`, `.dot`). `text` takes what `needs` lists, in that
-    order. The same input gives the same text.
+    order. The same input gives the same text. Only printers with `partial` take account of missing values and of evidence.
     """
 
     name: str
     suffix: str
     needs: tuple[Need, ...]
     text: Callable[..., str]
+    partial: bool = False
 
 
 def printer(name: str) -> Printer | None:

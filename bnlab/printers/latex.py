@@ -57,13 +57,20 @@ def text(graph: Graph, program: Program) -> str:
 
 def _densities(named: Names) -> Names:
     """The names, with the density of each variable given all that it reads, observed variables too."""
-    wanted = {use.variable.name + (".first" if use.steps == "first" else ""): use for use in uses(named)}
+    wanted = {_factor(use): use for use in uses(named)}
     found = {
         function.name: rf"\ln p({wanted[factor].event('state')})"
         for factor, function in named.program.densities.items()
         if factor in wanted
     }
     return replace(named, meanings={**named.meanings, **found})
+
+
+def _factor(use: Use) -> str:
+    """The name of the factor in the plan."""
+    if use.steps != "first":
+        return use.variable.name
+    return f"{use.variable.name}.first" + (str(use.start) if use.start else "")
 
 
 def _e_step(named: Names, steps: list[str]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from bnlab.runtime.emitted import emitted
 from bnlab.runtime.impossible import impossible
 from bnlab.runtime.load import load_source
 from bnlab.runtime.pooling import pooled
-from bnlab.runtime.records import Bound
+from bnlab.runtime.records import Bound, Partial
 
 Parameters = Mapping[str, NDArray[Any]]
 
@@ -50,7 +50,7 @@ def score_over(net: Network, draws: Parameters, bound: Bound, dtype: str) -> NDA
 def _each(net: Network, draws: Parameters, bound: Bound, dtype: str, question: str) -> Iterator[Any]:
     """The module's answer at every draw, one chain after the other."""
     with precision(dtype):
-        module = _module(net)
+        module = _module(net, bound.partial)
         data = jax.device_put(module.prepare(dict(bound.canonical), np.dtype(dtype)))
         fixed = {
             one.name: one.value.array.astype(dtype) for one in net.graph.parameters if one.value is not None
@@ -102,7 +102,7 @@ def _possible(net: Network, parameters: Parameters, bound: Bound, dtype: str) ->
 def ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question: str) -> Any:
     """What the emitted posterior module answers to "posterior", "predict" or "score", over canonical rows."""
     with precision(dtype):
-        module = _module(net)
+        module = _module(net, bound.partial)
         data = module.prepare(dict(bound.canonical), np.dtype(dtype))
         theta = module.Parameters(
             **{name: np.asarray(value, dtype=dtype) for name, value in parameters.items()}
@@ -110,8 +110,8 @@ def ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question
         return jax.device_get(vars(module)[question](theta, data))
 
 
-def _module(net: Network) -> ModuleType:
-    return load_source(emitted(net, "posterior"), f"{net.graph.name}_posterior")
+def _module(net: Network, partial: Partial) -> ModuleType:
+    return load_source(emitted(net, "posterior", partial=partial), f"{net.graph.name}_posterior")
 
 
 def mirrored(net: Network, bound: Bound, answer: Mapping[str, Any]) -> dict[str, Any]:

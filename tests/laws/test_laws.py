@@ -41,6 +41,8 @@ HARD_SAMPLE = (  # where hard assignments leave enough members for every covaria
     "mixture_of_chains",
     "regression_through_zero",
     "autoregression",
+    "second_order",
+    "long_memory",
 )
 NUMPYRO_SAMPLE = (
     "autoregression",
