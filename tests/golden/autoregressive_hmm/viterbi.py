@@ -72,7 +72,7 @@ def solve(moments, products):
     diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * moments * scale[..., None, :]
-    smallest = moments.shape[-1] * jnp.finfo(moments.dtype).eps
+    smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
     inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
@@ -138,7 +138,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         N_x_first=q_z[:1].sum(),
         Sx_first=jnp.einsum("tk,t->", q_z[:1], r_first),
         S_x_prev_x_prev=jnp.einsum("tk,t,t->k", q_z[1:], x[:-1], x[:-1]),
-        S_x_prev=jnp.einsum("tk,t->k", q_z[1:], x[:-1]),
+        S_x_prev=x[:-1] @ q_z[1:],
         N_z=q_z[1:].sum(0),
         S_x_x_prev=jnp.einsum("tk,tk,t->k", q_z[1:], r, x[:-1]),
         Sx=jnp.einsum("tk,tk->k", q_z[1:], r),
@@ -162,7 +162,7 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
     origin_first = theta.level
     mean_first = ratio(s.Sx_first, s.N_x_first, theta.level - origin_first)
-    # of the regressors: x[t-1] and 1
+    # of the regressors x[t-1], 1
     moments = jnp.block(
         [
             [s.S_x_prev_x_prev[..., None, None], s.S_x_prev[..., None, None]],

@@ -71,7 +71,7 @@ def solve(moments, products):
     diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * moments * scale[..., None, :]
-    smallest = moments.shape[-1] * jnp.finfo(moments.dtype).eps
+    smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
     inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
@@ -123,7 +123,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         N_first=q_z[0],
         N_zz=pairs_z,
         Suu=jnp.einsum("tk,t,t->k", q_z, u, u),
-        Su=jnp.einsum("tk,t->k", q_z, u),
+        Su=u @ q_z,
         N_z=q_z.sum(0),
         Syu=jnp.einsum("tk,tk,t->k", q_z, r, u),
         Sy=jnp.einsum("tk,tk->k", q_z, r),
@@ -145,7 +145,7 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 @jax.jit
 def m_step(s: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
-    # of the regressors: u[t] and 1
+    # of the regressors u[t], 1
     moments = jnp.block(
         [[s.Suu[..., None, None], s.Su[..., None, None]], [s.Su[..., None, None], s.N_z[..., None, None]]]
     )

@@ -60,7 +60,7 @@ def solve(moments, products):
     diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * moments * scale[..., None, :]
-    smallest = moments.shape[-1] * jnp.finfo(moments.dtype).eps
+    smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
     inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
@@ -108,7 +108,7 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 @jax.jit
 def m_step(s: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
-    # of the regressors: u[n] and 1
+    # of the regressors u[n], 1
     moments = jnp.block([[s.Suu, s.Su[..., :, None]], [s.Su[..., None, :], s.N_z[..., None, None]]])
     # the regression of r: what the old coefficients left
     change = solve(moments, jnp.concatenate([s.Syu, s.Sy[..., None]], -1))
