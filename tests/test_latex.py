@@ -86,7 +86,7 @@ def displays(text: str) -> list[str]:
 def test_every_parameter_is_updated_once(network: bn.Network) -> None:
     text = bn.emit(network, "latex")
     for name in free_parameters(network.graph):
-        base = re.escape(tex(name, ["INDEX"]).split("_{")[0])
+        base = re.escape(tex(name, ["INDEX"]).split("INDEX")[0].rstrip(",{_"))
         updates = re.findall(rf"^{base}(?![A-Za-z])\S* &\\leftarrow", text, flags=re.MULTILINE)
         assert len(updates) == 1, name
     assert text.count(r"\subsection*{The update of") == len(free_parameters(network.graph))
