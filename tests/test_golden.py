@@ -30,8 +30,15 @@ PRINTED: dict[str, Callable[[bn.Network], str]] = {
 }
 
 
-@pytest.mark.parametrize("file", PRINTED)
-@pytest.mark.parametrize("name", NAMES)
+def _has(name: str, file: str) -> bool:
+    """Hard EM is for networks with discrete latents."""
+    return file != "viterbi.py" or any(v.discrete for v in model(name).network.graph.in_role("latent"))
+
+
+FILES = [(name, file) for name in NAMES for file in PRINTED if _has(name, file)]
+
+
+@pytest.mark.parametrize(("name", "file"), FILES)
 def test_printed_as_before(name: str, file: str, update_golden: bool) -> None:
     path = GOLDEN / name / file
     printed = PRINTED[file](model(name).network).rstrip("\n") + "\n"
@@ -46,7 +53,7 @@ def test_printed_as_before(name: str, file: str, update_golden: bool) -> None:
 
 def test_no_golden_without_a_model() -> None:
     kept = {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()}
-    assert kept == {f"{name}/{file}" for name in NAMES for file in PRINTED}
+    assert kept == {f"{name}/{file}" for name, file in FILES}
 
 
 # Runs each file as `python em.py data.npz` does, where importing bnlab fails, and reports what went wrong with which.

@@ -319,8 +319,12 @@ class Elimination:
             if rows_in is not None and rows_in != rows_out:
                 value = self.weight(rows_in) if chain is None else value
                 value = self.sum_rows(value, rows_in, rows_out)
-            name = "count_" + "_".join(plate for plate in source if plate not in target)
-            self.counts[source, target] = self.statement(name, value, "leave plate", "members of each")
+            left = [plate for plate in source if plate not in target]
+            name, words = (
+                "count_" + "_".join(left),
+                f"how many of {' and '.join(left)} in each {target[-1] if target else 'all'}",
+            )
+            self.counts[source, target] = self.statement(name, value, "leave plate", words)
         return self.counts[source, target]
 
     def sum_steps(self, value: Expr, chain: str) -> Expr:

@@ -81,15 +81,14 @@ def integrate(run: Elimination, step: Integrate) -> None:
         return
     eta, own = named(run, eta, f"eta_{name}"), named(run, own, f"Lambda_{name}")
     shrunk = inverse(build.add(unit(entries), spread_times(spread, own)), entries)
-    text = f"Cov({at_name(run, ref)} | {observed_names(run)}) = (P^-1 + Lambda_{name})^-1"
+    prior = "I" if is_identity(spread) else spread.value.name if isinstance(spread.value, Symbol) else "P"
+    text = f"Cov({at_name(run, ref)} | {observed_names(run)}) = ({prior}^-1 + Lambda_{name})^-1"
     if is_identity(spread):
-        S = V = run.statement(f"V_{name}", shrunk, "posterior", f"{text}, where P = I")
+        S = V = run.statement(f"V_{name}", shrunk, "posterior", text)
     else:
-        S = run.statement(
-            f"S_{name}", shrunk, "numerics", "how far data leave the prior covariance P: S P is V"
-        )
+        S = run.statement(f"S_{name}", shrunk, "numerics", f"(I + {prior} Lambda_{name})^-1")
         V = run.statement(
-            f"V_{name}", times_spread(S, spread), "posterior", f"{text}, also where P is singular"
+            f"V_{name}", times_spread(S, spread), "posterior", f"{text}, also if {prior} is singular"
         )
     mean = matrix_times(V, eta, entries) if entries else contract((), V, eta)
     origin = plain_origin(run, ref)

@@ -101,7 +101,7 @@ def declare_child(run: Elimination, factor: Factor, piece: Piece, node: Node) ->
 def _precision(run: Elimination, factor: Factor, spread: Spread) -> Expr:
     if spread.full:
         value: Expr = Linear("inverse", spread.value, spread.value.axes)
-        text = "precision"
+        text = f"{spread.value.name}^-1" if isinstance(spread.value, Symbol) else "precision"
         return run.statement(f"J_{factor.variable}", value, "numerics", text)
     return build.divide(Number(1.0), spread.value)
 

@@ -47,7 +47,7 @@ def leave(run: Elimination, step: LeavePlates) -> None:
     for (a, b), value in found.precision.items():
         names = a.name if a == b else f"{a.name}_{b.name}"
         precision[a, b] = run.statement(
-            f"Lambda_{names}", summed(run, value, source, target), "leave plate", f"and how precisely: {text}"
+            f"Lambda_{names}", summed(run, value, source, target), "leave plate", "and how precisely"
         )
     run.quadratics[step.message.name] = Quadratic(constant, shift, precision)
 

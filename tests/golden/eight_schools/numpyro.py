@@ -1,0 +1,109 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `eight_schools`; need only JAX, NumPy and NumPyro.
+
+for s in 1..S:                                   school
+    std[s]                                       given
+    theta_j[s] ~ Normal(mu, std=tau)             latent
+    effect[s] ~ Normal(theta_j[s], std=std[s])     observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    mu = numpyro.param("mu", lambda key: jax.random.normal(key))
+    tau = numpyro.param("tau", 1.0, constraint=dist.constraints.positive)
+    return jax.tree.map(jnp.asarray, Parameters(mu=mu, tau=tau))  # NumPy arrays may have been substituted
+
+
+def model(std, effect=None):
+    """The generative model.
+
+    std: array (num_school,)
+    effect: array (num_school,), or None to sample it
+    """
+    num_school = len(std)
+    mu, tau = parameters()
+    with numpyro.plate("school", num_school, dim=-1):
+        theta_j = numpyro.sample("theta_j", dist.Normal(mu, tau))
+        numpyro.sample("effect", dist.Normal(theta_j, std), obs=effect)
+
+
+class Parameters(NamedTuple):
+    mu: Array  # ()
+    tau: Array  # ()  positive
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    std: Array  # (S,)
+    effect: Array  # (S,)
+    weight: Array  # (S,)  0 for padding
+
+
+def log_likelihood_effect(theta: Parameters, r_effect: Array, std: Array) -> Array:
+    """ln p(effect[s]) at the prior means as (S)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * jnp.square(std)) + jnp.square(r_effect) / jnp.square(std))
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    std, effect, weight = chunk
+    r_effect = effect - theta.mu  # effect less its prior mean
+    eta_theta_j = 1 / jnp.square(std) * r_effect
+    Lambda_theta_j = 1 / jnp.square(std)
+    S_theta_j = 1 / (1 + jnp.square(theta.tau) * Lambda_theta_j)  # (I + P Lambda_theta_j)^-1
+    # Cov(theta_j[s] | effect) = (P^-1 + Lambda_theta_j)^-1, also if P is singular
+    V_theta_j = S_theta_j * jnp.square(theta.tau)
+    d_theta_j = V_theta_j * eta_theta_j  # E[theta_j[s] | effect] - mu
+    # ln p(effect[s])
+    log_p_effect = (
+        log_likelihood_effect(theta, r_effect, std)
+        + 0.5 * (eta_theta_j * d_theta_j)
+        + 0.5 * jnp.log(S_theta_j)
+    )
+    return weight @ log_p_effect
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `school`, about `rows` rows each; padding has weight 0."""
+    N = len(data["std"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_school, place_school = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        std=put(np.asarray(data["std"], dtype), (chunk_school, place_school)),
+        effect=put(np.asarray(data["effect"], dtype), (chunk_school, place_school)),
+        weight=put(weights, (chunk_school, place_school), 0),
+    )
+
+
+def marginal_model(data):
+    """The density of effect with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

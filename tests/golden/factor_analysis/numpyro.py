@@ -1,0 +1,108 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `factor_analysis`; need only JAX, NumPy and NumPyro.
+
+for n in 1..N:
+    y[n] ~ Normal(zeros(1), cov=eye(1))          latent
+    x[n] ~ Normal(W @ y[n] + mu, var=psi)        observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    mu = numpyro.param("mu", lambda key: jax.random.normal(key, (4,)))
+    W = numpyro.param("W", lambda key: jax.random.normal(key, (4, 1)))
+    psi = numpyro.param("psi", jnp.ones((4,)), constraint=dist.constraints.positive)
+    return jax.tree.map(
+        jnp.asarray, Parameters(mu=mu, W=W, psi=psi)
+    )  # NumPy arrays may have been substituted
+
+
+def model(x=None, num_n=None):
+    """The generative model.
+
+    x: array (num_n, 4), or None to sample it
+    num_n: the size of n, needed only without x
+    """
+    if x is not None:
+        num_n = len(x)
+    mu, W, psi = parameters()
+    with numpyro.plate("n", num_n, dim=-1):
+        y = numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(1), covariance_matrix=jnp.eye(1)))
+        numpyro.sample("x", dist.Normal(jnp.matvec(W, y) + mu, jnp.sqrt(psi)).to_event(1), obs=x)
+
+
+class Parameters(NamedTuple):
+    mu: Array  # (G,)
+    W: Array  # (G, D)
+    psi: Array  # (G,)    positive
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (N, G)
+    weight: Array  # (N,)    0 for padding
+
+
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[n]) at the prior means as (N)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.psi).sum() + (jnp.square(r_x) / theta.psi).sum(-1))
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight = chunk
+    r_x = x - theta.mu  # x less its prior mean
+    eta_y = 1 / theta.psi * r_x @ theta.W
+    Lambda_y = jnp.einsum("gd,g,ge->de", theta.W, 1 / theta.psi, theta.W)
+    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
+    d_y = eta_y @ V_y.T  # E[y[n] | x]
+    # ln p(x[n])
+    log_p_x = (
+        log_likelihood_x(theta, r_x)
+        + 0.5 * jnp.einsum("nd,nd->n", eta_y, d_y)
+        + 0.5 * jnp.linalg.slogdet(V_y)[1]
+    )
+    return weight @ log_p_x
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    N = len(data["x"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

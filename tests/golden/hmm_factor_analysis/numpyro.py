@@ -1,0 +1,195 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `hmm_factor_analysis`; need only JAX, NumPy and NumPyro.
+
+for s in 1..S:                                   sequence
+    for t in 1..T[s]:                            a chain
+        z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
+        y[s,t] ~ Normal(zeros(1), cov=eye(1))     latent
+        x[s,t] ~ Normal(W[z[s,t]] @ y[s,t] + mu[z[s,t]], var=psi)     observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.special import logsumexp
+from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    psi = numpyro.param("psi", jnp.ones((4,)), constraint=dist.constraints.positive)
+    with numpyro.plate("k", 2, dim=-1):
+        A = numpyro.param(
+            "A",
+            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
+            constraint=dist.constraints.simplex,
+            event_dim=1,
+        )
+        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 4)), event_dim=1)
+        W = numpyro.param("W", lambda key: jax.random.normal(key, (2, 4, 1)), event_dim=2)
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, psi=psi, A=A, mu=mu, W=W)
+    )  # NumPy arrays may have been substituted
+
+
+def padded(ids):
+    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
+    sizes = np.bincount(ids)
+    member = np.arange(sizes.max())
+    exists = member < sizes[:, None]
+    first = np.cumsum(sizes) - sizes
+    return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
+
+
+def model(sequence, x=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    Where a member has fewer rows than others nothing is observed; latents there follow their prior.
+
+    sequence: NumPy array (rows,), the member of sequence that each row is in: 0, 1, 2 ...
+    x: array (rows, 4), or None to sample it
+    """
+    rows_t, exists_t = padded(sequence)
+    num_sequence, num_t = exists_t.shape
+    x = None if x is None else x[rows_t.T]
+    pi, psi, A, mu, W = parameters()
+
+    def step(carry, inputs):
+        z_prev = carry
+        t, x, exists_t = inputs
+        with numpyro.plate("sequence", num_sequence, dim=-1):
+            z = numpyro.sample(
+                "z", dist.Categorical(jnp.where(t == 0, pi, A[z_prev])), infer={"enumerate": "parallel"}
+            )
+            y = numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(1), covariance_matrix=jnp.eye(1)))
+            with numpyro.handlers.mask(mask=exists_t):
+                numpyro.sample(
+                    "x", dist.Normal(jnp.matvec(W[z], y) + mu[z], jnp.sqrt(psi)).to_event(1), obs=x
+                )
+        return z, None
+
+    scan(step, jnp.zeros(num_sequence, int), (jnp.arange(num_t), x, exists_t.T))
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)       sums to 1
+    psi: Array  # (G,)       positive
+    A: Array  # (K, K)     rows sum to 1
+    mu: Array  # (K, G)
+    W: Array  # (K, G, D)
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (T, S, G)
+    weight: Array  # (S,)       0 for padding
+    mask_t: Array  # (T, S)     False past the end
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def log_sum_exp(x, axis):
+    """ln sum exp(x); where all of x is -inf so is the result, with gradient 0."""
+    possible = (x > -jnp.inf).any(axis, keepdims=True)
+    total = logsumexp(jnp.where(possible, x, 0), axis=axis)
+    return jnp.where(possible.squeeze(axis), total, -jnp.inf)
+
+
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[s,t] | z[s,t]=k) at the prior means as (T, S, K)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.psi).sum() + (jnp.square(r_x) / theta.psi).sum(-1))
+
+
+def forward(theta: Parameters, log_b: Array, mask_t: Array) -> tuple[Array, Array]:
+    """ln alpha as (T, S, K) and ln c as (T, S)."""
+
+    def step(log_predicted, inputs):
+        log_b_t, on = inputs
+        log_joint = log_predicted + log_b_t
+        log_c_t = jnp.where(on, log_sum_exp(log_joint, -1), 0)
+        log_alpha_t = log_joint - jnp.where(log_c_t > -jnp.inf, log_c_t, 0)[:, None]
+        return log_sum_exp(log_alpha_t[..., None] + log(theta.A), 1), (log_alpha_t, log_c_t)
+
+    log_alpha, log_c = jax.lax.scan(step, jnp.broadcast_to(log(theta.pi), log_b[0].shape), (log_b, mask_t))[1]
+    return log_alpha, log_c
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight, mask_t = chunk
+    r_x = x[:, :, None] - theta.mu  # x less its prior mean
+    eta_y = jnp.einsum("kgd,tskg->tskd", theta.W, 1 / theta.psi * r_x)
+    Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)
+    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[s,t] | x) = (I^-1 + Lambda_y)^-1
+    d_y = jnp.einsum("kdf,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x]
+    # ln p(x[s,t] | z[s,t]=k)
+    log_p_x_given_z = (
+        log_likelihood_x(theta, r_x)
+        + 0.5 * jnp.einsum("tskd,tskd->tsk", eta_y, d_y)
+        + 0.5 * jnp.linalg.slogdet(V_y)[1]
+    )
+    log_b = log_p_x_given_z  # ln p(x[s,t] | z[s,t]=k)
+    log_alpha, log_c = forward(theta, log_b, mask_t)
+    log_p_x_in_chain = jnp.where(mask_t, log_c, 0).sum(0)  # ln p(x[s,:])
+    return weight @ log_p_x_in_chain
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=16384):
+    """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    step = position(id_sequence)
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
+        weight=put(weights, (chunk_sequence, place_sequence), 0),
+        mask_t=put(
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
+        ),
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

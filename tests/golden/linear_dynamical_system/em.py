@@ -1,0 +1,316 @@
+# -*- coding: utf-8 -*-
+"""EM for the network `linear_dynamical_system`, derived from its declaration; needs only JAX and NumPy.
+
+for s in 1..S:                                   sequence
+    for t in 1..T[s]:                            a chain
+        y[s,t] ~ Normal(F @ y[s,t-1], cov=Q)     latent; y[s,1] ~ Normal(zeros(2), cov=eye(2))
+        x[s,t] ~ Normal(H @ y[s,t], cov=R)       observed
+
+M-step   F, Q, H, R maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network 05d20d92.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.linalg import solve_triangular
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    F: Array  # (D, D)
+    Q: Array  # (D, D)  positive definite
+    H: Array  # (P, D)
+    R: Array  # (P, P)  positive definite
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (T, S, P)
+    weight: Array  # (S,)       0 for padding
+    mask_t: Array  # (T, S)     False past the end
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()      ln p(x)
+    S_y_prev_y_prev: Array  # (D, D)  sum_s sum_t y[s,t-1] y[s,t-1]'
+    S_y_y_prev: Array  # (D, D)  sum_s sum_t r[s,t] y[s,t-1]
+    N_y: Array  # ()      sum_s sum_t 1
+    Syy: Array  # (D, D)  sum_s sum_t r[s,t] r[s,t]'
+    Syy_2: Array  # (D, D)  sum_s sum_t y[s,t] y[s,t]'
+    Sxy: Array  # (P, D)  sum_s sum_t r[s,t] y[s,t]
+    N_x: Array  # ()      sum_s sum_t 1
+    Sxx: Array  # (P, P)  sum_s sum_t r[s,t] r[s,t]'
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def inverse_lower(L):
+    """L^-1 for each lower triangular matrix in L (..., D, D)."""
+    identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
+    return solve_triangular(L, identity, lower=True)
+
+
+def solve(moments, products):
+    """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
+    diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
+    scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
+    scaled = scale[..., :, None] * moments * scale[..., None, :]
+    smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
+    inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
+    return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[s,t]) at the prior means as (T, S)."""
+    L = jnp.linalg.cholesky(theta.R)
+    whiten = inverse_lower(L)
+    y = x @ whiten.T  # L^-1 (x - mean)
+    log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
+    return -0.5 * (3 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
+
+
+def filter_y(
+    theta: Parameters, eta_y: Array, Lambda_y: Array, log_g_y: Array, mask_t: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Filter: m[t] = E[y[t] | data up to t] as (T, S, D), V[t] its
+    covariance, and log_c[t] = ln p(data[t] | data before); p and P are the moments of the prediction.
+    """
+
+    def step(carry, inputs):
+        p, P = carry
+        eta_y_t, log_g_y_t, mask_t_t = inputs
+        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)
+        V = S @ P  # Cov(y[t] | data up to t)
+        u = eta_y_t - p @ Lambda_y.T  # what the data say beyond the prediction
+        m = p + u @ V.T  # E[y[t] | data up to t]
+        # ln p(data[t] | data before)
+        log_c = jnp.where(
+            mask_t_t,
+            log_g_y_t
+            + 0.5 * jnp.einsum("sd,sd->s", p, eta_y_t + u)
+            + 0.5 * jnp.einsum("sd,sd->s", u, m - p)
+            + 0.5 * jnp.linalg.slogdet(S)[1],
+            0,
+        )
+        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (m, V, S, u, log_c)
+
+    m, V, S, u, log_c = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), (eta_y, log_g_y, mask_t))[
+        1
+    ]
+    return m, V, S, u, log_c
+
+
+def smooth_y(theta: Parameters, S: Array, u: Array, Lambda_y: Array, mask_t: Array) -> tuple[Array, Array]:
+    """Smoother: what the data after t add. E[y[t] | all data] = m + V a, its covariance
+    is V - V A V.
+    """
+
+    def step(carry, inputs):
+        a, A = carry
+        S_t, u_t, mask_t_t = inputs
+        n = (u_t + a) @ S_t  # the smoothed mean is p + P n
+        N = Lambda_y @ S_t + jnp.einsum("fd,sfe->sde", S_t, A) @ S_t  # the smoothed covariance is P - P N P
+        return (
+            jnp.where(mask_t_t[:, None], n @ theta.F, 0),
+            jnp.where(mask_t_t[:, None, None], jnp.einsum("dg,sdh->sgh", theta.F, N @ theta.F), 0),
+        ), (a, A)
+
+    a, A = jax.lax.scan(
+        step, (jnp.zeros(u[0].shape), jnp.zeros((u[0].shape[0], 2, 2))), (S, u, mask_t), reverse=True
+    )[1]
+    return a, A
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, expected under the posterior of the latents."""
+    x, weight, mask_t = chunk
+    J_x = jnp.linalg.inv(theta.R)  # R^-1
+    eta_y = x @ J_x @ theta.H  # what the data of a step say of y
+    Lambda_y = jnp.einsum("pd,pq,qe->de", theta.H, J_x, theta.H)  # and how precisely
+    log_g_y = log_likelihood_x(theta, x)  # ln p of the data of a step at y = 0
+    m, V, S, u, log_c = filter_y(theta, eta_y, Lambda_y, log_g_y, mask_t)
+    log_p_x_in_chain = jnp.where(mask_t, log_c, 0).sum(0)  # ln p(x[s,:])
+    a, A = smooth_y(theta, S, u, Lambda_y, mask_t)
+    mean_y = m + jnp.einsum("tdf,tsf->tsd", V, a)  # E[y[s,t] | x]
+    # Cov(y[s,t] | x)
+    cov_y = V[:, None] - jnp.einsum("tsdf,tfe->tsde", jnp.einsum("tdf,tsfe->tsde", V, A), V)
+    # Cov(y[t], y[t-1] | x)
+    cov_y_next = jnp.einsum(
+        "tsdf,tfg->tsdg",
+        jnp.einsum("tsdf,tfe->tsde", jnp.eye(2) - jnp.einsum("tdf,tsfe->tsde", V[1:], A[1:]), S[1:]),
+        theta.F @ V[:-1],
+    )
+    y_mean_before = mean_y[:-1]  # E[y | data]
+    e_y = mean_y[1:] - mean_y[:-1] @ theta.F.T  # y less its mean, at the posterior means
+    weight_in_t = mask_t * weight  # 0 past the end
+    e_x = x - mean_y @ theta.H.T  # x less its mean, at the posterior means
+    return Statistics(
+        log_p=weight @ log_p_x_in_chain,
+        S_y_prev_y_prev=jnp.einsum("ts,tsg,tsh->gh", weight_in_t[1:], y_mean_before, y_mean_before)
+        + jnp.einsum("ts,tsgh->gh", weight_in_t[1:], cov_y[:-1]),
+        S_y_y_prev=jnp.einsum("ts,tsd,tsg->dg", weight_in_t[1:], e_y, y_mean_before)
+        + jnp.einsum("ts,tsdg->dg", weight_in_t[1:], cov_y_next)
+        - jnp.einsum("ts,do,tsog->dg", weight_in_t[1:], theta.F, cov_y[:-1]),
+        N_y=weight_in_t[1:].sum(),
+        Syy=jnp.einsum("ts,tsd,tse->de", weight_in_t[1:], e_y, e_y)
+        + jnp.einsum("ts,tsde->de", weight_in_t[1:], cov_y[1:])
+        - jnp.einsum("ts,tsdh,eh->de", weight_in_t[1:], cov_y_next, theta.F)
+        - jnp.einsum("ts,do,tseo->de", weight_in_t[1:], theta.F, cov_y_next)
+        + jnp.einsum("ts,do,tsoh,eh->de", weight_in_t[1:], theta.F, cov_y[:-1], theta.F),
+        Syy_2=jnp.einsum("ts,tsd,tse->de", weight_in_t, mean_y, mean_y)
+        + jnp.einsum("ts,tsde->de", weight_in_t, cov_y),
+        Sxy=jnp.einsum("ts,tsp,tsd->pd", weight_in_t, e_x, mean_y)
+        - jnp.einsum("ts,pf,tsfd->pd", weight_in_t, theta.H, cov_y),
+        N_x=weight_in_t.sum(),
+        Sxx=jnp.einsum("ts,tsp,tsq->pq", weight_in_t, e_x, e_x)
+        + jnp.einsum("ts,pf,tsfe,qe->pq", weight_in_t, theta.H, cov_y, theta.H),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    moments_y = s.S_y_prev_y_prev  # of the regressors y[s,t-1]
+    change_y = solve(moments_y, s.S_y_y_prev)  # the regression of r: what the old coefficients left
+    moments_x = s.Syy_2  # of the regressors y[s,t]
+    change_x = solve(moments_x, s.Sxy)  # the regression of r: what the old coefficients left
+    return Parameters(
+        F=theta.F + change_y,
+        Q=ratio(s.Syy - jnp.einsum("dg,gG,eG->de", change_y, moments_y, change_y), s.N_y, theta.Q),
+        H=theta.H + change_x,
+        R=ratio(s.Sxx - jnp.einsum("pd,dD,qD->pq", change_x, moments_x, change_x), s.N_x, theta.R),
+    )
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=16384):
+    """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    step = position(id_sequence)
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
+        weight=put(weights, (chunk_sequence, place_sequence), 0),
+        mask_t=put(
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
+        ),
+    )
+
+
+def cluster(x, K, rng, method):
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack(
+                [sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)]
+            )
+    label = np.concatenate(
+        [squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)]
+    )
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.mask_t)], 1, rng, method)
+    return Parameters(
+        F=jnp.asarray(np.broadcast_to(np.eye(2), (2, 2))),
+        Q=jnp.asarray(np.broadcast_to(np.eye(2), (2, 2))),
+        H=jnp.asarray(rng.normal(size=(3, 2)) * rest_x.std()),
+        R=jnp.asarray(
+            np.broadcast_to(
+                rest_x.reshape(-1, 3).T @ rest_x.reshape(-1, 3) / len(rest_x.reshape(-1, 3)), (3, 3)
+            )
+        ),
+    )
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """EM from theta; the trace holds ln p(x | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

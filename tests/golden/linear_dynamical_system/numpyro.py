@@ -1,0 +1,190 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `linear_dynamical_system`; need only JAX, NumPy and NumPyro.
+
+for s in 1..S:                                   sequence
+    for t in 1..T[s]:                            a chain
+        y[s,t] ~ Normal(F @ y[s,t-1], cov=Q)     latent; y[s,1] ~ Normal(zeros(2), cov=eye(2))
+        x[s,t] ~ Normal(H @ y[s,t], cov=R)       observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.linalg import solve_triangular
+from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    F = numpyro.param("F", lambda key: jax.random.normal(key, (2, 2)))
+    Q = numpyro.param("Q", jnp.eye(2), constraint=dist.constraints.positive_definite)
+    H = numpyro.param("H", lambda key: jax.random.normal(key, (3, 2)))
+    R = numpyro.param("R", jnp.eye(3), constraint=dist.constraints.positive_definite)
+    return jax.tree.map(jnp.asarray, Parameters(F=F, Q=Q, H=H, R=R))  # NumPy arrays may have been substituted
+
+
+def padded(ids):
+    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
+    sizes = np.bincount(ids)
+    member = np.arange(sizes.max())
+    exists = member < sizes[:, None]
+    first = np.cumsum(sizes) - sizes
+    return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
+
+
+def model(sequence, x=None):
+    """The generative model.
+
+    Where a member has fewer rows than others nothing is observed; latents there follow their prior.
+
+    sequence: NumPy array (rows,), the member of sequence that each row is in: 0, 1, 2 ...
+    x: array (rows, 3), or None to sample it
+    """
+    rows_t, exists_t = padded(sequence)
+    num_sequence, num_t = exists_t.shape
+    x = None if x is None else x[rows_t.T]
+    F, Q, H, R = parameters()
+
+    def step(carry, inputs):
+        y_prev = carry
+        t, x, exists_t = inputs
+        with numpyro.plate("sequence", num_sequence, dim=-1):
+            y = numpyro.sample(
+                "y",
+                dist.MultivariateNormal(
+                    jnp.where(t == 0, jnp.zeros(2), jnp.matvec(F, y_prev)),
+                    covariance_matrix=jnp.where(t == 0, jnp.eye(2), Q),
+                ),
+            )
+            with numpyro.handlers.mask(mask=exists_t):
+                numpyro.sample("x", dist.MultivariateNormal(jnp.matvec(H, y), covariance_matrix=R), obs=x)
+        return y, None
+
+    scan(step, jnp.zeros((num_sequence, 2)), (jnp.arange(num_t), x, exists_t.T))
+
+
+class Parameters(NamedTuple):
+    F: Array  # (D, D)
+    Q: Array  # (D, D)  positive definite
+    H: Array  # (P, D)
+    R: Array  # (P, P)  positive definite
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (T, S, P)
+    weight: Array  # (S,)       0 for padding
+    mask_t: Array  # (T, S)     False past the end
+
+
+def inverse_lower(L):
+    """L^-1 for each lower triangular matrix in L (..., D, D)."""
+    identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
+    return solve_triangular(L, identity, lower=True)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[s,t]) at the prior means as (T, S)."""
+    L = jnp.linalg.cholesky(theta.R)
+    whiten = inverse_lower(L)
+    y = x @ whiten.T  # L^-1 (x - mean)
+    log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
+    return -0.5 * (3 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
+
+
+def filter_y(
+    theta: Parameters, eta_y: Array, Lambda_y: Array, log_g_y: Array, mask_t: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Filter: m[t] = E[y[t] | data up to t] as (T, S, D), V[t] its
+    covariance, and log_c[t] = ln p(data[t] | data before); p and P are the moments of the prediction.
+    """
+
+    def step(carry, inputs):
+        p, P = carry
+        eta_y_t, log_g_y_t, mask_t_t = inputs
+        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)
+        V = S @ P  # Cov(y[t] | data up to t)
+        u = eta_y_t - p @ Lambda_y.T  # what the data say beyond the prediction
+        m = p + u @ V.T  # E[y[t] | data up to t]
+        # ln p(data[t] | data before)
+        log_c = jnp.where(
+            mask_t_t,
+            log_g_y_t
+            + 0.5 * jnp.einsum("sd,sd->s", p, eta_y_t + u)
+            + 0.5 * jnp.einsum("sd,sd->s", u, m - p)
+            + 0.5 * jnp.linalg.slogdet(S)[1],
+            0,
+        )
+        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (m, V, S, u, log_c)
+
+    m, V, S, u, log_c = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), (eta_y, log_g_y, mask_t))[
+        1
+    ]
+    return m, V, S, u, log_c
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight, mask_t = chunk
+    J_x = jnp.linalg.inv(theta.R)  # R^-1
+    eta_y = x @ J_x @ theta.H  # what the data of a step say of y
+    Lambda_y = jnp.einsum("pd,pq,qe->de", theta.H, J_x, theta.H)  # and how precisely
+    log_g_y = log_likelihood_x(theta, x)  # ln p of the data of a step at y = 0
+    m, V, S, u, log_c = filter_y(theta, eta_y, Lambda_y, log_g_y, mask_t)
+    log_p_x_in_chain = jnp.where(mask_t, log_c, 0).sum(0)  # ln p(x[s,:])
+    return weight @ log_p_x_in_chain
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=16384):
+    """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    step = position(id_sequence)
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
+        weight=put(weights, (chunk_sequence, place_sequence), 0),
+        mask_t=put(
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
+        ),
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

@@ -1,0 +1,199 @@
+# -*- coding: utf-8 -*-
+"""EM for the network `local_level`, derived from its declaration; needs only JAX and NumPy.
+
+for t in 1..T:                                   a chain
+    level[t] ~ Normal(level[t-1], var=eta)       latent; level[1] ~ Normal(1000, var=10000000)
+    x[t] ~ Normal(level[t], var=eps)             observed
+
+M-step   eta, eps maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network 9d9495d8.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    eta: Array  # ()  positive
+    eps: Array  # ()  positive
+
+
+class Data(NamedTuple):
+    """The data."""
+
+    x: Array  # (T,)
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()  ln p(x)
+    N_level: Array  # ()  sum_t 1
+    Slevellevel: Array  # ()  sum_t r[t]^2
+    N_x: Array  # ()  sum_t 1
+    Sxx: Array  # ()  sum_t r[t]^2
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[t]) at the prior means as (T)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.eps) + jnp.square(x) / theta.eps)
+
+
+def filter_level(
+    theta: Parameters, eta_level: Array, Lambda_level: Array, log_g_level: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Filter: m[t] = E[level[t] | data up to t] as (T), V[t] its
+    covariance, and log_c[t] = ln p(data[t] | data before); p and P are the moments of the prediction.
+    """
+
+    def step(carry, inputs):
+        p, P = carry
+        eta_level_t, log_g_level_t = inputs
+        S = 1 / (1 + P * Lambda_level)
+        V = S * P  # Cov(level[t] | data up to t)
+        u = eta_level_t - Lambda_level * p  # what the data say beyond the prediction
+        m = p + V * u  # E[level[t] | data up to t]
+        # ln p(data[t] | data before)
+        log_c = log_g_level_t + 0.5 * (p * (eta_level_t + u)) + 0.5 * (u * (m - p)) + 0.5 * jnp.log(S)
+        return (m, V + theta.eta), (m, V, S, u, log_c)
+
+    m, V, S, u, log_c = jax.lax.scan(step, (1000, 10000000), (eta_level, log_g_level))[1]
+    return m, V, S, u, log_c
+
+
+def smooth_level(theta: Parameters, S: Array, u: Array, Lambda_level: Array) -> tuple[Array, Array]:
+    """Smoother: what the data after t add. E[level[t] | all data] = m + V a, its covariance
+    is V - V A V.
+    """
+
+    def step(carry, inputs):
+        a, A = carry
+        S_t, u_t = inputs
+        n = S_t * (u_t + a)  # the smoothed mean is p + P n
+        N = Lambda_level * S_t + S_t * A * S_t  # the smoothed covariance is P - P N P
+        return (n, N), (a, A)
+
+    a, A = jax.lax.scan(step, (jnp.zeros(u[0].shape), jnp.zeros(u[0].shape)), (S, u), reverse=True)[1]
+    return a, A
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, expected under the posterior of the latents."""
+    x = chunk.x
+    eta_level = 1 / theta.eps * x  # what the data of a step say of level
+    Lambda_level = 1 / theta.eps  # and how precisely
+    log_g_level = log_likelihood_x(theta, x)  # ln p of the data of a step at level = 0
+    m, V, S, u, log_c = filter_level(theta, eta_level, Lambda_level, log_g_level)
+    log_p_x_in_chain = log_c.sum()  # ln p(x[:])
+    a, A = smooth_level(theta, S, u, Lambda_level)
+    mean_level = m + V * a  # E[level[t] | x]
+    cov_level = V - V * A * V  # Cov(level[t] | x)
+    cov_level_next = (1 - V[1:] * A[1:]) * S[1:] * V[:-1]  # Cov(level[t], level[t-1] | x)
+    e_level = mean_level[1:] - mean_level[:-1]  # level less its mean, at the posterior means
+    e_x = x - mean_level  # x less its mean, at the posterior means
+    return Statistics(
+        log_p=log_p_x_in_chain,
+        N_level=jnp.ones(e_level.shape).sum(),
+        Slevellevel=e_level @ e_level
+        + cov_level[1:].sum()
+        - cov_level_next.sum()
+        - cov_level_next.sum()
+        + cov_level[:-1].sum(),
+        N_x=jnp.ones(e_x.shape).sum(),
+        Sxx=e_x @ e_x + cov_level.sum(),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data."""
+    return expect(theta, data)
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    return Parameters(eta=ratio(s.Slevellevel, s.N_level, theta.eta), eps=ratio(s.Sxx, s.N_x, theta.eps))
+
+
+def prepare(data, dtype=float):
+    """Data as arrays."""
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
+
+
+def cluster(x, K, rng, method):
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack(
+                [sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)]
+            )
+    label = np.concatenate(
+        [squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)]
+    )
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    centres_x, rest_x = cluster(np.asarray(data.x), 1, rng, method)
+    return Parameters(eta=jnp.asarray(np.square(rest_x).mean()), eps=jnp.asarray(np.square(rest_x).mean()))
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """EM from theta; the trace holds ln p(x | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

@@ -1,0 +1,114 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `local_level`; need only JAX, NumPy and NumPyro.
+
+for t in 1..T:                                   a chain
+    level[t] ~ Normal(level[t-1], var=eta)       latent; level[1] ~ Normal(1000, var=10000000)
+    x[t] ~ Normal(level[t], var=eps)             observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    eta = numpyro.param("eta", 1.0, constraint=dist.constraints.positive)
+    eps = numpyro.param("eps", 1.0, constraint=dist.constraints.positive)
+    return jax.tree.map(jnp.asarray, Parameters(eta=eta, eps=eps))  # NumPy arrays may have been substituted
+
+
+def model(x=None, num_t=None):
+    """The generative model.
+
+    x: array (num_t,), or None to sample it
+    num_t: the size of t, needed only without x
+    """
+    if x is not None:
+        num_t = len(x)
+    eta, eps = parameters()
+
+    def step(carry, inputs):
+        level_prev = carry
+        t, x = inputs
+        level = numpyro.sample(
+            "level",
+            dist.Normal(jnp.where(t == 0, 1000.0, level_prev), jnp.sqrt(jnp.where(t == 0, 10000000.0, eta))),
+        )
+        numpyro.sample("x", dist.Normal(level, jnp.sqrt(eps)), obs=x)
+        return level, None
+
+    scan(step, jnp.zeros(()), (jnp.arange(num_t), x))
+
+
+class Parameters(NamedTuple):
+    eta: Array  # ()  positive
+    eps: Array  # ()  positive
+
+
+class Data(NamedTuple):
+    """The data."""
+
+    x: Array  # (T,)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[t]) at the prior means as (T)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.eps) + jnp.square(x) / theta.eps)
+
+
+def filter_level(
+    theta: Parameters, eta_level: Array, Lambda_level: Array, log_g_level: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Filter: m[t] = E[level[t] | data up to t] as (T), V[t] its
+    covariance, and log_c[t] = ln p(data[t] | data before); p and P are the moments of the prediction.
+    """
+
+    def step(carry, inputs):
+        p, P = carry
+        eta_level_t, log_g_level_t = inputs
+        S = 1 / (1 + P * Lambda_level)
+        V = S * P  # Cov(level[t] | data up to t)
+        u = eta_level_t - Lambda_level * p  # what the data say beyond the prediction
+        m = p + V * u  # E[level[t] | data up to t]
+        # ln p(data[t] | data before)
+        log_c = log_g_level_t + 0.5 * (p * (eta_level_t + u)) + 0.5 * (u * (m - p)) + 0.5 * jnp.log(S)
+        return (m, V + theta.eta), (m, V, S, u, log_c)
+
+    m, V, S, u, log_c = jax.lax.scan(step, (1000, 10000000), (eta_level, log_g_level))[1]
+    return m, V, S, u, log_c
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x = chunk.x
+    eta_level = 1 / theta.eps * x  # what the data of a step say of level
+    Lambda_level = 1 / theta.eps  # and how precisely
+    log_g_level = log_likelihood_x(theta, x)  # ln p of the data of a step at level = 0
+    m, V, S, u, log_c = filter_level(theta, eta_level, Lambda_level, log_g_level)
+    log_p_x_in_chain = log_c.sum()  # ln p(x[:])
+    return log_p_x_in_chain
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return expect(theta, data)
+
+
+def prepare(data, dtype=float):
+    """Data as arrays."""
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

@@ -1,0 +1,226 @@
+# -*- coding: utf-8 -*-
+"""EM for the network `mixture_factor_analysers`, derived from its declaration; needs only JAX and NumPy.
+
+for n in 1..N:
+    c[n] ~ Categorical(pi)                       latent
+    y[n] ~ Normal(zeros(1), cov=eye(1))          latent
+    x[n] ~ Normal(W[c[n]] @ y[n] + mu[c[n]], var=psi)     observed
+
+E-step   q_c[n,k] = P(c[n]=k | x)
+M-step   pi, psi, mu, W maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network 81c9072c.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.special import logsumexp
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)       sums to 1
+    psi: Array  # (G,)       positive
+    mu: Array  # (K, G)
+    W: Array  # (K, G, D)
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (N, G)
+    weight: Array  # (N,)    0 for padding
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()         ln p(x)
+    N_c: Array  # (K,)       sum_n q_c[n,k]
+    Syy: Array  # (K, D, D)  sum_n q_c[n,k] y[n] y[n]'
+    Sy: Array  # (K, D)     sum_n q_c[n,k] y[n]
+    Sxy: Array  # (K, G, D)  sum_n q_c[n,k] r[n] y[n]
+    Sx: Array  # (K, G)     sum_n q_c[n,k] r[n]
+    Sxx: Array  # (G,)       sum_n r[n]^2
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def solve(moments, products):
+    """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
+    diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
+    scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
+    scaled = scale[..., :, None] * moments * scale[..., None, :]
+    smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
+    inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
+    return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
+
+
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[n] | c[n]=k) at the prior means as (N, K)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.psi).sum() + (jnp.square(r_x) / theta.psi).sum(-1))
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, expected under the posterior of the latents."""
+    x, weight = chunk
+    r_x = x[:, None] - theta.mu  # x less its prior mean
+    eta_y = jnp.einsum("kgd,nkg->nkd", theta.W, 1 / theta.psi * r_x)
+    Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)
+    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
+    d_y = jnp.einsum("kdf,nkf->nkd", V_y, eta_y)  # E[y[n] | x]
+    # ln p(x[n] | c[n]=k)
+    log_p_x_given_c = (
+        log_likelihood_x(theta, r_x)
+        + 0.5 * jnp.einsum("nkd,nkd->nk", eta_y, d_y)
+        + 0.5 * jnp.linalg.slogdet(V_y)[1]
+    )
+    log_p_xc = jnp.log(theta.pi) + log_p_x_given_c  # ln p(x[n], c[n]=k)
+    log_p_x = logsumexp(log_p_xc, axis=-1)  # ln p(x[n]): sums out c
+    q_c = jnp.exp(log_p_xc - log_p_x[:, None]) * weight[:, None]  # P(c[n]=k | x)
+    e_x = r_x - jnp.einsum("kgd,nkd->nkg", theta.W, d_y)  # x less its mean, at the posterior means
+    return Statistics(
+        log_p=weight @ log_p_x,
+        N_c=q_c.sum(0),
+        Syy=jnp.einsum("nk,nkd,nke->kde", q_c, d_y, d_y) + jnp.einsum("nk,kde->kde", q_c, V_y),
+        Sy=jnp.einsum("nk,nkd->kd", q_c, d_y),
+        Sxy=jnp.einsum("nk,nkg,nkd->kgd", q_c, e_x, d_y) - jnp.einsum("nk,kgf,kfd->kgd", q_c, theta.W, V_y),
+        Sx=jnp.einsum("nk,nkg->kg", q_c, e_x),
+        Sxx=jnp.einsum("nk,nkg,nkg->g", q_c, e_x, e_x)
+        + jnp.einsum("nk,kgf,kfe,kge->g", q_c, theta.W, V_y, theta.W),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    # of the regressors y[n], 1
+    moments_x = jnp.block([[s.Syy, s.Sy[..., :, None]], [s.Sy[..., None, :], s.N_c[..., None, None]]])
+    # the regression of r: what the old coefficients left
+    change_x = solve(moments_x[:, None], jnp.concatenate([s.Sxy, s.Sx[..., None]], -1))
+    change_W = change_x[..., :1]
+    change_mu = change_x[..., 1]
+    return Parameters(
+        pi=ratio(s.N_c, s.N_c.sum(), theta.pi),
+        psi=ratio(
+            s.Sxx - jnp.einsum("kgp,kpP,kgP->g", change_x, moments_x, change_x), s.N_c.sum(), theta.psi
+        ),
+        mu=theta.mu + change_mu,
+        W=theta.W + change_W,
+    )
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    N = len(data["x"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+    )
+
+
+def cluster(x, K, rng, method):
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack(
+                [sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)]
+            )
+    label = np.concatenate(
+        [squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)]
+    )
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+
+
+def near(probabilities, shape, rng, method):
+    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
+    return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.weight) > 0], 3, rng, method)
+    return Parameters(
+        pi=jnp.asarray(near(0.3333333333333333, (3,), rng, method)),
+        psi=jnp.asarray(np.broadcast_to(np.square(rest_x.reshape(-1, 4)).mean(0), (4,))),
+        mu=jnp.asarray(centres_x.reshape((3, 4))),
+        W=jnp.asarray(rng.normal(size=(3, 4, 1)) * rest_x.std()),
+    )
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """EM from theta; the trace holds ln p(x | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

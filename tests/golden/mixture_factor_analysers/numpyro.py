@@ -1,0 +1,123 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `mixture_factor_analysers`; need only JAX, NumPy and NumPyro.
+
+for n in 1..N:
+    c[n] ~ Categorical(pi)                       latent
+    y[n] ~ Normal(zeros(1), cov=eye(1))          latent
+    x[n] ~ Normal(W[c[n]] @ y[n] + mu[c[n]], var=psi)     observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.special import logsumexp
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(3)), constraint=dist.constraints.simplex
+    )
+    psi = numpyro.param("psi", jnp.ones((4,)), constraint=dist.constraints.positive)
+    with numpyro.plate("k", 3, dim=-1):
+        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (3, 4)), event_dim=1)
+        W = numpyro.param("W", lambda key: jax.random.normal(key, (3, 4, 1)), event_dim=2)
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, psi=psi, mu=mu, W=W)
+    )  # NumPy arrays may have been substituted
+
+
+def model(x=None, num_n=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    x: array (num_n, 4), or None to sample it
+    num_n: the size of n, needed only without x
+    """
+    if x is not None:
+        num_n = len(x)
+    pi, psi, mu, W = parameters()
+    with numpyro.plate("n", num_n, dim=-1):
+        c = numpyro.sample("c", dist.Categorical(pi), infer={"enumerate": "parallel"})
+        y = numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(1), covariance_matrix=jnp.eye(1)))
+        numpyro.sample("x", dist.Normal(jnp.matvec(W[c], y) + mu[c], jnp.sqrt(psi)).to_event(1), obs=x)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)       sums to 1
+    psi: Array  # (G,)       positive
+    mu: Array  # (K, G)
+    W: Array  # (K, G, D)
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (N, G)
+    weight: Array  # (N,)    0 for padding
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[n] | c[n]=k) at the prior means as (N, K)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.psi).sum() + (jnp.square(r_x) / theta.psi).sum(-1))
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight = chunk
+    r_x = x[:, None] - theta.mu  # x less its prior mean
+    eta_y = jnp.einsum("kgd,nkg->nkd", theta.W, 1 / theta.psi * r_x)
+    Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)
+    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
+    d_y = jnp.einsum("kdf,nkf->nkd", V_y, eta_y)  # E[y[n] | x]
+    # ln p(x[n] | c[n]=k)
+    log_p_x_given_c = (
+        log_likelihood_x(theta, r_x)
+        + 0.5 * jnp.einsum("nkd,nkd->nk", eta_y, d_y)
+        + 0.5 * jnp.linalg.slogdet(V_y)[1]
+    )
+    log_p_xc = log(theta.pi) + log_p_x_given_c  # ln p(x[n], c[n]=k)
+    log_p_x = logsumexp(log_p_xc, axis=-1)  # ln p(x[n]): sums out c
+    return weight @ log_p_x
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    N = len(data["x"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

@@ -1,0 +1,246 @@
+# -*- coding: utf-8 -*-
+"""EM for the network `plda`, derived from its declaration; needs only JAX and NumPy.
+
+for s in 1..S:                                   speaker
+    z[s] ~ Normal(mu, cov=Sigma_ac)              latent
+    for u in 1..U[s]:                            utterance
+        x[s,u] ~ Normal(z[s], cov=Sigma_wc)      observed
+
+M-step   mu, Sigma_ac, Sigma_wc maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network 13d081a5.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.linalg import solve_triangular
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    mu: Array  # (D,)
+    Sigma_ac: Array  # (D, D)  positive definite
+    Sigma_wc: Array  # (G, G)  positive definite
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (U, G)
+    weight: Array  # (S,)    0 for padding
+    weight_utterance: Array  # (U,)    0 for padding
+    speaker_of_utterance: Array  # (U,)    row of speaker
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()      ln p(x)
+    N_z: Array  # ()      sum_s 1
+    Sz: Array  # (D,)    sum_s r[s]
+    Szz: Array  # (D, D)  sum_s r[s] r[s]'
+    N_x: Array  # ()      sum_s sum_u 1
+    Sxx: Array  # (G, G)  sum_s sum_u r[s,u] r[s,u]'
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def inverse_lower(L):
+    """L^-1 for each lower triangular matrix in L (..., D, D)."""
+    identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
+    return solve_triangular(L, identity, lower=True)
+
+
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[s,u]) at the prior means as (U)."""
+    L = jnp.linalg.cholesky(theta.Sigma_wc)
+    whiten = inverse_lower(L)
+    y = r_x @ whiten.T  # L^-1 (x - mean)
+    log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
+    return -0.5 * (4 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, expected under the posterior of the latents."""
+    x, weight, weight_utterance, speaker_of_utterance = chunk
+    r_x = x - theta.mu  # x less its prior mean
+    J_x = jnp.linalg.inv(theta.Sigma_wc)  # Sigma_wc^-1
+    # members of utterance are independent
+    log_p_x_given_z_in_speaker = jax.ops.segment_sum(
+        log_likelihood_x(theta, r_x), speaker_of_utterance, num_segments=len(weight)
+    )
+    # what the data say of z
+    eta_z = jax.ops.segment_sum(r_x, speaker_of_utterance, num_segments=len(weight)) @ J_x
+    # how many of utterance in each speaker
+    count_utterance = jax.ops.segment_sum(weight_utterance, speaker_of_utterance, num_segments=len(weight))
+    Lambda_z = count_utterance[:, None, None] * J_x  # and how precisely
+    S_z = jnp.linalg.inv(jnp.eye(4) + theta.Sigma_ac @ Lambda_z)  # (I + Sigma_ac Lambda_z)^-1
+    # Cov(z[s] | x) = (Sigma_ac^-1 + Lambda_z)^-1, also if Sigma_ac is singular
+    V_z = S_z @ theta.Sigma_ac
+    d_z = jnp.einsum("sdf,sf->sd", V_z, eta_z)  # E[z[s] | x] - mu
+    # ln p(x[s,:])
+    log_p_x = (
+        log_p_x_given_z_in_speaker
+        + 0.5 * jnp.einsum("sd,sd->s", eta_z, d_z)
+        + 0.5 * jnp.linalg.slogdet(S_z)[1]
+    )
+    m_z_in_utterance = d_z[speaker_of_utterance]
+    e_x = r_x - m_z_in_utterance  # x less its mean, at the posterior means
+    weight_in_utterance = weight[speaker_of_utterance] * weight_utterance  # the same for every member
+    return Statistics(
+        log_p=weight @ log_p_x,
+        N_z=weight.sum(),
+        Sz=weight @ d_z,
+        Szz=jnp.einsum("s,sd,se->de", weight, d_z, d_z) + jnp.einsum("s,sde->de", weight, V_z),
+        N_x=weight_in_utterance.sum(),
+        Sxx=jnp.einsum("u,ug,uh->gh", weight_in_utterance, e_x, e_x)
+        + jnp.einsum("s,s,sgh->gh", weight, count_utterance, V_z),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    moments_z = s.N_z  # of the regressors 1
+    change_z = ratio(s.Sz, moments_z, 0)  # the regression of r: what the old coefficients left
+    return Parameters(
+        mu=theta.mu + change_z,
+        Sigma_ac=ratio(s.Szz - jnp.einsum("d,,e->de", change_z, moments_z, change_z), s.N_z, theta.Sigma_ac),
+        Sigma_wc=ratio(s.Sxx, s.N_x, theta.Sigma_wc),
+    )
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `speaker`, about `rows` rows each; padding has weight 0."""
+    id_speaker = np.asarray(data.get("speaker", np.zeros(len(data["x"]))), int)
+    size_speaker = id_speaker.max() + 1
+    per_chunk = max(1, rows * size_speaker // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_speaker)), dtype)
+    chunk_speaker, place_speaker = np.divmod(np.arange(size_speaker), min(per_chunk, size_speaker))
+    speaker_of_utterance = id_speaker
+    chunk_utterance = chunk_speaker[speaker_of_utterance]
+    place_utterance = position(chunk_utterance)
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_utterance, place_utterance)),
+        weight=put(weights, (chunk_speaker, place_speaker), 0),
+        weight_utterance=put(np.ones(len(place_utterance), dtype), (chunk_utterance, place_utterance), 0),
+        speaker_of_utterance=put(
+            place_speaker[speaker_of_utterance], (chunk_utterance, place_utterance), place_speaker.max() + 1
+        ),
+    )
+
+
+def cluster(x, K, rng, method):
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack(
+                [sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)]
+            )
+    label = np.concatenate(
+        [squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)]
+    )
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.weight_utterance) > 0], 1, rng, method)
+    return Parameters(
+        mu=jnp.asarray(centres_x.reshape((4,))),
+        Sigma_ac=jnp.asarray(
+            np.broadcast_to(
+                rest_x.reshape(-1, 4).T @ rest_x.reshape(-1, 4) / len(rest_x.reshape(-1, 4)), (4, 4)
+            )
+        ),
+        Sigma_wc=jnp.asarray(
+            np.broadcast_to(
+                rest_x.reshape(-1, 4).T @ rest_x.reshape(-1, 4) / len(rest_x.reshape(-1, 4)), (4, 4)
+            )
+        ),
+    )
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """EM from theta; the trace holds ln p(x | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

@@ -1,0 +1,220 @@
+# -*- coding: utf-8 -*-
+"""EM for the network `random_intercept`, derived from its declaration; needs only JAX and NumPy.
+
+for b in 1..B:                                   batch
+    a[b] ~ Normal(mu, var=between)               latent
+    for s in 1..S[b]:                            sample
+        x[b,s] ~ Normal(a[b], var=within)        observed
+
+M-step   mu, between, within maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network 0d1a5f60.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    mu: Array  # ()
+    between: Array  # ()  positive
+    within: Array  # ()  positive
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (S,)
+    weight: Array  # (B,)  0 for padding
+    weight_sample: Array  # (S,)  0 for padding
+    batch_of_sample: Array  # (S,)  row of batch
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()  ln p(x)
+    N_a: Array  # ()  sum_b 1
+    Sa: Array  # ()  sum_b r[b]
+    Saa: Array  # ()  sum_b r[b]^2
+    N_x: Array  # ()  sum_b sum_s 1
+    Sxx: Array  # ()  sum_b sum_s r[b,s]^2
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[b,s]) at the prior means as (S)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.within) + jnp.square(r_x) / theta.within)
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, expected under the posterior of the latents."""
+    x, weight, weight_sample, batch_of_sample = chunk
+    r_x = x - theta.mu  # x less its prior mean
+    # members of sample are independent
+    log_p_x_given_a_in_batch = jax.ops.segment_sum(
+        log_likelihood_x(theta, r_x), batch_of_sample, num_segments=len(weight)
+    )
+    # what the data say of a
+    eta_a = jax.ops.segment_sum(1 / theta.within * r_x, batch_of_sample, num_segments=len(weight))
+    # how many of sample in each batch
+    count_sample = jax.ops.segment_sum(weight_sample, batch_of_sample, num_segments=len(weight))
+    Lambda_a = count_sample * (1 / theta.within)  # and how precisely
+    S_a = 1 / (1 + theta.between * Lambda_a)  # (I + between Lambda_a)^-1
+    V_a = S_a * theta.between  # Cov(a[b] | x) = (between^-1 + Lambda_a)^-1, also if between is singular
+    d_a = V_a * eta_a  # E[a[b] | x] - mu
+    log_p_x = log_p_x_given_a_in_batch + 0.5 * (eta_a * d_a) + 0.5 * jnp.log(S_a)  # ln p(x[b,:])
+    m_a_in_sample = d_a[batch_of_sample]
+    e_x = r_x - m_a_in_sample  # x less its mean, at the posterior means
+    weight_in_sample = weight[batch_of_sample] * weight_sample  # the same for every member
+    return Statistics(
+        log_p=weight @ log_p_x,
+        N_a=weight.sum(),
+        Sa=weight @ d_a,
+        Saa=jnp.einsum("b,b,b->", weight, d_a, d_a) + weight @ V_a,
+        N_x=weight_in_sample.sum(),
+        Sxx=jnp.einsum("s,s,s->", weight_in_sample, e_x, e_x)
+        + jnp.einsum("b,b,b->", weight, count_sample, V_a),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    moments_a = s.N_a  # of the regressors 1
+    change_a = ratio(s.Sa, moments_a, 0)  # the regression of r: what the old coefficients left
+    return Parameters(
+        mu=theta.mu + change_a,
+        between=ratio(s.Saa - jnp.einsum(",,->", change_a, moments_a, change_a), s.N_a, theta.between),
+        within=ratio(s.Sxx, s.N_x, theta.within),
+    )
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `batch`, about `rows` rows each; padding has weight 0."""
+    id_batch = np.asarray(data.get("batch", np.zeros(len(data["x"]))), int)
+    size_batch = id_batch.max() + 1
+    per_chunk = max(1, rows * size_batch // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_batch)), dtype)
+    chunk_batch, place_batch = np.divmod(np.arange(size_batch), min(per_chunk, size_batch))
+    batch_of_sample = id_batch
+    chunk_sample = chunk_batch[batch_of_sample]
+    place_sample = position(chunk_sample)
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_sample, place_sample)),
+        weight=put(weights, (chunk_batch, place_batch), 0),
+        weight_sample=put(np.ones(len(place_sample), dtype), (chunk_sample, place_sample), 0),
+        batch_of_sample=put(
+            place_batch[batch_of_sample], (chunk_sample, place_sample), place_batch.max() + 1
+        ),
+    )
+
+
+def cluster(x, K, rng, method):
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack(
+                [sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)]
+            )
+    label = np.concatenate(
+        [squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)]
+    )
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.weight_sample) > 0], 1, rng, method)
+    return Parameters(
+        mu=jnp.asarray(centres_x.reshape(())),
+        between=jnp.asarray(np.square(rest_x).mean()),
+        within=jnp.asarray(np.square(rest_x).mean()),
+    )
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """EM from theta; the trace holds ln p(x | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

@@ -1,0 +1,134 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `random_intercept`; need only JAX, NumPy and NumPyro.
+
+for b in 1..B:                                   batch
+    a[b] ~ Normal(mu, var=between)               latent
+    for s in 1..S[b]:                            sample
+        x[b,s] ~ Normal(a[b], var=within)        observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    mu = numpyro.param("mu", lambda key: jax.random.normal(key))
+    between = numpyro.param("between", 1.0, constraint=dist.constraints.positive)
+    within = numpyro.param("within", 1.0, constraint=dist.constraints.positive)
+    return jax.tree.map(
+        jnp.asarray, Parameters(mu=mu, between=between, within=within)
+    )  # NumPy arrays may have been substituted
+
+
+def model(batch, x=None):
+    """The generative model.
+
+    batch: NumPy array (rows,), the member of batch that each row is in: 0, 1, 2 ...
+    x: array (rows,), or None to sample it
+    """
+    num_batch = int(np.max(batch)) + 1
+    num_sample = len(batch)
+    mu, between, within = parameters()
+    with numpyro.plate("batch", num_batch, dim=-1):
+        a = numpyro.sample("a", dist.Normal(mu, jnp.sqrt(between)))
+    with numpyro.plate("sample", num_sample, dim=-1):
+        numpyro.sample("x", dist.Normal(a[batch], jnp.sqrt(within)), obs=x)
+
+
+class Parameters(NamedTuple):
+    mu: Array  # ()
+    between: Array  # ()  positive
+    within: Array  # ()  positive
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (S,)
+    weight: Array  # (B,)  0 for padding
+    weight_sample: Array  # (S,)  0 for padding
+    batch_of_sample: Array  # (S,)  row of batch
+
+
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[b,s]) at the prior means as (S)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.within) + jnp.square(r_x) / theta.within)
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight, weight_sample, batch_of_sample = chunk
+    r_x = x - theta.mu  # x less its prior mean
+    # members of sample are independent
+    log_p_x_given_a_in_batch = jax.ops.segment_sum(
+        log_likelihood_x(theta, r_x), batch_of_sample, num_segments=len(weight)
+    )
+    # what the data say of a
+    eta_a = jax.ops.segment_sum(1 / theta.within * r_x, batch_of_sample, num_segments=len(weight))
+    # how many of sample in each batch
+    count_sample = jax.ops.segment_sum(weight_sample, batch_of_sample, num_segments=len(weight))
+    Lambda_a = count_sample * (1 / theta.within)  # and how precisely
+    S_a = 1 / (1 + theta.between * Lambda_a)  # (I + between Lambda_a)^-1
+    V_a = S_a * theta.between  # Cov(a[b] | x) = (between^-1 + Lambda_a)^-1, also if between is singular
+    d_a = V_a * eta_a  # E[a[b] | x] - mu
+    log_p_x = log_p_x_given_a_in_batch + 0.5 * (eta_a * d_a) + 0.5 * jnp.log(S_a)  # ln p(x[b,:])
+    return weight @ log_p_x
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `batch`, about `rows` rows each; padding has weight 0."""
+    id_batch = np.asarray(data.get("batch", np.zeros(len(data["x"]))), int)
+    size_batch = id_batch.max() + 1
+    per_chunk = max(1, rows * size_batch // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_batch)), dtype)
+    chunk_batch, place_batch = np.divmod(np.arange(size_batch), min(per_chunk, size_batch))
+    batch_of_sample = id_batch
+    chunk_sample = chunk_batch[batch_of_sample]
+    place_sample = position(chunk_sample)
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_sample, place_sample)),
+        weight=put(weights, (chunk_batch, place_batch), 0),
+        weight_sample=put(np.ones(len(place_sample), dtype), (chunk_sample, place_sample), 0),
+        batch_of_sample=put(
+            place_batch[batch_of_sample], (chunk_sample, place_sample), place_batch.max() + 1
+        ),
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))
