@@ -7,12 +7,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint docs docs-assets bench golden lock clean
+.PHONY: demo test test-all lint docs docs-assets bench golden lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/bnlab demo
 
 test: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal -m "not slow"
+
+test-all: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
 lint: $(INSTALLED)

@@ -27,4 +27,5 @@ def data() -> dict[str, np.ndarray]:
     z = (np.cumsum(rng.random((8, 30)) < 0.1, 1) + rng.integers(2, size=(8, 1))) % 2
     mu, W = np.array([[0.0, 0, 0, 0], [2.0, 1, -1, 0]]), rng.normal(size=(2, 4, 1))
     y = rng.normal(size=(8, 30, 1))
-    return {"x": mu[z] + (W[z] @ y[..., None])[..., 0] + 0.5 * rng.normal(size=(8, 30, 4))}
+    x = mu[z] + (W[z] @ y[..., None])[..., 0] + 0.5 * rng.normal(size=(8, 30, 4))
+    return {"x": x.reshape(-1, 4), "sequence": np.repeat(np.arange(8), 30)}

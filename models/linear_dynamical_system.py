@@ -30,4 +30,4 @@ def data() -> dict[str, np.ndarray]:
     for _ in range(40):
         steps.append(y @ H.T + 0.3 * rng.normal(size=(6, 3)))
         y = y @ F.T + 0.3 * rng.normal(size=(6, 2))
-    return {"x": np.stack(steps, 1)}
+    return {"x": np.stack(steps, 1).reshape(-1, 3), "sequence": np.repeat(np.arange(6), 40)}

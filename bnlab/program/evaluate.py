@@ -352,7 +352,7 @@ def call_function(
     """Runs a function of the program with its arguments bound to the values of the expressions."""
     function = next(function for function in program.functions if function.name == name)
     inner = {key: value for key, value in environment.items() if key[0] != "local"}
-    given = [argument for argument in arguments if argument.axes or not isinstance(argument, Symbol)]
+    given = [a for a in arguments if not (isinstance(a, Symbol) and a.name in ("theta", "chunk"))]
     for symbol, argument in zip(function.arguments, given, strict=True):
         inner["local", symbol.name] = _value(program, argument, environment)
     return _run(program, function, inner)

@@ -13,28 +13,37 @@ from bnlab.runtime.proof.laws import LAWS
 from bnlab.runtime.proof.numpyro_laws import marginal_is_brute_force
 from tests.gaussian_networks import GAUSSIAN, REFUSED, SINGULAR
 from tests.laws.emitted import module
-from tests.laws.test_laws import hold, named, posed
+from tests.laws.test_laws import NUMPY_LAWS, compiled, evaluated, hold, named, posed
 
 NOT_YET = ("level_and_slope", "group_beside_chain", "smooth_trend")
 """Several latents of one chain, and latents outside a chain that its steps read: refused with these words."""
 DERIVED = [example for example in (*GAUSSIAN, *SINGULAR) if example.name not in NOT_YET]
+QUICK = frozenset(
+    """two_covariances subspace channel_with_rows eight_schools mixture_of_factors mediator linear_chain
+    mixture_of_linear_chains chain_with_factors never_apart""".split()
+)
 NUMPYRO_SAMPLE = ("two_covariances", "mixture_of_factors", "linear_chain", "chain_with_factors")
 ROUNDING = 1e-11  # posterior moments by two orders of elimination, on numbers of size 1
 
 
-@named(DERIVED)
+@compiled(DERIVED, QUICK)
 def test_em(example) -> None:
     hold(LAWS, posed(example, module(example.build().graph, "em")))
 
 
-@named(DERIVED)
+@named(example for example in DERIVED if example.name not in QUICK)
+def test_em_in_numpy(example) -> None:
+    hold(NUMPY_LAWS, posed(example, evaluated(example.build())))
+
+
+@compiled(DERIVED, QUICK)
 def test_the_program_in_numpy_is_what_was_emitted(example) -> None:
     graph = example.build().graph
     law = partial(evaluator_is_the_emitted, program=bn.derive(graph).program)
     hold((law,), posed(example, module(graph, "em")))
 
 
-@named(DERIVED)
+@compiled(DERIVED, QUICK)
 def test_posteriors_are_those_of_the_joint_gaussian(example) -> None:
     subject = posed(example, None)
     emitted = module(example.build().graph, "posterior")

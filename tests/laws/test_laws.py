@@ -54,6 +54,14 @@ NUMPYRO_SAMPLE = (
 LATENT = [example for example in EXAMPLES if example.build().graph.in_role("latent")]
 CHAINS = [example for example in LATENT if any(plate.chain for plate in example.build().graph.plates)]
 HARD = [example for example in LATENT if example.name in HARD_SAMPLE]
+QUICK = frozenset(
+    """mixture_full mixture_tied mixture_std mixture_wide mixture_wide_diagonal naive_bayes two_causes clinic grouped_rows
+    group_and_row three_levels fixed_parts priors prior_on_mean regressions regressions_of_vectors one_slope_for_all
+    coupled_entries additive_tables known_deviations autoregression mixture_counts rates_and_chances mixture_durations
+    mixture_unigrams mixture_heavy hidden_yes chain_gaussian chain_wide chain_categorical chain_categorical_with_zeros
+    chain_alone second_order two_chains chain_of_mixtures mixture_of_chains driven_chain""".split()
+)
+"""Compiled in every run; the others are evaluated in NumPy there, and compiled by `pytest -m slow`."""
 NUMPY_LAWS = tuple(
     law
     for law in LAWS
@@ -63,6 +71,15 @@ NUMPY_LAWS = tuple(
 
 def named(examples: Iterable[Example]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("example", tuple(examples), ids=lambda example: example.name)
+
+
+def compiled(examples: Iterable[Example], quick: frozenset[str] = QUICK) -> pytest.MarkDecorator:
+    """The examples, those that are not quick marked as slow."""
+    marked = [
+        pytest.param(example, marks=[] if example.name in quick else [pytest.mark.slow], id=example.name)
+        for example in examples
+    ]
+    return pytest.mark.parametrize("example", marked)
 
 
 def posed(example: Example, em: object, hard: bool = False) -> Subject:
@@ -81,28 +98,33 @@ def evaluated(net: bn.Network) -> Evaluated:
     return Evaluated(bn.derive(net).program, module(net.graph, "em"))
 
 
-@named(EXAMPLES)
+@compiled(EXAMPLES)
 def test_em(example: Example) -> None:
     hold(LAWS, posed(example, module(example.build().graph, "em")))
 
 
-@named(CHAINS)
+@named(example for example in EXAMPLES if example.name not in QUICK)
+def test_em_in_numpy(example: Example) -> None:
+    hold(NUMPY_LAWS, posed(example, evaluated(example.build())))
+
+
+@compiled(CHAINS)
 def test_em_with_messages_as_logarithms(example: Example) -> None:
     em = module(example.build().graph, "em", "log")
     hold((evidence_is_brute_force, fisher_identity, m_step_is_stationary), posed(example, em))
 
 
-@named(HARD)
+@compiled(HARD)
 def test_hard_em(example: Example) -> None:
     hold(HARD_LAWS, posed(example, module(example.build().graph, "viterbi"), hard=True))
 
 
-@named(LATENT)
+@compiled(LATENT)
 def test_posterior(example: Example) -> None:
     hold(POSTERIOR_LAWS, posed(example, module(example.build().graph, "posterior")))
 
 
-@named(EXAMPLES)
+@compiled(EXAMPLES)
 def test_the_program_in_numpy_is_what_was_emitted(example: Example) -> None:
     graph = example.build().graph
     law = partial(evaluator_is_the_emitted, program=bn.derive(graph).program)
