@@ -113,7 +113,7 @@ def expected(run: Elimination, factor: Factor, piece: Piece, operands: tuple[Exp
     picks = tuple(_part(run, factor, chosen[axis]) for axis in axes if axis not in have and axis in chosen)
     parts = (*weight, *picks, *parted)
     parts = (*parts, *_ones(run, factor, node, parts))
-    value = build.einsum(axes, *parts)
+    value: Expr = build.einsum(axes, *parts) if parts else Number(1.0)
     random = [o for o in parted if isinstance(o, Symbol) and (piece.label, o.name) in run.randoms]
     if len(random) < 2:
         return value
