@@ -77,8 +77,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return _constant(expr) + indices(expr.axes, at), ATOM
         case Einsum(operands, axes):
             only = {o.axis for o in operands if isinstance(o, Steps) and o.only}
-            found = (axis for o in operands for axis in o.axes if axis not in axes and axis not in only)
-            over = tuple(dict.fromkeys(found))
+            summed = (axis for o in operands for axis in o.axes if axis not in axes and axis not in only)
+            over = tuple(dict.fromkeys(summed))
             return _summed("sum", over, _product(operands, at), _shifted(operands)), PRODUCT
         case Binary(op, left, right):
             return _binary(op, left, right, at)
