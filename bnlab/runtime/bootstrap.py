@@ -92,4 +92,4 @@ def _replicate(graph: Graph, theta: Arrays, bound: Bound, generator: np.random.G
         before = np.asarray(bound.canonical[variable.name])
         missing = before < 0 if variable.discrete else np.isnan(before)
         canonical[variable.name] = np.where(missing, before, values[variable.name].astype(before.dtype))
-    return Bound(canonical, bound.layout)
+    return Bound(canonical, bound.layout, (), bound.partial)
