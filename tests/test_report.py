@@ -19,6 +19,7 @@ from bnlab.comparison.records import Certificate, Comparison, Estimate, Row
 from bnlab.errors import InternalError
 from bnlab.report import Material, page, write
 from bnlab.report.latex_html import html
+from bnlab.report.page import _pretty
 from bnlab.report.words import findings
 from tests.models import NAMES, ROOT, model
 
@@ -105,6 +106,16 @@ class TestPage:
         assert "bnlab compare x" in text()
         assert "def gmm(components: int = 2" in re.sub("<[^>]*>", "", text())
 
+    def test_a_parameter_called_theta_keeps_its_name(self) -> None:
+        assert [
+            _pretty(cell) for cell in ("theta[0]", "ln p(x|theta)", "ln p(x, theta): a = b", "-0.5 +- 0.1")
+        ] == [
+            "theta[0]",
+            "ln p(X | η)",
+            "ln p(X, η): a = b",
+            "\N{MINUS SIGN}0.5 ± 0.1",
+        ]
+
     def test_text_from_outside_is_escaped(self) -> None:
         bad = '<script>alert("1")</script>'
         given = replace(
@@ -152,9 +163,9 @@ class TestWords:
         (said,) = [one for one in findings(found) if "boundary" in one.text]
         assert said.tone == "watch" and "1e-09" in said.text and "3.6 ± 3.2" in said.text
 
-    @pytest.mark.parametrize("value", [0.9, 3.6])
-    def test_an_estimate_inside_is_not(self, value: float) -> None:
-        found = two_methods(Estimate(value, apart=0.0), Estimate(3.6, 3.2))
+    @pytest.mark.parametrize(("value", "mean"), [(0.9, 3.6), (3.6, 3.6), (1e-9, 1e-3)])
+    def test_an_estimate_inside_is_not(self, value: float, mean: float) -> None:
+        found = two_methods(Estimate(value, apart=0.0), Estimate(mean, 3.2))
         assert not [one for one in findings(found) if "boundary" in one.text]
 
     @pytest.mark.parametrize(("apart", "tone"), [(0.3, "good"), (-4.0, "watch")])

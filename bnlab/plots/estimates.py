@@ -15,6 +15,8 @@ from bnlab.plots.style import FAINT, INK, PALETTE, figure, styled
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MOST_ROWS, MOST_PANELS = 36, 12
+FARTHEST = 12.0
+"""Deviations at which the axis is cut: an estimate on its boundary may have next to none."""
 
 
 def plot_estimates(one: Comparison, rows: Sequence[str] | None = None) -> Figure:
@@ -43,7 +45,8 @@ def plot_estimates(one: Comparison, rows: Sequence[str] | None = None) -> Figure
                 marker = MARKERS[number % len(MARKERS)]
                 plot.plot((estimate.value - centre) / unit, height, marker, markersize=4, **style)
         plot.set_yticks(range(len(scaled)), [row.name for row, _ in scaled])
-        plot.set(ylim=(len(scaled) - 0.4, -0.6))
+        low, high = plot.get_xlim()
+        plot.set(ylim=(len(scaled) - 0.4, -0.6), xlim=(max(low, -FARTHEST), min(high, FARTHEST)))
         plot.set_xlabel(
             f"deviations of {title(one.reference)} from its value; lines are {one.level:.0%} intervals"
         )

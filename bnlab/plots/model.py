@@ -149,7 +149,8 @@ def _legend(axes: Axes, one: View) -> None:
     handles = [Line2D([], [], color=c, label=n) for c, n in zip(colours(one.states), names, strict=True)]
     if one.kind == "line":
         handles.append(Line2D([], [], color=INK, linewidth=1, linestyle="--", label="their sum"))
-    handles.append(Line2D([], [], color=DATA, marker="o", linestyle="", markersize=4, label="data"))
+    marker = "_" if one.kind == "bars" else "o"
+    handles.append(Line2D([], [], color=DATA, marker=marker, linestyle="", markersize=5, label="data"))
     if one.states <= 8:
         axes.legend(handles=handles, loc="best")
 

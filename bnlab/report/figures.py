@@ -13,7 +13,7 @@ from bnlab.errors import FitError
 from bnlab.plots.model import Frames, frames
 from bnlab.plots.style import svg
 from bnlab.plots.terms import steepest
-from bnlab.plots.view import Labels
+from bnlab.plots.view import Labels, view
 from bnlab.runtime.replay import again, bound_of, canonical
 from bnlab.runtime.result import Fit
 
@@ -47,6 +47,10 @@ CAPTIONS = {
     "responsibilities": (
         "Whose is each observation?",
         "Each point mixes the colours of the states as their posterior probabilities do.",
+    ),
+    "fit": (
+        "The fitted model",
+        "How probable each category is in each state, beside how often it is in the data.",
     ),
     "states": (
         "The chain over time",
@@ -122,11 +126,21 @@ def of_runs(run: Fit, fit: Fit, labels: Labels | None) -> Iterator[Shown]:
         "terms": lambda: plots.plot_terms(run, first=max(0, step - 1)),
         "bound": lambda: plots.plot_bound(run, iteration=step),
         "restarts": lambda: plots.plot_restarts(fit),
-        "responsibilities": lambda: plots.plot_responsibilities(fit, labels=labels),
+        "fit" if _of_categories(fit) else "responsibilities": lambda: plots.plot_responsibilities(
+            fit, labels=labels
+        ),
         "states": lambda: plots.plot_states(fit),
     }
     for name, draw in pictures.items():
         yield from _drawn(name, *CAPTIONS[name], draw)
+
+
+def _of_categories(fit: Fit) -> bool:
+    """Whether what is shown are categories, which have no places to colour."""
+    try:
+        return view(fit).kind == "bars"
+    except FitError:
+        return False
 
 
 def of_comparison(one: Comparison) -> Iterator[Shown]:

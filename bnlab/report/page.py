@@ -150,7 +150,8 @@ def _tables(one: Comparison) -> list[tuple[str, list[str], list[list[str]]]]:
 
 def _pretty(cell: str) -> str:
     """A cell as it is set in print."""
-    text = cell.replace("+-", "±").replace("theta", "η").replace("|", " | ")
+    text = cell.replace("+-", "±").replace("p(x|theta)", "p(X | η)")
+    text = re.sub(r"p\(x, ?theta\)", "p(X, η)", text)
     return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text)
 
 

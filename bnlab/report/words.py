@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnlab.comparison.records import Comparison, Estimate, Row
+from bnlab.comparison.records import Comparison, Row
 from bnlab.comparison.text import title
 from bnlab.domains import Covariance, Positive, Probability, Simplex
 from bnlab.network.ir import Graph
@@ -21,7 +21,8 @@ SAME = 5e-4
 MIXED, ENOUGH = 1.01, 400
 """R-hat up to which chains are said to agree, and effective draws from which their means are (Vehtari et al. 2021)."""
 BOUNDARY = 0.05
-"""A point estimate closer to its boundary than this part of a posterior deviation, or of the posterior mean, stands on it."""
+"""A point estimate closer to its boundary than this part of a posterior deviation, and of the posterior mean's distance,
+stands on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,41 +112,48 @@ def _agreement(one: Comparison) -> Iterator[Finding]:
 
 def _boundaries(one: Comparison) -> Iterator[Finding]:
     """Point estimates on the boundary of their domain, where the posterior is not."""
-    graph, reference = one.network.graph, one.reference
-    for row in one.rows:
-        for method, estimate in row.estimates.items():
-            posterior = row.estimates[reference]
-            if method == reference or one.fits[method].draws is not None or posterior.deviation is None:
-                continue
-            edge = _edge(graph, row, estimate, posterior)
-            if edge is not None:
-                yield Finding(
-                    "watch",
-                    f"{title(method)} puts {row.name} at {estimate.value:.3g}, on the boundary of its domain ({edge:g}): there "
-                    f"what it maximises is highest. {title(reference)} has it at {posterior.value:.3g} ± "
-                    f"{posterior.deviation:.2g}: most of the posterior's mass lies away from the boundary, because a "
-                    "maximum says how high the density is and not how much of it there is around. At such a point standard "
-                    "errors mean nothing.",
-                )
+    if one.fits[one.reference].draws is None:
+        return
+    for method, fit in one.fits.items():
+        found = [(row, edge) for row in one.rows if (edge := _edge(one, row, method)) is not None]
+        if fit.draws is not None or not found:
+            continue
+        row, edge = found[0]
+        others = f" (and {len(found) - 1} more such numbers)" if len(found) > 1 else ""
+        estimate, posterior = row.estimates[method], row.estimates[one.reference]
+        yield Finding(
+            "watch",
+            f"{title(method)} puts {row.name} at {estimate.value:.3g}{others}, on the boundary of its domain ({edge:g}): there "
+            f"what it maximises is highest. {title(one.reference)} has it at {posterior.value:.3g} ± "
+            f"{posterior.deviation:.2g}: most of the posterior's mass lies away from the boundary, because a maximum says how "
+            "high the density is and not how much of it there is around. At such a point standard errors mean nothing.",
+        )
 
 
-def _edge(graph: Graph, row: Row, estimate: Estimate, posterior: Estimate) -> float | None:
-    """The boundary that an estimate stands on."""
-    assert posterior.deviation is not None
-    near = BOUNDARY * min(posterior.deviation, abs(posterior.value))
-    match graph.parameter(row.parameter).domain:
-        case Positive():
-            edges = (0.0,)
-        case Covariance() if row.index[-1] == row.index[-2]:
-            edges = (0.0,)
-        case Probability() | Simplex():
-            edges = (0.0, 1.0)
-        case _:
-            return None
-    for edge in edges:
-        if abs(estimate.value - edge) <= near and abs(posterior.value - edge) > 10 * near:
+def _edge(one: Comparison, row: Row, method: str) -> float | None:
+    """The boundary that a method's estimate stands on, while the reference's mean is at least half a deviation inside."""
+    value, posterior = row.estimates[method].value, row.estimates[one.reference]
+    deviation = posterior.deviation
+    if not deviation:
+        return None
+    for edge in _edges(one.network.graph, row):
+        inside = abs(posterior.value - edge)
+        if abs(value - edge) <= BOUNDARY * min(deviation, inside) and inside >= deviation / 2:
             return edge
     return None
+
+
+def _edges(graph: Graph, row: Row) -> tuple[float, ...]:
+    """Where the domain of a number ends."""
+    match graph.parameter(row.parameter).domain:
+        case Positive():
+            return (0.0,)
+        case Covariance() if row.index[-1] == row.index[-2]:
+            return (0.0,)
+        case Probability() | Simplex():
+            return (0.0, 1.0)
+        case _:
+            return ()
 
 
 def _widths(one: Comparison) -> Iterator[Finding]:
