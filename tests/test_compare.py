@@ -135,7 +135,9 @@ def test_priors_are_proposed_for_every_model_and_can_be_emitted(name: str) -> No
     assert one.example is not None
     found = bn.weakly_informative(one.network, one.example())
     assert all(parameter.prior for parameter in found.network.graph.parameters if parameter.value is None)
-    assert bn.emit(found.network, "em") and bn.emit(found.network, "numpyro")
+    assert bn.emit(found.network, "numpyro")
+    if "EM has no update" not in str(found):
+        assert bn.emit(found.network, "em")
     assert all(name in str(found) for name, _, _ in found.choices)
 
 
