@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from bnlab.comparison.proposal import weakly_informative
     from bnlab.comparison.run import compare
     from bnlab.compile import derive, draw, emit
+    from bnlab.runtime.evidence import final
     from bnlab.runtime.fit import fit
+    from bnlab.runtime.query import explain, query
     from bnlab.runtime.result import load
     from bnlab.runtime.sampling import sample
     from bnlab.runtime.select import select
@@ -81,7 +83,9 @@ __all__ = [
     "derive",
     "draw",
     "emit",
+    "explain",
     "eye",
+    "final",
     "fit",
     "from_networkx",
     "from_pgmpy",
@@ -93,6 +97,7 @@ __all__ = [
     "parameter",
     "plate",
     "previous",
+    "query",
     "read",
     "sample",
     "select",
@@ -110,8 +115,11 @@ _LAZY = {
     "derive": "bnlab.compile",
     "draw": "bnlab.compile",
     "emit": "bnlab.compile",
+    "explain": "bnlab.runtime.query",
+    "final": "bnlab.runtime.evidence",
     "fit": "bnlab.runtime.fit",
     "load": "bnlab.runtime.result",
+    "query": "bnlab.runtime.query",
     "sample": "bnlab.runtime.sampling",
     "select": "bnlab.runtime.select",
     "verify": "bnlab.runtime.verify",

@@ -5,27 +5,35 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
-from bnlab.drawing import Drawing, places
-from bnlab.drawing import draw as draw_graph
 from bnlab.errors import BnlabError, Fault, IntractableError
 from bnlab.inference import derivation, em
 from bnlab.inference.cliques import junction_tree
 from bnlab.inference.derivation import Derivation
+from bnlab.inference.knowledge import Knowledge, analysed, notes
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.network.formats import to_json
 from bnlab.network.ir import Graph
 from bnlab.printers import jax_em
-from bnlab.printers.base import Need, registry
+from bnlab.printers.base import Need, printer, registry
 from bnlab.version import VERSION
+
+if TYPE_CHECKING:
+    from bnlab.drawing import Drawing
 
 Messages = Literal["scaled", "log"]
 
 
 def emit(
-    net: Network | Graph, target: str, *, messages: Messages = "scaled", missing: Collection[str] = ()
+    net: Network | Graph,
+    target: str,
+    *,
+    messages: Messages = "scaled",
+    missing: Collection[str] = (),
+    evidence: Collection[str] = (),
+    joint: Collection[tuple[str, ...]] = (),
 ) -> str:
     """The network written out as source text.
 
@@ -34,39 +42,51 @@ def emit(
     generative story), and whatever other printer is installed.
 
     `messages` is how a chain passes them in "em": "scaled" is fast, and gives NaN where it underflows; "log" never
-    underflows. `missing` names the observed variables that may be missing. Raises IntractableError where a target
-    needs exact inference and there is none, BnlabError for a target that there is not.
+    underflows. `missing` names the observed variables that may be missing, `evidence` the latents of which something may be
+    known: these are data then. `joint` names sets of latents whose joint probabilities "posterior" gives too. Raises
+    IntractableError where a target needs exact inference and there is none, BnlabError for a target that there is not.
     """
     graph = graph_of(net)
-    printers = registry()
-    if target not in printers:
+    found = printer(target)
+    if found is None:
+        printers = registry()
         reason = f'There is no target "{target}".{did_you_mean(target, printers)}'
         raise BnlabError(Fault(reason, f"Targets: {', '.join(sorted(printers))}."))
-    given = (_handed(need, graph, messages, frozenset(missing)) for need in printers[target].needs)
-    return printers[target].text(*given)
+    known = Knowledge(frozenset(missing), frozenset(evidence), tuple(joint))
+    if known and not found.partial:
+        printers = registry()
+        able = ", ".join(name for name in sorted(printers) if printers[name].partial)
+        reason = f'The target "{target}" takes no account of missing values or of evidence.'
+        raise BnlabError(Fault(reason, f"Leave them out; these do: {able}."))
+    given = (_handed(need, graph, messages, known) for need in found.needs)
+    return found.text(*given)
 
 
-def _handed(need: Need, graph: Graph, messages: Messages, missing: frozenset[str]) -> object:
+def _handed(need: Need, graph: Graph, messages: Messages, known: Knowledge) -> object:
     """What a printer needs."""
     match need:
         case "network":
             return graph
         case "em":
-            return em.em(graph, "em", messages, missing)
+            return em.em(graph, "em", messages, known)
         case "viterbi":
-            return em.em(graph, "viterbi", messages, missing)
+            return em.em(graph, "viterbi", messages, known)
         case "marginals":
-            return em.posterior(graph)
+            return em.posterior(graph, known=known)
         case "best":
-            return em.posterior(graph, em.posterior(graph))
+            return em.posterior(graph, em.posterior(graph, known=known), known)
         case "elimination":
-            return _elimination(graph)
+            return _elimination(graph, known)
+        case "notes":
+            return notes(analysed(graph, known))
         case "header":
             return header(graph)
         case "picture":
-            return draw_graph(graph).picture
+            return draw(graph).picture
         case "places":
-            return places(draw_graph(graph).picture)
+            from bnlab.drawing import places
+
+            return places(draw(graph).picture)
     assert_never(need)
 
 
@@ -102,6 +122,8 @@ def draw(
     what is to stand out: `bn.draw(net, highlight=net.markov_blanket("lung"))`. Raises IntractableError where a table of
     the junction tree would be too large, BnlabError for names that there are not.
     """
+    from bnlab.drawing import draw as draw_graph  # what fits a network does not draw it
+
     graph = graph_of(net)
     names = [each.name for each in graph.parameters] + [each.name for each in graph.variables]
     marked = (highlight,) if isinstance(highlight, str) else tuple(highlight)
@@ -117,9 +139,9 @@ def draw(
     return draw_graph(graph, path, view, titles, tree, marked)
 
 
-def _elimination(graph: Graph) -> str | None:
+def _elimination(graph: Graph, known: Knowledge) -> str | None:
     """The source that eliminates the latents; None where that cannot be derived."""
     try:
-        return jax_em.elimination(em.evidence(graph))
+        return jax_em.elimination(em.evidence(graph, known))
     except IntractableError:
         return None

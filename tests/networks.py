@@ -259,6 +259,21 @@ def fully_observed() -> bn.Network:
     return net
 
 
+def observed_family() -> bn.Network:
+    """A network of categories that are all observed: causes, a common effect, and what that causes."""
+    with bn.Network("observed_family") as net:
+        A, B = bn.parameter("A", bn.Simplex(2)), bn.parameter("B", bn.Simplex(3))
+        with bn.plate("i", 2), bn.plate("j", 3):
+            C = bn.parameter("C", bn.Simplex(2))
+        with bn.plate("k", 2):
+            D = bn.parameter("D", bn.Simplex(3))
+        with bn.plate("n"):
+            a, b = bn.observed("a", bn.Categorical(A)), bn.observed("b", bn.Categorical(B))
+            c = bn.observed("c", bn.Categorical(C[a, b]))
+            bn.observed("d", bn.Categorical(D[c]))
+    return net
+
+
 def fixed_parts() -> bn.Network:
     """Fixed values, a constant mean, and a category that is given."""
     with bn.Network("fixed_parts") as net:
@@ -392,7 +407,7 @@ def second_order() -> bn.Network:
     with bn.Network("second_order") as net:
         pi = bn.parameter("pi", bn.Simplex(2))
         with bn.plate("k", 2):
-            A1 = bn.parameter("A1", bn.Simplex(2))
+            B = bn.parameter("B", bn.Simplex(2))
             mu = bn.parameter("mu", bn.Real())
             with bn.plate("l", 2):
                 A = bn.parameter("A", bn.Simplex(2))
@@ -401,9 +416,71 @@ def second_order() -> bn.Network:
             z = bn.latent(
                 "z",
                 bn.Categorical(A[bn.previous("z", 2), bn.previous("z")]),
-                first=(bn.Categorical(pi), bn.Categorical(A1[bn.previous("z")])),
+                first=(bn.Categorical(pi), bn.Categorical(B[bn.previous("z")])),
             )
             bn.observed("x", bn.Normal(mu[z], var=v))
+    return net
+
+
+def long_memory() -> bn.Network:
+    """A chain that reads three and one steps back, and one of first order whose second step is its own; one sight of both."""
+    with bn.Network("long_memory") as net:
+        p, r = bn.parameter("p", bn.Simplex(2)), bn.parameter("r", bn.Simplex(2))
+        with bn.plate("k", 2):
+            C, D = bn.parameter("C", bn.Simplex(2)), bn.parameter("D", bn.Simplex(2))
+            F = bn.parameter("F", bn.Simplex(2))
+            B = bn.parameter("B", bn.Simplex(2))
+            with bn.plate("l", 2):
+                A, E = bn.parameter("A", bn.Simplex(2)), bn.parameter("E", bn.Simplex(3))
+        with bn.plate("sequence"), bn.chain("t"):
+            first = (
+                bn.Categorical(p),
+                bn.Categorical(C[bn.previous("a")]),
+                bn.Categorical(D[bn.previous("a", 2)]),
+            )
+            a = bn.latent("a", bn.Categorical(A[bn.previous("a", 3), bn.previous("a")]), first=first)
+            begin = (bn.Categorical(r), bn.Categorical(F[bn.previous("b")]))
+            b = bn.latent("b", bn.Categorical(B[bn.previous("b")]), first=begin)
+            bn.observed("x", bn.Categorical(E[a, b]))
+    return net
+
+
+def driven_pairs() -> bn.Network:
+    """A chain that skips a step, driven by an input and selected by a latent of its sequence."""
+    with bn.Network("driven_pairs") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("i", 2):
+            pi = bn.parameter("pi", bn.Simplex(2))
+            with bn.plate("u", 3):
+                rho = bn.parameter("rho", bn.Simplex(2))
+                with bn.plate("k", 2):
+                    A = bn.parameter("A", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu, v = bn.parameter("mu", bn.Real()), bn.parameter("v", bn.Positive())
+        with bn.plate("sequence"):
+            c = bn.latent("c", bn.Categorical(p))
+            with bn.chain("t"):
+                g = bn.given("g", bn.Integer(3))
+                z = bn.latent(
+                    "z",
+                    bn.Categorical(A[c, g, bn.previous("z", 2)]),
+                    first=(bn.Categorical(pi[c]), bn.Categorical(rho[c, g])),
+                )
+                bn.observed("x", bn.Normal(mu[z], var=v[z]))
+    return net
+
+
+def moves_seen() -> bn.Network:
+    """What is observed depends on the states of two steps."""
+    with bn.Network("moves_seen") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A, C = bn.parameter("A", bn.Simplex(2)), bn.parameter("C", bn.Simplex(3))
+            with bn.plate("l", 2):
+                B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Categorical(B[bn.previous("z"), z]), first=bn.Categorical(C[z]))
     return net
 
 
@@ -589,12 +666,12 @@ def coupled_entries() -> bn.Network:
         w = bn.parameter("w", bn.Real())
         with bn.plate("k", 2):
             d, Sigma = bn.parameter("d", bn.Real(2)), bn.parameter("Sigma", bn.Covariance(2))
-        beta = bn.parameter("beta", bn.Real(3))
+        beta, b = bn.parameter("beta", bn.Real(3)), bn.parameter("b", bn.Real(2))
         with bn.plate("n"):
             u, o = bn.given("u", bn.Real(2)), bn.given("o", bn.Real(2))
             X = bn.given("X", bn.Real(2, 3))
             c = bn.latent("c", bn.Categorical(pi))
-            bn.observed("x", bn.Normal(d[c] * u + w * o + X @ beta, cov=Sigma[c]))
+            bn.observed("x", bn.Normal(d[c] * u + w * o + X @ beta + b, cov=Sigma[c]))
     return net
 
 
@@ -1075,6 +1152,30 @@ def mixture_trials() -> bn.Network:
     return net
 
 
+def shared_means() -> bn.Network:
+    """Vectors that share means, scales or rates, read by latents of their own."""
+    with bn.Network("shared_means") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        Psi = bn.parameter("Psi", bn.Covariance(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(2))
+            v = bn.parameter("v", bn.Positive())
+            a = bn.parameter("a", bn.Positive(2))
+            b = bn.parameter("b", bn.Positive(2))
+            c = bn.parameter("c", bn.Real(2))
+        d, e = bn.parameter("d", bn.Positive()), bn.parameter("e", bn.Positive())
+        with bn.plate("n"):
+            y = bn.latent("y", bn.Categorical(p))
+            z = bn.latent("z", bn.Categorical(p))
+            bn.observed("w", bn.Normal(mu[z], var=v[z]))
+            bn.observed("x", bn.Normal(mu[y], cov=Psi))
+            bn.observed("s", bn.Gamma(a[z], b[z]))
+            bn.observed("t", bn.Gamma(a[y], b[y]))
+            bn.observed("u", bn.Normal(c[y], var=d))
+            bn.observed("q", bn.Normal(c[z], var=e))
+    return net
+
+
 LEFT_TO_RIGHT = {
     "pi": np.array([False, True, True]),
     "A": np.tri(3, k=-1, dtype=bool) | ~np.tri(3, k=1, dtype=bool),
@@ -1101,6 +1202,7 @@ EXAMPLES = (
     Example(group_and_row, {"group": (3, 1, 2, 4, 5, 3)}),
     Example(three_levels, {"a": ((2, 1), (3,), (1, 1, 2), (4, 2))}),
     Example(fully_observed, {"n": 14}),
+    Example(observed_family, {"n": 16}),
     Example(fixed_parts, {"n": 16}),
     Example(priors, {"n": 9}),
     Example(prior_on_mean, {"n": 12}),
@@ -1134,6 +1236,7 @@ EXAMPLES = (
     Example(mixture_unigrams, {"n": 14}),
     Example(mixture_unigrams, {"n": 14}, {"word": np.array([[False] * 4, [True] + [False] * 3])}),
     Example(chain_words, RAGGED),
+    Example(shared_means, {"n": 13}),
     Example(mixture_trials, {"n": 14}),
     Example(mixture_heavy, {"n": 24}),
     Example(heavy_priors, {"n": 15}),
@@ -1145,6 +1248,11 @@ EXAMPLES = (
     Example(chain_categorical, RAGGED),
     Example(chain_categorical, {"sequence": (5, 2, 4, 5)}, LEFT_TO_RIGHT),
     Example(chain_alone, {"t": 10}),
+    Example(second_order, RAGGED),
+    Example(second_order, {"sequence": (1, 1, 1, 1, 1)}),
+    Example(second_order, {"sequence": (2, 1, 2, 2, 2, 2)}),
+    Example(long_memory, {"sequence": (5, 1, 3, 4, 2, 5)}),
+    Example(driven_pairs, {"sequence": (5, 1, 4, 5, 3, 5, 4, 5)}),
     Example(two_chains, RAGGED),
     Example(chain_of_mixtures, RAGGED),
     Example(mixture_of_chains, RAGGED),
@@ -1154,5 +1262,5 @@ EXAMPLES = (
 )
 """What exact EM is derived for."""
 
-LATER = (Example(second_order, {"sequence": (5, 1, 2, 3)}),)
+LATER = (Example(moves_seen, {"sequence": (5, 1, 2, 3)}),)
 """What can be declared, and is refused by name until it is derived."""

@@ -129,13 +129,70 @@ class Writer:
         kind = "cov" if dim and self._chance(0.5) else str(self.rng.choice(["var", "std"]))
         spread_shape = shape if self._chance(0.5) else ()
         domain = bn.Covariance(dim) if kind == "cov" else bn.Positive(*spread_shape)
+        if self._chance(0.4):
+            self._regression(name, depth, parents, selectors, kind, domain, dim)
+            return
         mean = self._table(name, "M", parents, bn.Real(*shape))
         spread = self._table(name, "V", selectors, domain)
         with ExitStack() as stack:
             self._enter(stack, depth)
             bn.observed(name, bn.Normal(self._read(mean, parents), **{kind: self._read(spread, selectors)}))
 
-    def _table(self, name: str, letter: str, parents, domain, plates: Mapping[str, int] | None = None):
+    def _regression(
+        self,
+        name: str,
+        depth: int,
+        parents: list[Parent],
+        selectors: list[Parent],
+        kind: str,
+        domain: object,
+        dim: int,
+    ) -> None:
+        """A normal variable on inputs of its own plates and of those around, and perhaps on its own past. Coefficients that
+        latents select have priors: few rows do not tell them well enough for laws that hold to rounding.
+        """
+        shape = (dim,) if dim else ()
+        places = [depth, *([int(self.rng.integers(1, depth + 1))] if not parents else [])]
+        inputs = [self._given(f"u{name}{number}", place) for number, place in enumerate(places)]
+        sub = [parents[:1] if self._chance(0.6) else [] for _ in inputs]
+        slopes = [
+            self._table(
+                name, f"W{number}", sub[number], bn.Real(*shape, size), prior=self._prior(sub[number])
+            )
+            for number, (_, size) in enumerate(inputs)
+        ]
+        offset = self._chance(0.7)
+        offsets = (
+            self._table(name, "M", parents, bn.Real(*shape), prior=self._prior(parents)) if offset else None
+        )
+        past = self.nest[depth - 1] == CHAIN and self._chance(0.6)
+        slope = self._table(name, "G", [], bn.Real(), prior=self._prior(parents)) if past else None
+        spread = self._table(name, "V", selectors, domain)
+        with ExitStack() as stack:
+            self._enter(stack, depth)
+            mean = sum(
+                (self._read(w, sub[i]) @ inputs[i][0] for i, w in enumerate(slopes)),
+                start=self._read(offsets, parents) if offsets is not None else bn.zeros(*shape),
+            )
+            first = None
+            if slope is not None:
+                first = bn.Normal(mean, **{kind: self._read(spread, selectors)})
+                mean = mean + slope * bn.previous(name)
+            bn.observed(name, bn.Normal(mean, **{kind: self._read(spread, selectors)}), first=first)
+
+    def _prior(self, parents: list[Parent]) -> object:
+        return bn.Normal(0.5, std=1.5) if parents else None
+
+    def _given(self, name: str, depth: int) -> tuple[object, int]:
+        """An input in the plates around, and its number of entries."""
+        size = 1 + self._chance(0.3)
+        with ExitStack() as stack:
+            self._enter(stack, depth)
+            return bn.given(name, bn.Real(size)), size
+
+    def _table(
+        self, name: str, letter: str, parents, domain, plates: Mapping[str, int] | None = None, prior=None
+    ):
         """A parameter with one sized plate for each parent, and the plates that it shares with its child."""
         with ExitStack() as stack:
             for parent in parents:
@@ -143,7 +200,7 @@ class Writer:
                 stack.enter_context(bn.plate(f"{parent.node.name}{suffix}", parent.node.states))
             for plate, size in (plates or {}).items():
                 stack.enter_context(bn.plate(plate, size))
-            return bn.parameter(f"{letter}{name}", domain)
+            return bn.parameter(f"{letter}{name}", domain, prior=prior)
 
     def _read(self, table, parents: Sequence[Parent]):
         """`table[a, b, ...]`."""

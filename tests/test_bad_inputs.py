@@ -419,6 +419,21 @@ def test_new_data_that_the_fit_makes_impossible() -> None:
             question(new)
 
 
+def test_zeros_that_are_constants_make_data_impossible_too() -> None:
+    with bn.Network("onward") as net:
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            mu = bn.parameter("mu", bn.Real())
+        with bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical([1.0, 0.0]))
+            bn.observed("y", bn.Categorical(bn.constant([[1.0, 0.0], [0.0, 1.0]])[z]))
+            bn.observed("x", bn.Normal(mu[z], var=1.0))
+    found = fit(net, {"x": [0.1, 2.0, 0.2, 1.9], "y": [0, 1, 0, 1]}, init={"A": [[0.5, 0.5]] * 2}, max_iter=1)
+    np.testing.assert_array_equal(found.posterior()["z"].argmax(-1), [0, 1, 0, 1])
+    with pytest.raises(bn.DataError, match="at t 0 has probability 0"):
+        found.posterior({"x": [0.1, 2.0], "y": [1, 1]})
+
+
 # Stopping
 
 

@@ -245,8 +245,6 @@ def test_category_names_and_numbers() -> None:
         ([0, 3, 1, 7], ["x is 3 at n 1; n 3", "3 categories, 0 to 2"]),
         ([0.5, 1], ["x is 0.5 at n 0"]),
         (["low", "hgh"], ["'hgh' at n 1", 'Did you mean "high"?']),
-        ([0, -1, 2], ["1 missing value, at n 1"]),
-        (["low", None], ["1 missing value, at n 1"]),
         ([[0, 1]], ["has the shape (1, 2)", "wants (n,)"]),
     ],
 )
@@ -254,6 +252,26 @@ def test_faults_of_categories(values: Any, parts: list[str]) -> None:
     message = faults(symbols(), {"x": values})
     for part in parts:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0, -1, 2],
+        [0.0, np.nan, 2.0],
+        [0, None, 2],
+        ["low", None, "high"],
+        ["low", "", "high"],
+        np.ma.masked_array([0, 1, 2], mask=[False, True, False]),
+        pd.Series(["low", None, "high"]),
+        pd.Series(["low", None, "high"], dtype="string"),
+    ],
+    ids=["-1", "NaN", "None", "no name", "empty", "masked", "series", "text series"],
+)
+def test_a_missing_category_is_minus_one(values: Any) -> None:
+    bound = bind(symbols(), {"x": values})
+    assert bound.canonical["x"].tolist() == [0, -1, 2]
+    assert bound.partial.missing == ("x",)
 
 
 BAD = np.zeros((4, 2))

@@ -127,3 +127,18 @@ def test_a_notebook_shows_the_text_not_markup() -> None:
     shown = bn.derive(net)._repr_html_()
     assert shown.startswith("<pre>")
     assert "<" not in shown.removeprefix("<pre>").removesuffix("</pre>")
+
+
+def test_shared_parameters_whose_subscripts_do_not_go_together_are_refused() -> None:
+    with bn.Network("shared") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real())
+            v = bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            y = bn.latent("y", bn.Categorical(pi))
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], var=v[z]))
+            bn.observed("w", bn.Normal(mu[y], var=v[z]))
+    with pytest.raises(bn.IntractableError, match="`mu`, `v` are shared by several variables"):
+        bn.derive(net)

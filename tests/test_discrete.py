@@ -63,6 +63,33 @@ def test_likelihood_and_posteriors_are_those_of_a_plain_contraction(name: str) -
         assert found[key] == pytest.approx(expected, abs=1e-12)
 
 
+def test_rows_that_repeat_are_counted() -> None:
+    """Asia has 64 different rows with two variables hidden: the order of rows makes no difference, to the bit."""
+    net = bn.read(DATA / "asia.bif").hide("lung", "either")
+    cases = bn.sample(net, net.parameters, sizes={"n": 500}, seed=9)
+    data = {key: values for key, values in cases.items() if key not in ("lung", "either")}
+    order = np.random.default_rng(10).permutation(500)
+    options = {"max_iter": 10, "tol": 0, "progress": False}
+    fit = bn.fit(net, data, **options)
+    again = bn.fit(net, {key: values[order] for key, values in data.items()}, **options)
+    assert (fit.log_likelihood == again.log_likelihood).all()
+    assert all((fit.parameters[key] == table).all() for key, table in again.parameters.items())
+    heavy = bn.fit(net, {key: np.tile(values, 2) for key, values in data.items()}, **options)
+    assert heavy.log_likelihood == pytest.approx(2 * fit.log_likelihood, rel=1e-12)
+    halves = bn.fit(net, data, weights=np.full(500, 0.5), **options)
+    assert halves.log_likelihood == pytest.approx(fit.log_likelihood / 2, rel=1e-12)
+    assert fit.score(data).shape == (500,)
+
+
+def test_tables_have_names() -> None:
+    net = bn.read(DATA / "asia.bif")
+    data = bn.sample(net, net.parameters, sizes={"n": 50}, seed=1)
+    table = bn.fit(net, data, max_iter=0, progress=False).table("lung")
+    assert table.to_numpy().tolist() == [[0.1, 0.9], [0.01, 0.99]]
+    assert list(table.columns) == ["yes", "no"] and list(table.index) == ["yes", "no"]
+    assert table.index.name == "smoke"
+
+
 @pytest.mark.parametrize("name", HIDDEN)
 def test_em_rises_and_keeps_zeros(name: str) -> None:
     net = bn.read(DATA / f"{name}.bif")

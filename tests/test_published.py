@@ -132,3 +132,26 @@ def test_earthquakes_as_if_years_were_independent(components: int, log_likelihoo
     assert loaded.example is not None
     fit = bn.fit(loaded.network, loaded.example(), n_init=3, **TIGHT)
     assert fit.log_likelihood[-1] == pytest.approx(log_likelihood, abs=5e-5)
+
+
+STATA = {  # the switching intercept and slope on the quarter before, of [TS] mswitch in Stata 14's manual
+    "A": np.array([[0.6378175, 1 - 0.6378175], [0.1306295, 1 - 0.1306295]]),
+    "mu": np.array([0.724457, -0.0988764]),
+    "beta": np.array([0.7631424, 1.061174]),
+    "sigma2": np.array(0.6915759**2),
+}
+
+
+def test_fed_funds_rate_by_markov_switching_regression() -> None:
+    """Stata starts in the stationary distribution; a free start can only be better."""
+    switching = model("markov_switching_regression")
+    assert switching.example is not None
+    stay, back = STATA["A"][0, 0], STATA["A"][1, 0]
+    stationary = np.array([back, 1 - stay]) / (1 - stay + back)
+    at = {**STATA, "pi": stationary}
+    there = bn.fit(switching.network, switching.example(), init=at, max_iter=0, progress=False)
+    assert there.log_likelihood[0] == pytest.approx(-264.71069, abs=0.5e-5)
+    fit = bn.fit(switching.network, switching.example(), n_init=3, **TIGHT)
+    assert -264.71069 < fit.log_likelihood[-1] < -264.5
+    order = np.argsort(fit.parameters["beta"])
+    np.testing.assert_allclose(fit.parameters["beta"][order], STATA["beta"], atol=0.01)  # a free start

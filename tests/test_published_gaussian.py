@@ -8,8 +8,6 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -18,7 +16,13 @@ from scipy.optimize import minimize
 import bnlab as bn
 
 DATA = Path(__file__).parent.parent / "data"
-TO_THE_TOP = {"tol": 1e-14, "max_iter": 20_000, "seed": 0, "progress": False}
+
+
+def at_the_top(net: bn.Network, data: dict[str, np.ndarray], steps: int, init=None) -> bn.Fit:
+    """EM for so many steps that none of them moves anything any more."""
+    return bn.fit(net, data, tol=0.0, max_iter=steps, seed=0, init=init, progress=False)
+
+
 SEED = 3
 
 
@@ -84,21 +88,18 @@ def two_covariances(dim: int) -> bn.Network:
     return net
 
 
-def groups(counts: list[int], dim: int) -> dict[str, np.ndarray]:
-    """Rows of groups that lie well apart, in the tidy form."""
+def groups(counts: list[int], root: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of groups that lie well apart, in the tidy form; root' root is the covariance within."""
     rng = np.random.default_rng(SEED)
-    ids = np.repeat(np.arange(len(counts)), counts)
-    turn = rng.normal(size=(dim, dim))
-    return {
-        "x": 2.0 * rng.normal(size=(len(counts), dim))[ids] + rng.normal(size=(len(ids), dim)) @ turn / 2,
-        "group": ids,
-    }
+    ids, dim = np.repeat(np.arange(len(counts)), counts), len(root)
+    centres, rows = 2.0 * rng.normal(size=(len(counts), dim)), rng.normal(size=(len(ids), dim))
+    return {"x": centres[ids] + rows @ root, "group": ids}
 
 
 def test_nile() -> None:
     """Durbin and Koopman's local level, its first state N(0, 1e7)."""
     flow = np.loadtxt(DATA / "nile.csv", delimiter=",", skiprows=1, usecols=-1)
-    fit = bn.fit(local_level(), {"x": flow}, init={"eta": 1000.0, "eps": 10_000.0}, **TO_THE_TOP)
+    fit = at_the_top(local_level(), {"x": flow}, 2000, {"eta": 1000.0, "eps": 10_000.0})
     assert fit.log_likelihood[-1] == pytest.approx(-641.585578, abs=5e-7)
     assert fit.parameters["eps"] == pytest.approx(15099.69, abs=5e-3)
     assert fit.parameters["eta"] == pytest.approx(1468.50, abs=5e-3)
@@ -109,8 +110,7 @@ def test_dyestuff() -> None:
     with open(DATA / "dyestuff.csv") as lines:
         table = list(csv.DictReader(lines))
     yields = np.array([float(row["Yield"]) for row in table]).reshape(6, 5)
-    fit = bn.fit(intercept(), {"x": yields}, **TO_THE_TOP)
-    assert fit.status == "converged"
+    fit = at_the_top(intercept(), {"x": yields}, 200)
     assert fit.log_likelihood[-1] == pytest.approx(-163.66352994, abs=5e-9)
     assert np.sqrt(fit.parameters["between"]) == pytest.approx(37.2603, abs=5e-5)
     assert np.sqrt(fit.parameters["within"]) == pytest.approx(49.5101, abs=5e-5)
@@ -124,17 +124,10 @@ def test_eight_schools_creep_to_the_boundary() -> None:
     best = stats.norm(weights @ effect, std).logpdf(effect).sum()
     taus, likelihoods = [], []
     for steps in (10, 100, 1000, 5000):
-        fit = bn.fit(
-            schools(),
-            {"effect": effect, "std": std},
-            init={"mu": 0.0, "tau": 10.0},
-            tol=0.0,
-            max_iter=steps,
-            progress=False,
-        )
+        fit = at_the_top(schools(), {"effect": effect, "std": std}, steps, {"mu": 0.0, "tau": 10.0})
         taus.append(float(fit.parameters["tau"]))
         likelihoods.append(fit.log_likelihood[-1])
-    assert taus == sorted(taus, reverse=True) and 0 < taus[-1] < 0.5 < 5 < taus[0]
+    assert taus == sorted(taus, reverse=True) and 0 < taus[-1] < 0.3 < 4 < taus[0]
     assert likelihoods == sorted(likelihoods) and best - 1e-2 < likelihoods[-1] < best
     assert fit.parameters["mu"] == pytest.approx(weights @ effect, abs=1e-2)  # in the limit, equal
 
@@ -150,11 +143,11 @@ def test_probabilistic_components_in_closed_form() -> None:
     loading = leading * (values[dim - factors :] - rest) @ leading.T  # W W', whatever rotation of W
     log_det = np.log(values[dim - factors :]).sum() + (dim - factors) * np.log(rest)
     expected = -0.5 * rows * (dim * np.log(2 * np.pi) + log_det + dim)
-    fit = bn.fit(components(factors, dim), {"x": x}, **TO_THE_TOP)
-    # EM stops where an iteration gains 1e-14 of the objective: parameters are within about its square root
-    assert fit.log_likelihood[-1] == pytest.approx(expected, rel=1e-11)
-    assert fit.parameters["v"] == pytest.approx(rest, rel=1e-6)
-    np.testing.assert_allclose(fit.parameters["W"] @ fit.parameters["W"].T, loading, atol=1e-6)
+    fit = at_the_top(components(factors, dim), {"x": x}, 2000)
+    # rounding of a few hundred numbers, and of moments a hundred times the smallest eigenvalue
+    assert fit.log_likelihood[-1] == pytest.approx(expected, rel=1e-12)
+    assert fit.parameters["v"] == pytest.approx(rest, rel=1e-10)
+    np.testing.assert_allclose(fit.parameters["W"] @ fit.parameters["W"].T, loading, atol=1e-9)
     np.testing.assert_allclose(fit.parameters["mu"], x.mean(0), rtol=1e-10)
 
 
@@ -162,67 +155,79 @@ def test_probabilistic_components_in_closed_form() -> None:
 def test_factors_are_those_of_scikit_learn() -> None:
     from sklearn.decomposition import FactorAnalysis
 
-    x = np.loadtxt(DATA / "iris.csv", delimiter=",", skiprows=1, usecols=range(3))
-    theirs = FactorAnalysis(1, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(x)
-    fit = bn.fit(components(1, 3, "diagonal"), {"x": x}, **TO_THE_TOP)
-    # one factor of three variables fits any covariance, or stops at a variance of 0, which both approach
-    assert fit.log_likelihood[-1] == pytest.approx(len(x) * theirs.score(x), rel=1e-6)
+    rng = np.random.default_rng(SEED)
+    noise = np.array([0.5, 1.0, 1.5, 0.7, 0.9, 1.2])
+    x = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 6)) + noise * rng.normal(size=(300, 6))
+    theirs = FactorAnalysis(2, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(x)
+    fit = at_the_top(components(2, 6, "diagonal"), {"x": x}, 3000)
+    # scikit-learn stops where a step gains 1e-12
+    assert fit.log_likelihood[-1] == pytest.approx(len(x) * theirs.score(x), abs=1e-6)
+    np.testing.assert_allclose(fit.parameters["v"], theirs.noise_variance_, rtol=1e-4)
 
 
 def test_balanced_groups_are_the_analysis_of_variance() -> None:
-    """With equally many rows in each group the maximum is in closed form: within from deviations, between from means."""
-    dim, many, rows = 2, 12, 4
-    data = groups([rows] * many, dim)
-    x = data["x"].reshape(many, rows, dim)
+    """With equally many rows in each group, the maximum is in closed form: the spread of the groups' means is that between
+    groups, and a part of that within."""
+    many, rows, root = 12, 4, np.array([[0.5, 0.2], [-0.3, 0.8]])
+    data = groups([rows] * many, root)
+    x = data["x"].reshape(many, rows, 2)
     means = x.mean(1)
-    apart = (x - means[:, None]).reshape(-1, dim)
+    apart = (x - means[:, None]).reshape(-1, 2)
     within = apart.T @ apart / (many * (rows - 1))
     between = np.cov(means.T, bias=True) - within / rows
     assert np.linalg.eigvalsh(between).min() > 0  # else the maximum is elsewhere
-    fit = bn.fit(two_covariances(dim), data, **TO_THE_TOP)
-    np.testing.assert_allclose(fit.parameters["mu"], means.mean(0), rtol=1e-7)
-    np.testing.assert_allclose(fit.parameters["within"], within, rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(fit.parameters["between"], between, rtol=1e-6, atol=1e-6)
+    fit = at_the_top(two_covariances(2), data, 500)
+    for name, value in {"mu": means.mean(0), "within": within, "between": between}.items():
+        np.testing.assert_allclose(
+            fit.parameters[name], value, rtol=1e-9, atol=1e-9, err_msg=name
+        )  # rounding
 
 
-def dense(data: dict[str, np.ndarray], dim: int):
-    """The log-likelihood of two covariances from the joint covariance of all rows of each group."""
-    parts = [data["x"][data["group"] == group] for group in range(data["group"][-1] + 1)]
+def log_joint(data: dict[str, np.ndarray], mu, between, within) -> float:
+    """The log-likelihood from the joint covariance of all rows of each group."""
+    total = 0.0
+    for group in range(data["group"][-1] + 1):
+        x = data["x"][data["group"] == group]
+        ones, eye = np.ones((len(x), len(x))), np.eye(len(x))
+        cov = np.kron(ones, between) + np.kron(eye, within)
+        total += stats.multivariate_normal(np.tile(mu, len(x)), cov).logpdf(x.ravel())
+    return total
 
-    def log_p(mu, between, within):
-        total = 0.0
-        for part in parts:
-            rows = len(part)
-            cov = jnp.kron(jnp.ones((rows, rows)), between) + jnp.kron(jnp.eye(rows), within)
-            residual = (part - mu).ravel()
-            log_det = jnp.linalg.slogdet(2 * jnp.pi * cov)[1]
-            total += -0.5 * (log_det + residual @ jnp.linalg.solve(cov, residual))
-        return total
 
-    return log_p
+UNEQUAL = [1, 12, 3, 1, 5, 2, 7, 1, 4, 9, 2, 6]
 
 
 def test_unequal_groups_reach_the_maximum_of_the_dense_joint() -> None:
-    """Groups of one to a dozen rows: no direction is uphill, and no quasi-Newton step gains anything."""
-    dim = 2
-    data = groups([1, 12, 3, 1, 5, 2, 7, 1, 4, 9, 2, 6], dim)
-    fit = bn.fit(two_covariances(dim), data, **TO_THE_TOP)
-    log_p = dense(data, dim)
-    found = [np.asarray(fit.parameters[name]) for name in ("mu", "between", "within")]
+    """Groups of one to a dozen rows: from anywhere near, no quasi-Newton step gets higher."""
+    data = groups(UNEQUAL, np.array([[0.5, 0.2], [-0.3, 0.8]]))
+    fit = at_the_top(two_covariances(2), data, 500)
+    found = [fit.parameters[name] for name in ("mu", "between", "within")]
     reached = fit.log_likelihood[-1]
-    assert reached == pytest.approx(float(log_p(*found)), rel=1e-12)  # sums of a few dozen rows
-    for slope in jax.grad(log_p, (0, 1, 2))(*found):
-        np.testing.assert_allclose(
-            slope, 0, atol=1e-4
-        )  # the square root of what EM stops at, times the curvature
-    lower = np.tril_indices(dim)
+    assert reached == pytest.approx(log_joint(data, *found), rel=1e-12)  # sums of some dozen rows
+    lower = np.tril_indices(2)
 
-    def unpack(vector):
-        roots = [jnp.zeros((dim, dim)).at[lower].set(part) for part in (vector[2:5], vector[5:])]
-        return vector[:dim], *(root @ root.T for root in roots)
+    def negative(vector: np.ndarray) -> float:
+        roots = np.zeros((2, 2, 2))
+        roots[:, *lower] = vector[2:].reshape(2, 3)
+        return -log_joint(data, vector[:2], *(root @ root.T for root in roots))
 
     start = np.concatenate([found[0], *(np.linalg.cholesky(cov)[lower] for cov in found[1:])])
     start = start + 0.1 * np.random.default_rng(SEED).normal(size=len(start))
-    objective = jax.jit(jax.value_and_grad(lambda vector: -log_p(*unpack(vector))))
-    best = minimize(lambda v: [np.asarray(part, float) for part in objective(v)], start, jac=True)
-    assert reached == pytest.approx(-best.fun, abs=1e-8)  # where BFGS stops, at a slope of 1e-5
+    best = minimize(negative, start, method="BFGS", options={"gtol": 1e-4})
+    assert reached == pytest.approx(
+        -best.fun, abs=1e-7
+    )  # half the square of the slope, over a curvature above 0.1
+    assert reached >= -best.fun - 1e-9
+
+
+@pytest.mark.xfail(
+    reason="ln p(x) is summed from its value at the prior mean, which is a million times larger"
+)
+def test_noise_that_is_nearly_singular() -> None:
+    """Within groups, one direction has a hundredth of the other's spread: digits of ln p(x) must not be lost over that."""
+    data = groups(UNEQUAL, np.array([[1.0, -1.2], [0.01, 0.01]]))
+    fit = at_the_top(two_covariances(2), data, 60)
+    assert fit.status == "max_iter"  # not non_monotone
+    found = [fit.parameters[name] for name in ("mu", "between", "within")]
+    # the condition of the covariance, 3e4, times rounding, times a few dozen terms
+    assert fit.log_likelihood[-1] == pytest.approx(log_joint(data, *found), rel=1e-9)

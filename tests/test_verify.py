@@ -65,7 +65,7 @@ def test_what_cannot_be_listed_is_noted() -> None:
 
 def test_a_network_without_em_is_refused() -> None:
     with pytest.raises(bn.IntractableError):
-        bn.verify(networks.second_order())
+        bn.verify(networks.moves_seen())
 
 
 def test_nan_is_never_within_tolerance() -> None:

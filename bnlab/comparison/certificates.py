@@ -22,7 +22,7 @@ from bnlab.runtime.fit import fit_bound
 from bnlab.runtime.load import load_source
 from bnlab.runtime.marginal import densities, inside, marginal_of, numpyro_module
 from bnlab.runtime.members import independent, taken
-from bnlab.runtime.records import Bound
+from bnlab.runtime.records import Bound, Partial
 
 ROUNDING = 1e-10
 """Relative: different orders of summation in float64."""
@@ -48,7 +48,7 @@ def densities_agree(net: Network, bound: Bound, theta: Arrays, at: str) -> Itera
             "the emitted EM": _by_em(net, part, theta),
             "NumPyro's marginal_model": _by_marginal(net, part, theta),
         }
-        if "model" in vars(numpyro_module(net)) and "weights" not in part.canonical:
+        if "model" in vars(numpyro_module(net, part.partial)) and "weights" not in part.canonical:
             ways["NumPyro's enumerated model"] = _by_enumeration(net, part, theta)
     priors = any(one.prior is not None for one in net.graph.parameters)
     claim = "ln p(x, theta)" if priors else "ln p(x | theta)"
@@ -67,7 +67,7 @@ def optima_agree(net: Network, bound: Bound, theta: Arrays, seed: int) -> Iterat
         away = AWAY * np.random.default_rng(seed).standard_normal(len(chart.names))
         start = {name: np.asarray(value) for name, value in chart.theta(jnp.asarray(away)).items()}
         ways = {
-            "BFGS on NumPyro's joint density": _by_bfgs(net, chart, ready.data, away),
+            "BFGS on NumPyro's joint density": _by_bfgs(net, bound.partial, chart, ready.data, away),
             "SVI with AutoDelta": _by_point(net, bound, start, seed),
         }
     priors = any(one.prior is not None for one in net.graph.parameters)
@@ -94,7 +94,7 @@ def _slice(net: Network, bound: Bound) -> tuple[Bound, str]:
 
 
 def _by_em(net: Network, bound: Bound, theta: Arrays) -> float:
-    module = load_source(emitted(net, "em", "log"), f"{net.graph.name}_em")
+    module = load_source(emitted(net, "em", "log", bound.partial), f"{net.graph.name}_em")
     data = module.prepare(dict(bound.canonical), np.float64)
     parameters = module.Parameters(**{name: jnp.asarray(value) for name, value in theta.items()})
     prior = module.log_prior(parameters) if "log_prior" in vars(module) else 0.0
@@ -106,7 +106,7 @@ def _by_marginal(net: Network, bound: Bound, theta: Arrays) -> float:
 
 
 def _by_enumeration(net: Network, bound: Bound, theta: Arrays) -> float:
-    module = numpyro_module(net)
+    module = numpyro_module(net, bound.partial)
     inputs = [name for name in inspect.signature(module.model).parameters if name in bound.canonical]
     data = {name: np.asarray(bound.canonical[name]) for name in inputs}
     model = funsor.enum(module.model, ENUMERATED)
@@ -118,9 +118,9 @@ def _free(net: Network, theta: Arrays) -> dict[str, NDArray[Any]]:
     return {one.name: np.asarray(theta[one.name]) for one in net.graph.parameters if one.value is None}
 
 
-def _by_bfgs(net: Network, chart: Any, data: Any, away: NDArray[Any]) -> float:
+def _by_bfgs(net: Network, partial: Partial, chart: Any, data: Any, away: NDArray[Any]) -> float:
     """The highest joint density that BFGS reaches in free coordinates."""
-    joint = densities(net).log_joint
+    joint = densities(net, partial).log_joint
     slope = jax.jit(jax.value_and_grad(lambda u: -joint(chart.theta(u), data)))
     found = minimize(lambda u: tuple(map(np.asarray, slope(jnp.asarray(u)))), away, jac=True, method="BFGS")
     return -float(found.fun)

@@ -29,6 +29,8 @@ from bnlab.runtime.records import Bound
 
 WIDE = 5.0
 """The prior's standard deviation of a mean, in standard deviations of the data."""
+UNITLESS = 0.1
+"""The rate of the Gamma(2, .) prior of a number without a unit (Juarez and Steel 2010, for degrees of freedom)."""
 DIGITS = 2
 """Significant digits of what is chosen: the account is exact, and nobody needs more of a weak prior."""
 
@@ -133,22 +135,40 @@ def _same(prior: Prior, shape: tuple[int, ...]) -> Prior:
 
 
 def _positive(graph: Graph, parameter: Parameter, use: Use, bound: Bound) -> tuple[Prior, str]:
+    """A variance, a rate, a standard deviation, or a number without a unit, like degrees of freedom."""
     shape = parameter.domain.event_shape
+    told = _told(graph, use.variable)
+    mean, deviation = (_shaped(each, shape) for each in _moments(graph, use.variable, bound))
     if use.conjugate == "InverseGamma":
         variance, what = _share(graph, parameter, use, bound)
-        scale = np.broadcast_to(variance if variance.shape == shape else variance.mean(), shape)
-        prior = _prior("InverseGamma", concentration=np.full(shape, 2.0), scale=_round(scale))
+        prior = _prior("InverseGamma", concentration=np.full(shape, 2.0), scale=_shaped(variance, shape))
         return _same(prior, shape), f"its mean {what}"
     if use.slot == "rate":
-        mean = _moments(graph, use.variable, bound)[0]
-        reciprocal = use.family == "Exponential"  # whose mean is 1 / rate
-        rate = _round(np.broadcast_to(mean if reciprocal else 1 / mean, shape))
-        why = f"its mean {'1 / ' if reciprocal else ''}the mean of {_told(graph, use.variable)}"
+        reciprocal = use.family != "Poisson"  # whose mean is the rate
+        rate = _round(mean if reciprocal else 1 / mean)
+        why = f"its mean {'1 / ' if reciprocal else ''}the mean of {told}"
         return _same(_prior("Gamma", concentration=np.ones(shape), rate=rate), shape), why
-    deviation = _moments(graph, use.variable, bound)[1]
-    rate = _round(np.broadcast_to(2 / (deviation if deviation.shape == shape else deviation.mean()), shape))
-    why = f"its mean the standard deviation of {_told(graph, use.variable)}; no prior of a std suits EM, write var="
-    return _same(_prior("Gamma", concentration=np.full(shape, 2.0), rate=rate), shape), why
+    twice = np.full(shape, 2.0)
+    if use.slot in ("std", "scale"):
+        prior, why = (
+            _prior("Gamma", concentration=twice, rate=_round(2 / deviation)),
+            f"of the size of {told}",
+        )
+    else:
+        prior, why = (
+            _prior("Gamma", concentration=twice, rate=np.full(shape, UNITLESS)),
+            "of the order of ten",
+        )
+    if not use.conjugate:
+        why += f"; EM has no update of a {use.slot} with a prior" + (
+            "" if use.slot != "std" else ": write var="
+        )
+    return _same(prior, shape), why
+
+
+def _shaped(values: Array, shape: tuple[int, ...]) -> Array:
+    """Of the event's shape: as they are, or their mean."""
+    return values if values.shape == shape else np.full(shape, values.mean())
 
 
 def _share(graph: Graph, parameter: Parameter, use: Use, bound: Bound) -> tuple[Array, str]:

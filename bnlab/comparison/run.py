@@ -222,7 +222,8 @@ def _certify(task: Task, done: Progress) -> None:
 def _predict(task: Task, done: Progress, split: Split, left: NDArray[np.int64]) -> None:
     """Second fits, to the members that are not left out."""
     weights = predictive.training_weights(task.bound, split.members, left)
-    training = Bound({**task.bound.canonical, "weights": weights}, task.bound.layout, ())
+    canonical = {**task.bound.canonical, "weights": weights}
+    training = Bound(canonical, task.bound.layout, (), task.bound.partial)
     start: Fit | None = None
     for method in done.fits:
         done.say(

@@ -219,7 +219,7 @@ def _contribution(found: System, left: Side, right: Side) -> tuple[Expr, ...]:
         e, twin = node.event
         mine, theirs = at_first.get(e), at_second.get(e)
         if found.full and matrix(node):
-            names |= {e: mine or e, twin: theirs or twin}
+            names |= {e: mine or copied(copied(e)), twin: theirs or copied(copied(twin))}
         else:
             if mine is not None and theirs is not None and mine != theirs:
                 deltas.append(identity(mine, theirs))
@@ -401,10 +401,10 @@ def solved(found: System, suffix: str) -> Moves:
     made_of = equations(found)
     whole, vector, unknown = made_of.matrix, made_of.vector, made_of.unknown
     body = [*precisions(found), *made_of.body]
-    title = " and ".join(dict.fromkeys(side.term.formula or "1" for side in found.sides))
+    title = ", ".join(dict.fromkeys(side.term.formula or "1" for side in found.sides))
     moments = local(f"moments{suffix}", whole.axes)
     change = local(f"change{suffix}", vector.axes)
-    body.append(Statement(moments, whole, "maximise", f"of the regressors: {title}"))
+    body.append(Statement(moments, whole, "maximise", f"of the regressors {title}"))
     if not unknown:
         body.append(Statement(change, Keep(vector, moments, Number(0.0)), "maximise", CHANGE))
     else:

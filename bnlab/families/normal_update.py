@@ -154,7 +154,10 @@ def _weighted(
     weights, moments = [], []
     for use in uses:
         precision = _precision(use.node, full)
-        weights.append(einsum((*plates, *node.event) if full else axes, use.statistics["N"], precision))
+        entries = (
+            (*plates, *node.event) if full else axes if set(node.event[:1]) <= set(precision.axes) else plates
+        )
+        weights.append(einsum(entries, use.statistics["N"], precision))
         moments.append(
             einsum(axes, precision, turned(use.statistics["S"], node.event) if full else use.statistics["S"])
         )

@@ -26,7 +26,8 @@ SPARE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 class Layout:
     """All axes of one network, each with a letter of its own.
 
-    A plate of parameters shares its letter with the states that it is read at.
+    A plate of parameters shares its letter with the states that it is read at. `seen` are latents that are observed in
+    part: they stand among what the posterior is given.
     """
 
     graph: Graph
@@ -35,6 +36,7 @@ class Layout:
     events: dict[tuple[str, int], Axis]
     columns: dict[tuple[str, VarRef], Axes] = field(default_factory=dict)
     """For each vector that is a regressor of a child its entries' axis, and the same once more for products."""
+    seen: tuple[str, ...] = ()
 
     def members(self, plates: tuple[str, ...]) -> Axes:
         """The axes that count the members of some plates.
@@ -74,7 +76,7 @@ class Layout:
         return (*plates, *self.event(parameter.name, len(parameter.domain.event_shape)))
 
 
-def layout(graph: Graph, meetings: Collection[frozenset[str]] = ()) -> Layout:
+def layout(graph: Graph, meetings: Collection[frozenset[str]] = (), seen: tuple[str, ...] = ()) -> Layout:
     """Gives every axis its letter: those of the story for plates, the plate's letter for the states that index it.
 
     All are distinct as long as small letters last. After that, states that never meet share them: `meetings` are the
@@ -83,21 +85,25 @@ def layout(graph: Graph, meetings: Collection[frozenset[str]] = ()) -> Layout:
     letters = index_letters(graph)
     discrete = [variable for variable in graph.variables if isinstance(variable.domain, Integer)]
     if len(discrete) > MOST_DISTINCT:
-        return _crowded(graph, letters, (*meetings, *_families(graph)))
+        return _crowded(graph, letters, (*meetings, *_families(graph)), seen)
     taken = {letters[plate.name] for plate in graph.plates if plate.size is None}
     taken |= {letters[plate] for variable in graph.variables for plate in variable.plates}
     states = _states(graph, letters, taken)
-    return _complete(graph, letters, states, taken | set(letters.values()))
+    return _complete(graph, letters, states, taken | set(letters.values()), seen)
 
 
 def _complete(
-    graph: Graph, letters: Mapping[str, str], states: dict[VarRef, Axis], taken: set[str]
+    graph: Graph,
+    letters: Mapping[str, str],
+    states: dict[VarRef, Axis],
+    taken: set[str],
+    seen: tuple[str, ...],
 ) -> Layout:
     """The layout with the entries of vectors, of regressors and of parameters."""
     events = _variables(graph, states, taken)
     columns = _columns(graph, events, taken | {axis.letter for axis in states.values()})
     _parameters(graph, states, events, columns, taken)
-    return Layout(graph, _plates(graph, letters), states, events, columns)
+    return Layout(graph, _plates(graph, letters), states, events, columns, seen)
 
 
 def _plates(graph: Graph, letters: Mapping[str, str]) -> dict[str, Axis]:
@@ -119,10 +125,13 @@ def _families(graph: Graph) -> Iterator[frozenset[str]]:
         yield frozenset({variable.name, *(ref.name for ref in _subscripts(graph, variable))})
 
 
-def _crowded(graph: Graph, letters: dict[str, str], meetings: Collection[frozenset[str]]) -> Layout:
+def _crowded(
+    graph: Graph, letters: dict[str, str], meetings: Collection[frozenset[str]], seen: tuple[str, ...]
+) -> Layout:
     """The axes of a network of many discrete variables; those of a plate of parameters have the letter of what indexes it."""
     rows = {letters[plate] for variable in graph.variables for plate in variable.plates}
-    indexed, chained = _indexed_plates(graph), _read_before(graph)
+    indexed, before = _indexed_plates(graph), _steps_before(graph)
+    orders = 1 + max(before.values(), default=1)
     own: dict[str, str] = {}
     states: dict[VarRef, Axis] = {}
     discrete = [variable for variable in graph.variables if isinstance(variable.domain, Integer)]
@@ -133,34 +142,31 @@ def _crowded(graph: Graph, letters: dict[str, str], meetings: Collection[frozens
         now = _free(variable.name.lower() + STATE_LETTERS + SPARE, used)
         own[variable.name] = now
         size = variable.domain.size
-        states[VarRef(variable.name)] = Axis(STATE, 2 * position + 1, variable.name, now, size, now.upper())
-        for lag in sorted(chained.get(variable.name, ())):
-            before = _free("ji" + SPARE, used | set(own[variable.name]))
-            own[variable.name] += before
-            name = variable.name + "'" * lag
-            states[VarRef(variable.name, lag)] = Axis(STATE, 2 * position, name, before, size, now.upper())
+        for lag in range(1 + before.get(variable.name, 0)):
+            letter = _free("ji" + SPARE, used | set(own[variable.name])) if lag else now
+            own[variable.name] += letter * bool(lag)
+            place, name = orders * (position + 1) - lag, variable.name + "'" * lag
+            states[VarRef(variable.name, lag)] = Axis(STATE, place, name, letter, size, now.upper())
         if variable.name in indexed:
             letters = letters | {indexed[variable.name]: now}
-    return _complete(graph, letters, states, rows)
+    return _complete(graph, letters, states, rows, seen)
 
 
-def _read_before(graph: Graph) -> dict[str, set[int]]:
-    """The discrete variables whose states are met at earlier steps, too, and at which: latents of chains, and what a table
-    reads there.
+def _steps_before(graph: Graph) -> dict[str, int]:
+    """The discrete variables whose states are met at earlier steps, too: latents of chains, and what tables read there; how
+    many steps back.
     """
-    found: dict[str, set[int]] = {}
-    for variable in graph.variables:
-        for ref in _subscripts(graph, variable):
-            if ref.lag:
-                found.setdefault(ref.name, set()).add(ref.lag)
-    for variable in graph.in_role("latent"):
-        if any(graph.plate(plate).chain for plate in variable.plates):
-            found.setdefault(variable.name, set()).add(1)
+    latents = graph.in_role("latent")
+    found = {v.name: 1 for v in latents if any(graph.plate(plate).chain for plate in v.plates)}
+    for ref in (ref for variable in graph.variables for ref in _subscripts(graph, variable)):
+        if ref.lag:
+            found[ref.name] = max(ref.lag, found.get(ref.name, 0))
     return found
 
 
 def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarRef, Axis]:
-    indexed, chained = _indexed_plates(graph), _read_before(graph)
+    indexed, before = _indexed_plates(graph), _steps_before(graph)
+    orders = 1 + max(before.values(), default=1)
     states: dict[VarRef, Axis] = {}
     reserved = {letters[plate] for plate in indexed.values()}
     discrete = [variable for variable in graph.variables if isinstance(variable.domain, Integer)]
@@ -173,14 +179,13 @@ def _states(graph: Graph, letters: dict[str, str], taken: set[str]) -> dict[VarR
         taken.add(letter)
         size = variable.domain.size
         states[VarRef(variable.name)] = Axis(
-            STATE, 2 * position + 1, variable.name, letter, size, letter.upper()
+            STATE, orders * (position + 1), variable.name, letter, size, letter.upper()
         )
-        for lag in sorted(chained.get(variable.name, ())):
-            before = _free("ji" + SPARE, taken | reserved)
-            taken.add(before)
-            states[VarRef(variable.name, lag)] = Axis(
-                STATE, 2 * position, variable.name + "'" * lag, before, size, letter.upper()
-            )
+        for lag in range(1, 1 + before.get(variable.name, 0)):
+            earlier = _free("ji" + SPARE, taken | reserved)
+            taken.add(earlier)
+            place, name = orders * (position + 1) - lag, variable.name + "'" * lag
+            states[VarRef(variable.name, lag)] = Axis(STATE, place, name, earlier, size, letter.upper())
     return states
 
 

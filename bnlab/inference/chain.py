@@ -15,7 +15,24 @@ from bnlab.inference.plan import Factor, SumChain
 from bnlab.inference.potentials import marginal
 from bnlab.network.ir import VarRef
 from bnlab.program import build
-from bnlab.program.ops import STEP, Axes, Axis, Broadcast, Einsum, Expr, OneHot, Relabel, Steps, Symbol, Take
+from bnlab.program.ir import Statement
+from bnlab.program.ops import (
+    STEP,
+    Axes,
+    Axis,
+    Binary,
+    Broadcast,
+    Count,
+    Einsum,
+    Expr,
+    Number,
+    OneHot,
+    Relabel,
+    Steps,
+    Symbol,
+    Take,
+    Where,
+)
 from bnlab.program.walk import symbols
 
 if TYPE_CHECKING:
@@ -24,14 +41,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The axes of a chain: its steps, the states now and one step before, and all else its messages range
-    over.
+    """The axes of a chain: its steps, the states that a message is over (`now`), the same one step before, and all else
+    its messages range over. `past` are those of `now` that are of earlier steps.
     """
 
     step: Axis
     now: Axes
     before: Axes
     outer: Axes
+    past: Axes = ()
 
     @property
     def message(self) -> Axes:
@@ -40,6 +58,11 @@ class Shape:
     @property
     def all(self) -> Axes:
         return (self.step, *self.message)
+
+    @property
+    def forgotten(self) -> Axes:
+        """The states that the next message is no longer over."""
+        return tuple(axis for axis in self.before if axis not in self.now)
 
     def earlier(self, axes: Axes) -> Axes:
         """The same axes one step before."""
@@ -86,6 +109,27 @@ class Chain:
         """Whether a step is before the end of its sequence."""
         return self.inner(self.mask, "on") if self.mask else None
 
+    @property
+    def orders(self) -> int:
+        """From this step on, counted from 0, all steps have the same tables."""
+        return max((self.run.plan.factor(name).at for name in self.step.later), default=1)
+
+    def number(self, array: Expr) -> tuple[tuple[Symbol, Expr], ...]:
+        """The number of a step, where the tables depend on it; `array` has the steps."""
+        if self.orders == 1:
+            return ()
+        return ((Symbol(self.local(self.shape.step.letter), ()), Count(array, self.shape.step)),)
+
+    @property
+    def beginning(self) -> str:
+        """A word on the states before the first step, where messages are over them."""
+        return "Before the first step there is nothing: state 0 stands for it.\n" if self.shape.past else ""
+
+    def standing(self, later: str, step: int) -> str:
+        """The factor that stands at a step instead of a later one."""
+        known = {(f.variable, f.at): f.name for f in map(self.run.plan.factor, self.step.first)}
+        return known.get((self.run.plan.factor(later).variable, step), later)
+
     def arguments(self, *arrays: Symbol) -> tuple[Symbol, ...]:
         """The arguments of a recursion, as the caller has them."""
         return (*arrays, *((self.mask,) if self.mask else ()), *self.drivers)
@@ -95,13 +139,38 @@ class Chain:
         found = [self.run.potentials[name].linear for name in names]
         return tuple(table for table in found if table is not None)
 
-    def transition(self, at: dict[Symbol, Symbol]) -> tuple[Expr, ...]:
-        """The tables between two steps, inside a recursion, where their data are those of one step."""
-        return tuple(_at(table, at) for table in self.tables(self.step.later))
+    def transition(
+        self, at: dict[Symbol, Symbol], ahead: int = 0
+    ) -> tuple[tuple[Statement, ...], tuple[Expr, ...]]:
+        """The tables into step t + ahead, inside a recursion, where their data are those of one step.
+
+        Where they are others at the first steps they are statements of their own.
+        """
+        body: list[Statement] = []
+        tables: list[Expr] = []
+        for name in self.step.later:
+            (table,) = (_at(each, at) for each in self.tables((name,)))
+            last = self.run.plan.factor(name).at
+            for step in reversed(range(1, last)):
+                (number, _), *_ = self.number(Number(0.0))
+                (early,) = (_at(each, at) for each in self.tables((self.standing(name, step),)))
+                table = Where(Binary("==", number, Number(float(step - ahead))), early, table)
+            if last > 1:
+                variable = self.run.plan.factor(name).variable
+                several = sum(self.run.plan.factor(other).at > 1 for other in self.step.later) > 1
+                symbol = Symbol(self.local("moves" + (f"_{variable}" if several else "")), table.axes)
+                letter = self.shape.step.letter
+                why = f"into step {letter}+{ahead}" if ahead else f"into step {letter}"
+                body.append(Statement(symbol, table, "recursion", why))
+                table = symbol
+            tables.append(table)
+        return tuple(body), tuple(tables)
 
     def initial(self, like: Symbol, log: bool) -> Expr:
-        """The distribution of the first states, for every sequence."""
-        tables = [_first(table, self.shape.step) for table in self.tables(self.step.first)]
+        """The distribution of the first states, for every sequence; state 0 stands for those before them."""
+        here = tuple(name for name in self.step.first if not self.run.plan.factor(name).at)
+        tables = [_first(table, self.shape.step) for table in self.tables(here)]
+        tables += [OneHot(Number(0.0), axis) for axis in self.shape.past]
         value = build.add(*(self.run.log(table) for table in tables)) if log else build.multiply(*tables)
         return self.spread(value, Steps(like, self.shape.step, "first"))
 
@@ -112,7 +181,7 @@ class Chain:
         on = self.on()
         mask = ((on, local(self.mask)),) if on and self.mask else ()
         driving = ((nexts[driver], Steps(local(driver), self.shape.step, "next")) for driver in self.drivers)
-        return ((own, local(array)), *mask, *driving)
+        return (*self.number(local(array)), (own, local(array)), *mask, *driving)
 
     def spread(self, value: Expr, like: Expr) -> Expr:
         """The value for all states: repeated along those that it does not depend on."""
@@ -143,17 +212,18 @@ def extents(axes: Axes) -> str:
 
 def chain_of(run: Elimination, step: SumChain) -> Chain:
     layout = run.layout
-    now = tuple(sorted(layout.states[VarRef(name)] for name in step.variables))
-    before = tuple(layout.states[VarRef(axis.name, 1)] for axis in now)
+    interface = sorted(step.interface, key=lambda ref: layout.states[ref])
+    now = tuple(layout.states[ref] for ref in interface)
+    before = tuple(layout.states[VarRef(ref.name, ref.lag + 1)] for ref in interface)
+    past = tuple(layout.states[ref] for ref in interface if ref.lag)
     rest = [layout.states[ref] for ref in step.joint.scope if ref.name not in step.variables]
     members = [axis for axis in layout.members(step.joint.plates) if axis.kind != STEP]
-    shape = Shape(layout.plates[step.chain], now, before, tuple(sorted((*members, *rest))))
+    shape = Shape(layout.plates[step.chain], now, before, tuple(sorted((*members, *rest))), past)
     chains = [other for other in run.plan.steps if isinstance(other, SumChain)]
     suffix = "" if len(chains) == 1 else "_" + wording.joined(step.variables)
     bare = Chain(run, step, shape, run.mask(step.chain), suffix)
-    found = (
-        symbol for table in bare.tables(step.later) for symbol in symbols(table) if symbol.space == "chunk"
-    )
+    moving = (*step.later, *(name for name in step.first if run.plan.factor(name).at))
+    found = (symbol for table in bare.tables(moving) for symbol in symbols(table) if symbol.space == "chunk")
     return Chain(run, step, shape, bare.mask, suffix, tuple(dict.fromkeys(found)))
 
 
@@ -170,6 +240,13 @@ def weight_of(chain: Chain) -> Expr | None:
 def states_of(step: SumChain) -> Factor:
     """The states of one step, and all else that the chain's messages range over."""
     return Factor("", (), (), tuple(ref for ref in step.joint.scope if not ref.lag), step.joint.plates)
+
+
+def since(operand: Expr, axis: Axis, step: int, only: bool) -> Expr:
+    """Of an operand that has the steps from number 1 on: those from `step` on, or that one alone, with the axis."""
+    for _ in range(1, step):
+        operand = cut(operand, axis, "later")
+    return cut(operand, axis, "opening") if only else operand
 
 
 def cut(operand: Expr, axis: Axis, part: str) -> Expr:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bnlab.inference import wording
 from bnlab.inference.chain import Chain, extents, local, states_of, weight_of
 from bnlab.inference.nodes import indicators
+from bnlab.inference.plan import Factor
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
@@ -68,15 +69,17 @@ def _forward(chain: Chain, log_b: Symbol) -> Function:
     )
     nexts = {driver: chain.inner(driver, f"{driver.name}_next") for driver in chain.drivers}
     before = Symbol(alpha_t.name, shape.earlier(shape.message))
-    logs = (chain.run.log(table) for table in chain.transition(nexts))
-    following = chain.spread(_reduced(chain, build.add(before, *logs), shape.before), alpha_t)
+    moves, tables = chain.transition(nexts, ahead=1)
+    logs = (chain.run.log(table) for table in tables)
+    following = chain.spread(_reduced(chain, build.add(before, *logs), shape.forgotten), alpha_t)
     inputs = chain.forward_inputs(b_t, log_b, nexts)
     alpha, c = Symbol("log_alpha", shape.all), Symbol("log_c", (shape.step, *shape.outer))
     carry = (predicted, chain.initial(log_b, log=True), following)
-    scan = Scan((carry,), inputs, body, ((alpha_t, alpha), (c_t, c)), (None,))
+    scan = Scan((carry,), inputs, (*body, *moves), ((alpha_t, alpha), (c_t, c)), (None,))
     doc = f"ln alpha as {extents(alpha.axes)} and ln c as {extents(c.axes)}" + (
         ", with maxima for sums." if chain.run.maximise else "."
     )
+    doc += f"\n{chain.beginning}" if chain.beginning else ""
     arguments = tuple(local(symbol) for symbol in chain.arguments(log_b))
     return Function(chain.fresh("forward"), arguments, ("theta",), (scan,), (alpha, c), doc)
 
@@ -87,7 +90,7 @@ class _Total:
     that has those of unknown size.
     """
 
-    factor: str
+    factor: Factor
     operands: tuple[Expr, ...]
     axes: Axes
     like: Symbol | Constant
@@ -98,7 +101,7 @@ def _totals(chain: Chain) -> tuple[_Total, ...]:
     if not run.weighted:
         return ()
     found = []
-    for name in chain.step.later:
+    for name in (*(first for first in chain.step.first if run.plan.factor(first).at), *chain.step.later):
         factor, node = run.plan.factor(name), run.nodes[name]
         like = next(iter(node.own.values()))  # a table has one argument
         assert node.state is not None
@@ -106,7 +109,7 @@ def _totals(chain: Chain) -> tuple[_Total, ...]:
         chosen = indicators(run.layout, run.layout.graph.variable(factor.variable), run.pieces(factor)[0])
         states = run.layout.scope(factor.scope)
         picks = tuple(chosen[axis] for axis in axes if axis not in states and axis in chosen)
-        found.append(_Total(name, picks, axes, like))
+        found.append(_Total(factor, picks, axes, like))
     return tuple(found)
 
 
@@ -121,17 +124,25 @@ def posterior(chain: Chain) -> Expr:
     states = states_of(chain.step)
     q = Symbol(run.fresh(wording.posterior_title(states.scope)), shape.all)
     sums = tuple(
-        chain.record(f"pairs {total.factor}", Symbol(run.fresh(f"pairs_{total.factor}"), total.axes))
+        chain.record(f"pairs {total.factor.name}", Symbol(run.fresh(_title(total)), total.axes))
         for total in totals
     )
     extra = (weight,) if weight is not None else ()
     arguments = (Symbol("theta", ()), chain.array("log_alpha"), *extra, *chain.arguments(), *data)
     formula = wording.posterior_formula(run.layout, states)
     run.body.append(Invoke((q, *sums), function.name, arguments, formula))
+    value = build.total(q, shape.past)
     if chain.mask is None:
-        return q
-    value = Where(chain.mask, q, Number(0.0))
+        return (
+            value if value is q else run.statement(f"{q.name}_alone", value, "posterior", "of single steps")
+        )
+    value = Where(chain.mask, value, Number(0.0))
     return run.statement(f"{q.name}_on", value, "posterior", "nothing past the end of a sequence")
+
+
+def _title(total: _Total) -> str:
+    factor = total.factor
+    return f"pairs_{factor.variable}" + (f"_step_{factor.at + 1}" if factor.steps == "first" else "")
 
 
 def _backward(
@@ -150,13 +161,15 @@ def _backward(
     carries: list[tuple[Symbol, Expr, Expr]] = [(q, last, Where(on, moved, ended) if on else moved)]
     lasts = [Symbol("q_first", shape.message)]
     for total in totals:
-        running = Symbol(f"pairs_{total.factor}", total.axes)
+        running = Symbol(_title(total), total.axes)
         added = build.einsum(total.axes, pair, *(_indicator(operand, here) for operand in total.operands))
+        added = _where_it_stands(chain, total.factor, added)
         zero = Broadcast(Number(0.0), total.like, total.axes)
         carries.append((running, zero, build.arranged(build.add(running, added), total.axes)))
-        lasts.append(Symbol(f"all_pairs_{total.factor}", total.axes))
+        lasts.append(Symbol(f"all_{_title(total)}", total.axes))
     earlier = Symbol(log_alpha.name, (shape.step, *shape.earlier(shape.message)))
     inputs: list[tuple[Symbol, Expr]] = [(alpha_before, Steps(earlier, shape.step, "earlier"))]
+    inputs += [(t, Steps(count, shape.step, "later")) for t, count in chain.number(local(log_alpha))]
     if on and chain.mask:
         inputs.append((on, Steps(local(chain.mask), shape.step, "later")))
     inputs += [(here[s], Steps(local(s), shape.step, "later")) for s in (*chain.drivers, *data)]
@@ -176,20 +189,31 @@ def _pair(
     shape, letter = chain.shape, chain.shape.step.letter
     axes = union((*shape.message, *shape.before))
     log_pair, pair = Symbol(chain.local("log_pair"), axes), Symbol("q_pair", axes)
-    value = build.add(alpha_before, *(chain.run.log(table) for table in chain.transition(here)))
+    moves, tables = chain.transition(here)
+    value = build.add(alpha_before, *(chain.run.log(table) for table in tables))
     if value.axes != axes:  # of states of the step that do not depend on those before
         value = Broadcast(value, q, axes)
-    body = [Statement(log_pair, value, "recursion")]
+    body = [*moves, Statement(log_pair, value, "recursion")]
     if chain.run.maximise:
-        conditional: Expr = Reduce("hardmax", log_pair, shape.before)
+        conditional: Expr = Reduce("hardmax", log_pair, shape.forgotten)
     else:
         total = Symbol(chain.local("log_total"), shape.message)
-        body.append(Statement(total, _reduced(chain, log_pair, shape.before), "recursion"))
+        body.append(Statement(total, _reduced(chain, log_pair, shape.forgotten), "recursion"))
         conditional = build.exp(build.subtract(log_pair, _finite(total)))
     moved = build.multiply(conditional, q)
     formula = f"P(states at {letter}-1 and {letter} | data)"
     body.append(Statement(pair, Where(on, moved, Number(0.0)) if on else moved, "recursion", formula))
     return tuple(body), pair
+
+
+def _where_it_stands(chain: Chain, factor: Factor, added: Expr) -> Expr:
+    """What a step adds to the statistic of a factor; nothing where the factor does not stand."""
+    if chain.orders == 1 or (factor.steps == "later" and factor.at == 1):
+        return added
+    ((number, _),) = chain.number(Number(0.0))
+    first = factor.steps == "first"
+    here = Binary("==" if first else ">", number, Number(float(factor.at if first else factor.at - 1)))
+    return Where(here, added, Number(0.0))
 
 
 def _filtered(chain: Chain, log_alpha: Expr, weight: Symbol | None) -> Expr:

@@ -13,7 +13,8 @@ as large, as its inverse.
 from __future__ import annotations
 
 from bnlab.inference import wording
-from bnlab.inference.chain import Chain, cut, extents, local, states_of, weight_of
+from bnlab.inference.chain import Chain, cut, extents, local, since, states_of, weight_of
+from bnlab.inference.plan import Factor
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
@@ -63,16 +64,18 @@ def _forward(chain: Chain, b: Symbol) -> Function:
     )
     nexts = {driver: chain.inner(driver, f"{driver.name}_next") for driver in chain.drivers}
     before = Symbol(alpha_t.name, shape.earlier(shape.message))
-    following = chain.onward((before, *chain.transition(nexts)), alpha_t)
+    moves, tables = chain.transition(nexts, ahead=1)
+    following = chain.onward((before, *tables), alpha_t)
     inputs = chain.forward_inputs(b_t, b, nexts)
     alpha, c = Symbol("alpha", shape.all), Symbol("c", (shape.step, *shape.outer))
     carry = (predicted, chain.initial(b, log=False), following)
-    scan = Scan((carry,), inputs, body, ((alpha_t, alpha), (c_t, c)), (None,))
+    scan = Scan((carry,), inputs, (*body, *moves), ((alpha_t, alpha), (c_t, c)), (None,))
     states, past = _states(chain), f"data[1..{letter}]"
     doc = (
         f"alpha[{letter}] = P({states} | {past}) as {extents(alpha.axes)},\n"
         f"and c[{letter}] = p(data[{letter}] | data[1..{letter}-1]) as {extents(c.axes)}"
     ) + ("; where the mask is False the chain has ended.\n" if chain.mask else ".\n")
+    doc += chain.beginning
     arguments = tuple(local(symbol) for symbol in chain.arguments(b))
     return Function(chain.fresh("forward"), arguments, ("theta",), (scan,), (alpha, c), doc)
 
@@ -83,8 +86,9 @@ def _joint_formula(chain: Chain) -> str:
 
 
 def _states(chain: Chain) -> str:
-    letter = chain.shape.step.letter
-    return ", ".join(f"{axis.name}[{letter}]={axis.letter}" for axis in chain.shape.now)
+    letter, states = chain.shape.step.letter, chain.run.layout.states
+    at = {ref: f"{letter}-{ref.lag}" if ref.lag else letter for ref in chain.step.interface}
+    return ", ".join(f"{ref.name}[{index}]={states[ref].letter}" for ref, index in at.items())
 
 
 def posterior(chain: Chain) -> Expr:
@@ -97,7 +101,9 @@ def posterior(chain: Chain) -> Expr:
     call = Call(function.name, arguments, shape.all)
     beta = chain.record("beta", run.statement(f"beta{chain.suffix}", call, "recursion"))
     weight = weight_of(chain)
-    value = build.multiply(alpha, beta, *((weight,) if weight is not None else ()))
+    value = build.total(
+        build.multiply(alpha, beta, *((weight,) if weight is not None else ())), chain.shape.past
+    )
     if chain.mask is not None:
         value = Where(chain.mask, value, Number(0.0))
     states = states_of(chain.step)
@@ -112,12 +118,14 @@ def _backward(chain: Chain, b: Symbol, c: Symbol) -> Function:
     b_t, c_t = chain.inner(b, f"b_{letter}"), chain.inner(c, f"c_{letter}")
     before = Symbol("beta_before", shape.message)
     here = {driver: chain.inner(driver) for driver in chain.drivers}
-    moved = chain.back((onward, *chain.transition(here)), beta_t)
+    moves, tables = chain.transition(here)
+    moved = chain.back((onward, *tables), beta_t)
     body = (
+        *moves,
         Statement(onward, build.divide(build.multiply(beta_t, b_t), c_t), "recursion"),
         Statement(before, moved, "recursion", f"of step {letter}-1"),
     )
-    inputs: list[tuple[Symbol, Expr]] = [(b_t, local(b)), (c_t, local(c))]
+    inputs: list[tuple[Symbol, Expr]] = [*chain.number(local(b)), (b_t, local(b)), (c_t, local(c))]
     if on and chain.mask:
         inputs.append((on, local(chain.mask)))
     inputs += [(here[driver], local(driver)) for driver in chain.drivers]
@@ -134,20 +142,35 @@ def _backward(chain: Chain, b: Symbol, c: Symbol) -> Function:
     return Function(chain.fresh("backward"), arguments, ("theta",), (scan,), (beta,), doc)
 
 
-def pairs(chain: Chain, operands: tuple[Expr, ...], axes: Axes) -> Expr:
-    """The posterior of neighbouring states, times the operands, summed over all steps but the first."""
+def pairs(chain: Chain, factor: Factor, operands: tuple[Expr, ...], axes: Axes) -> Expr:
+    """The posterior of neighbouring states, times the operands, summed over the steps where the factor stands."""
+    if factor.steps == "first":
+        return _pairs(chain, operands, axes, factor.at, only=True)
+    early = (_pairs(chain, operands, axes, step, only=True) for step in range(factor.at, chain.orders))
+    whole = build.add(*early, _pairs(chain, operands, axes, chain.orders, only=False))
+    return build.arranged(whole, axes)
+
+
+def _pairs(chain: Chain, operands: tuple[Expr, ...], axes: Axes, step: int, only: bool) -> Expr:
+    """The same for the moves into one step, or for all from it on; these have the same tables."""
     shape = chain.shape
-    onward = _onward(chain)
-    earlier = Symbol(chain.array("alpha").name, (shape.step, *shape.earlier(shape.message)))
-    inside: list[Expr] = list(operands)
+
+    def those(operand: Expr) -> Expr:
+        return since(cut(operand, shape.step, "later"), shape.step, step, only)
+
+    onward = since(_onward(chain), shape.step, step, only)
+    alpha = Symbol(chain.array("alpha").name, (shape.step, *shape.earlier(shape.message)))
+    earlier = since(Steps(alpha, shape.step, "earlier"), shape.step, step, only)
+    inside: list[Expr] = [those(operand) for operand in operands]
     outside: list[Expr] = []
-    for table in chain.tables(chain.step.later):
+    names = tuple(chain.standing(name, step) for name in chain.step.later)
+    for table in chain.tables(names):
         whole = table.table if isinstance(table, Take) else table
         for where, index in table.indices if isinstance(table, Take) else ():
-            indicator = OneHot(cut(index, shape.step, "later"), where)
+            indicator = OneHot(those(index), where)
             inside += [] if indicator in inside else [indicator]
         (outside if set(whole.axes) <= set(axes) else inside).append(whole)
-    counts = build.einsum(axes, Steps(earlier, shape.step, "earlier"), onward, *inside)
+    counts = build.einsum(axes, earlier, onward, *inside)
     return build.arranged(build.multiply(*outside, counts), axes) if outside else counts
 
 

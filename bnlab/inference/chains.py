@@ -10,7 +10,7 @@ from bnlab.inference.chain import chain_of, cut
 from bnlab.inference.plan import Factor, SumChain
 from bnlab.inference.potentials import Potential
 from bnlab.program import build
-from bnlab.program.ops import Axes, Expr, Steps
+from bnlab.program.ops import Axes, Expr, Number, Steps
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -24,7 +24,8 @@ def sum_chain(run: Elimination, step: SumChain) -> None:
     scope = tuple(dict.fromkeys(ref for item in step.every for ref in run.plan.factor(item).scope))
     given = tuple(ref for ref in scope if ref.lag or ref.name not in left)
     observed = Factor("", left, given, scope, step.joint.plates)
-    value = build.add(*(run.potentials[name].log for name in step.every))
+    logs = [run.potentials[name].log for name in step.every]
+    value = build.add(*(log for log in logs if log != Number(0.0)))
     words = (write(run.layout, observed) for write in (wording.formula, wording.formula_tex))
     log_b = run.statement("log_b" + chain.suffix, value, "multiply", *words)
     scaled = run.scaled and not run.maximise
@@ -50,12 +51,11 @@ def chain_expected(
     chain = chain_of(run, step)
     posterior = run.posterior(factor.name)
     assert posterior is not None
-    if factor.steps == "first":
+    if factor.steps == "first" and not factor.at:
         heads = (cut(operand, chain.shape.step, "first") for operand in operands)
         return build.einsum(axes, Steps(posterior, chain.shape.step, "first"), *heads)
     if run.scaled and not run.maximise:
-        later = tuple(cut(operand, chain.shape.step, "later") for operand in operands)
-        return chain_scaled.pairs(chain, later, axes)
+        return chain_scaled.pairs(chain, factor, operands, axes)
     return chain.array(f"pairs {factor.name}")
 
 

@@ -118,7 +118,9 @@ def _factors(derivation: Derivation, axes: Layout, names: tuple[str, ...]) -> st
 def _factor(derivation: Derivation, axes: Layout, name: str) -> str:
     factor = derivation.plan.factor(name)
     text = formula(axes, factor)
-    return f"{text} at the first step" if factor.steps == "first" else text
+    if factor.steps != "first":
+        return text
+    return f"{text} at step {factor.at + 1}" if factor.at else f"{text} at the first step"
 
 
 def _size(graph: Graph, joint: Factor) -> str:
@@ -126,7 +128,8 @@ def _size(graph: Graph, joint: Factor) -> str:
     for ref in joint.scope:
         domain = graph.variable(ref.name).domain
         assert isinstance(domain, Integer), "only discrete variables are in tables"
-        sizes.append((f'previous("{ref.name}")' if ref.lag else ref.name, domain.size))
+        steps = f", {ref.lag}" if ref.lag > 1 else ""
+        sizes.append((f'previous("{ref.name}"{steps})' if ref.lag else ref.name, domain.size))
     entries = 1
     for _, size in sizes:
         entries *= size

@@ -20,6 +20,7 @@ from bnlab.inference.expectation import Random, expected
 from bnlab.inference.filtering import integrate_chain, smoothed
 from bnlab.inference.gaussian import Quadratic
 from bnlab.inference.integrate import Solved, integrate
+from bnlab.inference.leaves import unseen, where_seen
 from bnlab.inference.linear_nodes import declare_child, prior_mean
 from bnlab.inference.moments import Moments
 from bnlab.inference.nodes import indicators, node
@@ -63,13 +64,19 @@ from bnlab.program.ops import (
 
 @dataclass(slots=True)
 class Elimination:
-    """One run over a plan. `body` and `functions` grow; names are given out once each."""
+    """One run over a plan. `body` and `functions` grow; names are given out once each.
+
+    `leaves` are observed variables of which values may be missing, -1 in the data; nothing reads them. `notes` are
+    sentences on missing values and evidence.
+    """
 
     layout: Layout
     plan: Plan
     maximise: bool = False
     scaled: bool = True
     weighted: bool = True
+    leaves: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     body: list[Statement | Scan | Invoke] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     potentials: dict[str, Potential] = field(default_factory=dict)
@@ -107,6 +114,12 @@ class Elimination:
         """Writes all messages; returns ln p(x) of each member of the outermost plate."""
         for factor in self._parents_first():
             self._declare(factor)
+        for factor in self.plan.tables:
+            allowed = self.allowed(factor.variable)
+            log = Where(allowed, Number(0.0), Number(float("-inf")))
+            self.potentials[factor.name] = Potential(log, allowed)
+        for factor in self.plan.joins:
+            self.potentials[factor.name] = Potential(Number(0.0))
         self.tables = by_tables(self)
         for step in self.plan.steps:
             match step:
@@ -172,9 +185,17 @@ class Elimination:
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
         self.nodes[piece.label] = found
         density = registry()[piece.cpd.family].density(found)
+        if factor.variable in self.leaves:
+            density = where_seen(self, found, density)
         if density.linear is not None:
             return Potential(self.log(density.linear), density.linear)
         return Potential(density_function(self, factor, piece, density))
+
+    def allowed(self, variable: str) -> Symbol:
+        """Which states of a variable each member may be in."""
+        found = self.layout.graph.variable(variable)
+        state = self.layout.states[VarRef(variable)]
+        return Symbol(self.field(f"allowed_{variable}"), (*self.layout.members(found.plates), state), "chunk")
 
     def _joined(self, factor: Factor, found: list[Potential]) -> Expr:
         """The densities of the first steps, then that of all later ones; each for all that any depends on."""
@@ -197,7 +218,8 @@ class Elimination:
 
     def product(self, names: tuple[str, ...], words: wording.Words) -> Symbol:
         """The log of the product of some factors, as a named array."""
-        value = build.add(*(self.potentials[name].log for name in names))
+        logs = [self.potentials[name].log for name in names]
+        value = build.add(*(log for log in logs if log != Number(0.0)))
         if isinstance(value, Symbol) and value.space == "local":
             return value
         title, text, tex = words
@@ -465,7 +487,10 @@ class Elimination:
         weights = (within(posterior, piece),) if posterior is not None else ()
         parts = (*weights, *picks, *operands)
         parts = (*parts, *self._ones(factor, piece, parts))
-        return build.einsum(axes, *parts) if parts else Number(1.0)
+        counted = build.einsum(axes, *parts) if parts else Number(1.0)
+        if factor.variable not in self.leaves:
+            return counted
+        return Binary("+", counted, unseen(self, factor, piece, posterior, axes), layout=axes)
 
     def _ones(self, factor: Factor, piece: Piece, parts: tuple[Expr, ...]) -> tuple[Expr, ...]:
         """1 for each member of the plates that the parts do not tell apart, so that members are counted."""

@@ -16,22 +16,28 @@ from bnlab.inference.chain_scaled import guarded
 from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
 from bnlab.inference.expectation import overall, with_residual
+from bnlab.inference.knowledge import Knowledge, analysed, notes
 from bnlab.inference.nodes import data
 from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
+from bnlab.inference.sharing import components
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ir import Field, Function, Program, Start, Statement
 from bnlab.program.ops import Axes, Expr, Symbol
 from bnlab.program.walk import symbols
 
+NOTHING = Knowledge()
+"""No value is missing, and nothing is known of latents."""
+
+ORDINALS = ("first", "second", "third")
+"""What statistics of the first steps of a chain are called by."""
+
 Kind = Literal["em", "viterbi"]
 Messages = Literal["scaled", "log"]
 
 
-def em(
-    graph: Graph, kind: Kind = "em", messages: Messages = "scaled", missing: frozenset[str] = frozenset()
-) -> Program:
+def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Knowledge = NOTHING) -> Program:
     """The Program of EM, or of hard EM ("viterbi"), where the latents take their most probable joint value.
 
     Raises IntractableError, by name and with the reason, where exact EM does not exist or is not derived.
@@ -42,11 +48,13 @@ def em(
         )
         raise IntractableError(fault)
     check_closed_form(graph)
-    run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True, missing=missing)
+    run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True, known=known)
     members = run.upward()
     uses = _statistics(run)
     m_step = _m_step(run, uses)
-    fields = [Field("log_p", (), "ln p(x)" if kind == "em" else "ln p(x, z*) at the most probable z*")]
+    allowed = ", z allowed" if known.evidence else ""
+    what = f"ln p(x{allowed})" if kind == "em" else f"ln p(x, z*) at the most probable z*{allowed}"
+    fields = [Field("log_p", (), what)]
     results: list[Expr] = [_log_p(run, members)]
     for statistic in _needed(run, uses, m_step):
         fields.append(Field(statistic.target.name, statistic.target.axes, statistic.formula))
@@ -55,29 +63,33 @@ def em(
     return _program(run, expect, tuple(fields), m_step, _starts(run))
 
 
-def evidence(graph: Graph) -> Program:
+def evidence(graph: Graph, known: Knowledge = NOTHING) -> Program:
     """The Program of ln p(x) alone, which never underflows."""
-    run = _run(graph, maximise=False, scaled=False, weighted=True)
+    run = _run(graph, maximise=False, scaled=False, weighted=True, known=known)
     log_p = _log_p(run, run.upward())
     expect = Function("expect", (), ("theta", "chunk"), tuple(run.body), (log_p,), "ln p of one chunk.")
     return _program(run, expect, (Field("log_p", ()),))
 
 
-def posterior(graph: Graph, before: Program | None = None) -> Program:
+def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NOTHING) -> Program:
     """The Program of ln p of each member and of the posterior marginals of the latents.
 
     With `before`, the Program of the marginals, it is that of the most probable joint value, and shares its densities.
     """
-    run = _run(graph, maximise=before is not None, scaled=False, weighted=False)
+    run = _run(graph, maximise=before is not None, scaled=False, weighted=False, known=known)
     if before is not None:
         run.names |= {function.name for function in before.functions}
         run.densities.update(before.densities)
     members = run.upward()
     fields, results = [Field("log_p", members.axes)], [members]
     for variable in graph.in_role("latent"):
-        for field, value in _posteriors(run, variable):
+        for field, value in _posteriors(run, run.layout.graph.variable(variable.name)):
             fields.append(field)
             results.append(value)
+    for factor in run.plan.joins:
+        value = _joint(run, factor)
+        fields.append(Field(factor.name.replace(" ", "_"), value.axes))
+        results.append(value)
     title, doc = ("expect", "ln p of each member, and the posterior of each latent.")
     if before is not None:
         title, doc = (
@@ -88,12 +100,13 @@ def posterior(graph: Graph, before: Program | None = None) -> Program:
     return _program(run, expect, tuple(fields))
 
 
-def _run(
-    graph: Graph, maximise: bool, scaled: bool, weighted: bool, missing: frozenset[str] = frozenset()
-) -> Elimination:
-    found = plan(graph, missing)
-    run = Elimination(layout(graph, meetings(found)), found, maximise, scaled, weighted)
+def _run(graph: Graph, maximise: bool, scaled: bool, weighted: bool, known: Knowledge) -> Elimination:
+    found = analysed(graph, known)
+    steps = plan(found.graph, found.tables, found.joint)
+    axes = layout(found.graph, meetings(steps), found.latent)
+    run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found))
     run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
+    run.names |= {run.allowed(name).name for name in found.tables}
     return run
 
 
@@ -117,6 +130,8 @@ def _program(
         root=run.plan.root,
         levels=row_levels(axes),
         starts=starts,
+        leaves=run.leaves,
+        notes=run.notes,
         densities=dict(run.densities),
     )
 
@@ -142,6 +157,14 @@ def _marginal(run: Elimination, variable: Variable) -> Expr:
     assert found is not None
     wanted = (*run.layout.members(variable.plates), run.layout.states[VarRef(variable.name)])
     return build.einsum(wanted, found)
+
+
+def _joint(run: Elimination, factor: Factor) -> Expr:
+    """The posterior of several variables together, in the order asked for."""
+    found = run.posterior(factor.name)
+    assert found is not None
+    states = tuple(run.layout.states[ref] for ref in factor.scope)
+    return build.einsum((*run.layout.members(factor.plates), *states), found)
 
 
 def _expect_doc(kind: Kind) -> str:
@@ -173,6 +196,9 @@ def chunk_fields(axes: Layout, found: Plan, run: Elimination) -> tuple[Field, ..
     for variable in graph.in_role("observed", "given"):
         symbol = data(axes, variable.name)
         fields.append(Field(variable.name, symbol.axes, "", isinstance(variable.domain, Integer)))
+    for name in (factor.variable for factor in found.tables):
+        table = run.allowed(name)
+        fields.append(Field(table.name, table.axes, "the states it may be in", made="allowed"))
     rows = row_levels(axes)
     for level in rows:
         plate = axes.plates[level[-1]]
@@ -284,8 +310,9 @@ def _statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, 
     if piece.only:
         return f"N_{variable}{behind}"
     if factor.steps == "first":
-        first = [f for f in run.plan.factors if f.steps == "first"]
-        return "N_first" if len(first) == 1 else f"N_first_{variable}"
+        first = [f for f in run.plan.factors if f.steps == "first" and f.at == factor.at]
+        name = f"N_{ORDINALS[factor.at]}" if factor.at < len(ORDINALS) else f"N_step_{factor.at + 1}"
+        return name if len(first) == 1 else f"{name}_{variable}"
     names = tuple(axis.name.rstrip("'") for axis in axes if axis.kind in (2, 3))
     return wording.count_title(names or (variable,))
 
@@ -302,7 +329,8 @@ def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic
         for letter, start, after in zip(own, starts, later, strict=True)
         if not start
     )
-    plates = [str(piece.start + 1) if start else letter for letter, start in zip(own, starts, strict=True)]
+    number = str((piece.start if piece.only else factor.at) + 1)
+    plates = [number if start else letter for letter, start in zip(own, starts, strict=True)]
     states = [ref for ref in factor.scope if layout.states[ref] in axes]
     observed = layout.states.get(VarRef(factor.variable))
     seen = observed in axes and VarRef(factor.variable) not in states
@@ -318,7 +346,11 @@ def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic
         value = f" ({factor.variable}[{index}]={observed.letter if observed else ''})"
     if any(ref.lag for ref in states):
         pair = Factor("", (), (), tuple(states), factor.plates)
-        return f"{sums} {wording.posterior_formula(layout, pair)}{value}".strip()
+        start = "".join(f", {letter}={number}" for letter, s in zip(own, starts, strict=True) if s)
+        return f"{sums} {wording.posterior_formula(layout, pair)}{value}{start}".strip()
+    value += (
+        f" or, where {factor.variable} is missing, q times its table" if factor.variable in run.leaves else ""
+    )
     title = wording.posterior_title(tuple(states))
     letters = ",".join([*plates, *(layout.states[ref].letter for ref in states)])
     return f"{sums} {title}[{letters}]{value}".strip()
@@ -350,7 +382,7 @@ def _m_step(run: Elimination, uses: Uses) -> Function:
     body: list[Statement] = []
     values: dict[str, Expr] = {}
     for family, members in uses.by_family:
-        for component in _components(members, free):
+        for component in components(members, free):
             maximum = family.maximise(component, free, priors)
             body += maximum.body
             values.update(maximum.values)
@@ -360,20 +392,6 @@ def _m_step(run: Elimination, uses: Uses) -> Function:
     return Function(
         "m_step", (), ("statistics", "theta"), tuple(body), results, "The parameters that maximise Q."
     )
-
-
-def _components(uses: tuple[Use, ...], free: frozenset[str]) -> list[tuple[Use, ...]]:
-    """Nodes that share free parameters, together; each group is maximised by itself."""
-    groups: list[tuple[set[str], list[Use]]] = []
-    for use in uses:
-        names = set(use.node.parameters & free)
-        touching = [group for group in groups if group[0] & names]
-        merged = (
-            names.union(*(group[0] for group in touching)),
-            [u for group in touching for u in group[1]] + [use],
-        )
-        groups = [group for group in groups if group not in touching] + [merged]
-    return [tuple(members) for _, members in groups]
 
 
 def _log_prior(axes: Layout) -> Function | None:

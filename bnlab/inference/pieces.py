@@ -32,7 +32,7 @@ def pieces(graph: Graph, factor: Factor) -> tuple[Piece, ...]:
     variable = graph.variable(factor.variable)
     assert variable.cpd is not None
     if factor.steps == "first":
-        return (Piece(factor.name, variable.first[0]),)
+        return (Piece(factor.name, variable.first[factor.at]),)
     if factor.steps == "later" or not variable.first:
         return (Piece(factor.name, variable.cpd),)
     initial = (

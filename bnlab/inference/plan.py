@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import networkx as nx
 
 from bnlab.errors import Fault, InternalError, IntractableError
 from bnlab.inference.factor import Factor as Factor
+from bnlab.inference.factor import Steps
 from bnlab.inference.intractable import coupled, refuse_chain, refuse_mixture
 from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
 from bnlab.network.graph import cpds, topological_order
@@ -53,11 +53,14 @@ class LeavePlates:
 class SumChain:
     """The latents `variables` of all steps of a chain are summed out by a forward recursion.
 
-    `first` and `later` are their distributions at the first and at later steps, `every` the factors of single steps.
+    The message of a step is over `interface`: the variables of that step, and those of as many steps before it as the next
+    step still reads. `first` and `later` are the distributions at the first steps and at later ones, `every` the factors
+    of single steps.
     """
 
     chain: str
     variables: tuple[str, ...]
+    interface: tuple[VarRef, ...]
     first: tuple[str, ...]
     later: tuple[str, ...]
     every: tuple[str, ...]
@@ -111,28 +114,46 @@ Step = SumOut | LeavePlates | SumChain | Integrate | IntegrateChain
 class Plan:
     """`factors` by declaration, `steps` in order; `evidence` names the messages whose product is p(x), one a member of `root`.
 
-    `root` is the outermost plate, over whose members everything adds; "" where the data are one member.
+    `root` is the outermost plate, over whose members everything adds; "" where the data are one member. `tables` are the
+    factors that say which states of a variable are allowed, `joins` factors of 1 that keep variables in one table.
     """
 
     factors: tuple[Factor, ...]
     steps: tuple[Step, ...]
     evidence: tuple[str, ...]
     root: str
+    tables: tuple[Factor, ...] = ()
+    joins: tuple[Factor, ...] = ()
 
     def factor(self, name: str) -> Factor:
-        known = {factor.name: factor for factor in self.factors}
+        known = {factor.name: factor for factor in (*self.factors, *self.tables, *self.joins)}
         known.update({step.message.name: step.message for step in self.steps})
         return known[name]
 
 
-def plan(graph: Graph, missing: frozenset[str] = frozenset()) -> Plan:
-    """The plan for exact elimination of all latents, and of the observed variables that may be missing.
+def plan(graph: Graph, tables: tuple[str, ...] = (), joins: tuple[tuple[str, ...], ...] = ()) -> Plan:
+    """The plan for exact elimination of all latents; of those in `tables` a table from the data says what is allowed, and
+    each of `joins` names latents whose joint posterior is wanted.
 
     Raises IntractableError, naming the variables and the reason, where there is none or bnlab does not derive it.
     """
-    check_derivable(graph, missing)
+    check_derivable(graph)
     factors = tuple(_factors(graph))
-    return _Elimination(graph, factors).run()
+    allowed = tuple(_table(graph.variable(name)) for name in tables)
+    return _Elimination(graph, factors, allowed, tuple(_join(graph, names) for names in joins)).run()
+
+
+def _join(graph: Graph, names: tuple[str, ...]) -> Factor:
+    """A factor of 1 over several variables, in the plates of the innermost one."""
+    refs = tuple(VarRef(name) for name in names)
+    plates = max((graph.variable(name).plates for name in names), key=len)
+    return Factor(f"joint {' '.join(names)}", (), refs, refs, plates)
+
+
+def _table(variable: Variable) -> Factor:
+    """Which states of a variable are allowed: a factor of the variable alone."""
+    ref = VarRef(variable.name)
+    return Factor(f"allowed {variable.name}", (), (ref,), (ref,), variable.plates, variable=variable.name)
 
 
 def meetings(found: Plan) -> tuple[frozenset[str], ...]:
@@ -163,29 +184,35 @@ def _factors(graph: Graph) -> Iterable[Factor]:
             yield Factor(name, (name,), given, scope, variable.plates, "all", name, gaussian)
             continue
         for step, cpd in enumerate(variable.first):
-            yield _factor(
-                graph, variable, cpd, f"{variable.name}.first" + (str(step) if step else ""), "first"
-            )
-        yield _factor(graph, variable, variable.cpd, variable.name, "later" if variable.first else "all")
+            title = f"{variable.name}.first" + (str(step) if step else "")
+            yield _factor(graph, variable, cpd, title, "first", step)
+        steps: Steps = "later" if variable.first else "all"
+        yield _factor(graph, variable, variable.cpd, variable.name, steps, len(variable.first))
 
 
-def _factor(
-    graph: Graph, variable: Variable, cpd: CPD, name: str, steps: Literal["all", "first", "later"]
-) -> Factor:
+def _factor(graph: Graph, variable: Variable, cpd: CPD, name: str, steps: Steps, at: int) -> Factor:
     discrete, gaussian = discrete_scope(graph, cpd), gaussian_scope(graph, cpd)
     own = (VarRef(variable.name),) if variable.role == "latent" else ()
     scope, continuous = (discrete + own, gaussian) if variable.discrete else (discrete, gaussian + own)
-    given = (*discrete, *gaussian)
-    return Factor(name, (variable.name,), given, scope, variable.plates, steps, variable.name, continuous)
+    given, plates = (*discrete, *gaussian), variable.plates
+    return Factor(name, (variable.name,), given, scope, plates, steps, variable.name, continuous, at)
 
 
 class _Elimination:
     """The state of one run: the factors still to be multiplied, and the steps so far."""
 
-    def __init__(self, graph: Graph, factors: tuple[Factor, ...]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        factors: tuple[Factor, ...],
+        tables: tuple[Factor, ...],
+        joins: tuple[Factor, ...],
+    ) -> None:
         self.graph = graph
         self.factors = factors
-        self.pending = list(factors)
+        self.tables = tables
+        self.joins = joins
+        self.pending = [*factors, *tables, *joins]
         self.steps: list[Step] = []
         self.root = root_plate(graph)
         self.sizes = {variable.name: getattr(variable.domain, "size", 1) for variable in graph.variables}
@@ -194,7 +221,8 @@ class _Elimination:
         root = (self.root,) if self.root else ()
         while inner := self._innermost(root):
             self._plates(inner, root)
-        return Plan(self.factors, tuple(self.steps), tuple(factor.name for factor in self.pending), self.root)
+        left = tuple(factor.name for factor in self.pending)
+        return Plan(self.factors, tuple(self.steps), left, self.root, self.tables, self.joins)
 
     def _innermost(self, root: tuple[str, ...]) -> tuple[str, ...] | None:
         """The plates of a factor that no other factor's plates contain, while something is left to do there."""
@@ -306,13 +334,14 @@ class _Elimination:
         used = [factor for factor in self._at(plates) if any(ref.name in names for ref in factor.scope)]
         refuse_mixture(self.graph, names, used)
         joint = self._joint(used, plates)
-        self._check_size(joint)
+        interface = _depths(names, used)
+        self._check_size(joint, interface)
         outer = tuple(plate for plate in plates if plate != chain)
         gone = {ref for ref in joint.scope if ref.name in names}
         message = _without(joint, gone, f"chain {' '.join(names)}", outer)
         parts = {kind: tuple(f.name for f in used if f.steps == kind) for kind in ("first", "later", "all")}
         self.steps.append(
-            SumChain(chain, names, parts["first"], parts["later"], parts["all"], joint, message)
+            SumChain(chain, names, interface, parts["first"], parts["later"], parts["all"], joint, message)
         )
         self._replace(used, message)
 
@@ -351,12 +380,13 @@ class _Elimination:
     def _replace(self, used: list[Factor], message: Factor) -> None:
         self.pending = [factor for factor in self.pending if factor not in used] + [message]
 
-    def _check_size(self, joint: Factor) -> None:
+    def _check_size(self, joint: Factor, interface: tuple[VarRef, ...] = ()) -> None:
         entries = 1
-        for ref in joint.scope:
+        scope = dict.fromkeys((*joint.scope, *interface))
+        for ref in scope:
             entries *= self.sizes[ref.name]
         if entries > LARGEST_TABLE:
-            found = list(dict.fromkeys(f"`{ref.name}`" for ref in joint.scope))
+            found = list(dict.fromkeys(f"`{ref.name}`" for ref in scope))
             more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
             names = ", ".join(found[:MOST_NAMED]) + more
             raise IntractableError(
@@ -382,6 +412,14 @@ def _interface(home: list[str], factors: list[Factor]) -> list[str]:
     held = {factor: (*factor.scope, *factor.continuous) for factor in factors}
     linked = [factor for factor in factors if factor.steps != "all" or any(ref.lag for ref in held[factor])]
     return [name for name in home if any(ref.name == name for factor in linked for ref in held[factor])]
+
+
+def _depths(names: tuple[str, ...], factors: list[Factor]) -> tuple[VarRef, ...]:
+    """What a step hands on: each variable, and its values of so many steps before that the next step's reads reach."""
+    furthest = dict.fromkeys(names, 1)
+    for ref in (ref for factor in factors for ref in factor.scope if ref.name in furthest):
+        furthest[ref.name] = max(furthest[ref.name], ref.lag)
+    return tuple(VarRef(name, lag) for name, steps in furthest.items() for lag in reversed(range(steps)))
 
 
 def _components(names: list[str], factors: list[Factor]) -> list[tuple[str, ...]]:

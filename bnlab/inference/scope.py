@@ -30,7 +30,7 @@ def root_plate(graph: Graph) -> str:
     return heads.pop() if len(heads) == 1 else ""
 
 
-def check_derivable(graph: Graph, missing: frozenset[str]) -> None:
+def check_derivable(graph: Graph) -> None:
     """Raises IntractableError with everything that keeps exact EM from being derived."""
     faults = [
         fault
@@ -44,11 +44,6 @@ def check_derivable(graph: Graph, missing: frozenset[str]) -> None:
                 "couple all members of one through those of the other.",
                 "Nest the plates, or fit this network by NUTS or SVI: its NumPyro model can be emitted.",
             )
-        )
-    if missing:
-        names = ", ".join(f"`{name}`" for name in sorted(missing))
-        faults.append(
-            Fault(f"Missing values of {names} are not marginalised yet.", "Leave out those members.")
         )
     faults += _plate_faults(graph)
     if faults:
@@ -68,7 +63,7 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
         if not registry()[cpd.family].regression:
             faults += _plain_faults(variable, cpd)
     lagged = any(ref.lag for cpd in cpds(variable) for ref in discrete_scope(graph, cpd))
-    if len(variable.first) > 1 and (variable.role == "latent" or lagged):
+    if len(variable.first) > 1 and not variable.discrete and (variable.role == "latent" or lagged):
         faults.append(Fault(f"`{variable.name}` has several initial steps: not derived yet.", "", where))
     if variable.role == "observed" and lagged:
         reason = (
@@ -114,9 +109,9 @@ def _plain_faults(variable: Variable, cpd: CPD) -> list[Fault]:
 def _read_faults(graph: Graph, variable: Variable, ref: VarRef) -> list[Fault]:
     """What the distribution of a variable cannot read."""
     parent, where = graph.variable(ref.name), variable.location
-    if ref.lag > 1 and parent.role == "latent":
+    if ref.lag > 1 and parent.role == "latent" and not parent.discrete:
         reason = f"`{variable.name}` reads `{ref.name}` {ref.lag} steps earlier: not derived yet."
-        return [Fault(reason, "Latent variables may be read one step earlier.", where)]
+        return [Fault(reason, "Continuous latent variables may be read one step earlier.", where)]
     if ref.lag and parent.role != "latent" and variable.role == "latent":
         reason = f"The latent `{variable.name}` reads data of an earlier step, `{ref.name}`: not derived yet."
         remedy = "Give the earlier values as a variable of their own, one row a step."

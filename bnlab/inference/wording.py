@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bnlab.inference.axes import Layout
 from bnlab.inference.plan import Factor, Plan, SumOut
-from bnlab.network.ir import VarRef
+from bnlab.network.ir import Variable, VarRef
 from bnlab.notation import tex
 
 
@@ -17,7 +17,7 @@ def joined(names: tuple[str, ...]) -> str:
 
 def title(factor: Factor) -> str:
     """The name of a factor's log in code: `log_p_xz`, `log_p_x_given_z`."""
-    given = tuple(dict.fromkeys(ref.name + ("_prev" if ref.lag else "") for ref in factor.given))
+    given = tuple(dict.fromkeys(_with_lag(ref) for ref in factor.given))
     return f"log_p_{joined(factor.left)}" + (f"_given_{joined(given)}" if given else "")
 
 
@@ -102,14 +102,18 @@ def posterior_formula(layout: Layout, factor: Factor) -> str:
 
 def posterior_tex(layout: Layout, factor: Factor) -> str:
     scope = ", ".join(_tex_ref(layout, factor, ref) for ref in factor.scope)
-    names = [tex(variable.name) for variable in layout.graph.in_role("observed")]
+    names = [tex(variable.name) for variable in _data(layout)]
     behind = ", ".join(names) if len(names) <= MOST_LISTED else r"\mathrm{data}"
     return rf"P({scope} \mid {behind})"
 
 
 def posterior_title(scope: tuple[VarRef, ...]) -> str:
     """`q_z`, `q_zc`."""
-    return "q_" + joined(tuple(ref.name + ("_prev" if ref.lag else "") for ref in scope))
+    return "q_" + joined(tuple(_with_lag(ref) for ref in scope))
+
+
+def _with_lag(ref: VarRef) -> str:
+    return ref.name + ("_prev" if ref.lag else "") + (str(ref.lag) if ref.lag > 1 else "")
 
 
 def count_title(names: tuple[str, ...]) -> str:
@@ -117,8 +121,13 @@ def count_title(names: tuple[str, ...]) -> str:
 
 
 def _observed(layout: Layout) -> str:
-    names = [variable.name for variable in layout.graph.in_role("observed")]
+    names = [variable.name for variable in _data(layout)]
     return ", ".join(names) if len(names) <= MOST_LISTED else "data"
+
+
+def _data(layout: Layout) -> list[Variable]:
+    """The variables of which there are data, all of them or in part."""
+    return [v for v in layout.graph.variables if v.role == "observed" or v.name in layout.seen]
 
 
 def indices(layout: Layout, factor_plates: tuple[str, ...], name: str, lag: int = 0) -> list[str]:

@@ -32,11 +32,20 @@ def position(group):
 '''
 
 
+ALLOWED = '''
+def allowed(values, size):
+    """Which states are allowed: the value itself, or all where it is -1, unknown; a table of these stays as it is."""
+    values = np.asarray(values)
+    return values if values.dtype == bool else (values[..., None] == np.arange(size)) | (values[..., None] < 0)
+'''
+
+
 def helpers(program: Program) -> list[str]:
     """The helper functions that `prepare` calls."""
+    found = [ALLOWED] if any(field.made == "allowed" for field in program.chunk) else []
     if not program.root:
-        return []
-    return [PUT, POSITION] if len(program.levels) > 1 or chain(program) else [PUT]
+        return found
+    return [*found, PUT, POSITION] if len(program.levels) > 1 or chain(program) else [*found, PUT]
 
 
 def chain(program: Program) -> str:
@@ -46,7 +55,7 @@ def chain(program: Program) -> str:
 
 def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
     """The text of `prepare`; for the plates in `rows` Data keep where each row of the user's data went."""
-    variables = [field for field in program.chunk if not _made(program, field)]
+    variables = [field for field in program.chunk if _datum(field)]
     if not program.root:
         parts = ", ".join(f"{field.name}=jnp.asarray({_read(field)})" for field in variables)
         return _function("dtype=float", "Data as arrays.", [f"return Data({parts})"])
@@ -63,7 +72,9 @@ def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
 
 
 def _read(field: Field) -> str:
-    """A variable as an array."""
+    """A variable as an array, or as a table of the states that it may be in."""
+    if field.made == "allowed":
+        return f'allowed(data["{_datum(field)}"], {field.axes[-1].size})'
     return f'np.asarray(data["{field.name}"], {"int" if field.integer else "dtype"})'
 
 
@@ -87,9 +98,11 @@ def _function(options: str, doc: str, body: list[str]) -> str:
     )
 
 
-def _made(program: Program, field: Field) -> bool:
-    """Whether a field is made by `prepare` rather than taken from the data."""
-    return field.made != ""
+def _datum(field: Field) -> str:
+    """The variable whose data a field is, as they are or as a table of states; "" for what `prepare` makes of ids."""
+    if field.made == "allowed":
+        return field.axes[-1].name
+    return "" if field.made else field.name
 
 
 def _level_of(program: Program, field: Field) -> str:
@@ -97,7 +110,7 @@ def _level_of(program: Program, field: Field) -> str:
 
 
 def _single(program: Program, variables: list[Field]) -> list[str]:
-    first, root = variables[0].name, program.root
+    first, root = _datum(variables[0]), program.root
     return [
         f'N = len(data["{first}"])',
         'weights = np.asarray(data.get("weights", np.ones(N)), dtype)',
@@ -113,7 +126,7 @@ def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], st
         for field in variables
         if _level_of(program, field) == inner[-1] and (not steps or _steps(field))
     ]
-    count = f'len(data["{deepest[0].name}"])'
+    count = f'len(data["{_datum(deepest[0])}"])'
     id_levels = inner if steps else inner[:-1]
     for plate in id_levels:
         body.append(f'id_{plate} = np.asarray(data.get("{plate}", np.zeros({count})), int)')
@@ -152,8 +165,10 @@ def _index(program: Program, field: Field, steps: str) -> str:
 def _fill(program: Program, field: Field, steps: str) -> str:
     index = _index(program, field, steps)
     level = _level_of(program, field)
-    if not _made(program, field):
+    if not field.made:
         return f"{field.name}=put({_read(field)}, {index})"
+    if field.made == "allowed":
+        return f"{field.name}=put({_read(field)}, {index}, True)"
     if field.made == "weight":
         return f"{field.name}=put(weights, {index}, 0)"
     if field.made == "rows":

@@ -171,9 +171,8 @@ def posterior(marginals: Program, best: Program, generative: str, header: str = 
         *([Verbatim(COLLECT)] if marginals.root else []),
         *(Verbatim(part) for part in _queries(marginals)),
     ]
-    doc = "\n".join(
-        [f"Posteriors for the network `{marginals.name}`; needs only JAX and NumPy.", "", generative]
-    )
+    head = f"Posteriors for the network `{marginals.name}`; needs only JAX and NumPy."
+    doc = "\n".join([head, "", generative, *_notes(marginals)])
     return render(doc + (f"\n\n{header}" if header else ""), imports(body), body)
 
 
@@ -310,11 +309,17 @@ def _doc(program: Program, generative: str, kind: str, header: str) -> str:
         f"{name} for the network `{program.name}`, derived from its declaration; needs only JAX and NumPy.",
         "",
         generative,
+        *_notes(program),
         "",
     ]
     lines += _e_step_lines(program, kind)
     lines += wrap(f"M-step   {names} maximise {under}", LINE, subsequent_indent=" " * 9)
     return "\n".join([*lines, *(["", header] if header else [])])
+
+
+def _notes(program: Program) -> list[str]:
+    """What is to be known of missing values and of evidence."""
+    return ["", *program.notes] if program.notes else []
 
 
 def _e_step_lines(program: Program, kind: str) -> list[str]:
@@ -400,7 +405,9 @@ def _posterior(graph: Graph, marginals: Program, best: Program, header: str) -> 
 
 
 PRINTERS = (
-    Printer("em", "_em.py", ("network", "em", "header"), _em),
-    Printer("viterbi", "_viterbi.py", ("network", "viterbi", "header"), _viterbi),
-    Printer("posterior", "_posterior.py", ("network", "marginals", "best", "header"), _posterior),
+    Printer("em", "_em.py", ("network", "em", "header"), _em, partial=True),
+    Printer("viterbi", "_viterbi.py", ("network", "viterbi", "header"), _viterbi, partial=True),
+    Printer(
+        "posterior", "_posterior.py", ("network", "marginals", "best", "header"), _posterior, partial=True
+    ),
 )

@@ -23,6 +23,7 @@ from bnlab.program.ops import (
     Broadcast,
     Call,
     Constant,
+    Count,
     Einsum,
     Expr,
     Identity,
@@ -48,6 +49,7 @@ from bnlab.program.ops import (
 from bnlab.program.walk import read_name
 
 OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
+COMPARISONS: dict[str, ast.cmpop] = {">": ast.Gt(), ">=": ast.GtE(), "<": ast.Lt(), "==": ast.Eq()}
 FUNCTIONS = {
     "log": "jnp.log",
     "log_or_never": "log",
@@ -82,8 +84,8 @@ def expression(expr: Expr) -> ast.expr:
             return _einsum(expr)
         case Binary(op, left, right):
             pair = aligned(left, expr.axes), aligned(right, expr.axes)
-            if op == ">":
-                return ast.Compare(pair[0], [ast.Gt()], [pair[1]])
+            if op in COMPARISONS:
+                return ast.Compare(pair[0], [COMPARISONS[op]], [pair[1]])
             return ast.BinOp(pair[0], OPERATORS[op], pair[1])
         case Unary("not_negative", operand):
             return call("jnp.maximum", expression(operand), literal(0))
@@ -103,6 +105,8 @@ def expression(expr: Expr) -> ast.expr:
             return call("jax.ops.segment_sum", rows, expression(index), num_segments=count)
         case Steps():
             return _steps(expr)
+        case Count(like):
+            return call("jnp.arange", call("len", expression(like)))
         case Relabel(operand):
             return expression(operand)
         case Prepend(first, rest, axis):
@@ -348,6 +352,7 @@ def _steps(expr: Steps) -> ast.expr:
         return call("jnp.roll", tree, literal(-1), axis=literal(position))
     parts: dict[str, ast.expr] = {
         "later": ast.Slice(literal(1)),
+        "opening": ast.Slice(None, literal(1)),
         "earlier": ast.Slice(None, literal(-1)),
         "first": literal(0),
         "last": literal(-1),

@@ -81,6 +81,12 @@ def zeros_and_ones(x):
     return np.array([1 - ones, ones])
 '''
 
+SEEN = '''
+def seen(x):
+    """The values that are not missing."""
+    return x[x >= 0]
+'''
+
 LINES = '''
 def lines(u, y, K, rng, method):
     """K regressions (K, E, P) of y (N, E) on u (N, P), and what they leave of y: each through a few rows at random,
@@ -111,6 +117,7 @@ def helpers(program: Program) -> list[str]:
     levels += [LEVELS] if kinds & {"levels", "shares"} else []
     levels += [SHARES] if "shares" in kinds else []
     levels += [CONCENTRATION] if any("concentration" in (s.kind, s.form) for s in program.starts) else []
+    levels += [SEEN] if program.leaves else []
     levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
     levels += [COUNTED] if "frequencies" in kinds else []
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
@@ -253,7 +260,8 @@ def _value(program: Program, start: Start) -> str:
         case "even":
             return f"near({1 / start.shape[-1]!r}, {start.shape}, rng, method)"
         case "frequencies":
-            counted = f"frequencies({_real(program, start.variable)}, {start.shape[-1]})"
+            values = _seen(program, start.variable, _real(program, start.variable))
+            counted = f"frequencies({values}, {start.shape[-1]})"
             return f"near({counted}, {start.shape}, rng, method)"
         case "chances":
             return f"near({_chance(program, start)}, {(*start.shape, 2)}, rng, method)[..., 1]"
@@ -314,7 +322,12 @@ def _chance(program: Program, start: Start) -> str:
     """The probabilities of 0 and 1: their frequencies, or one half."""
     if start.form != "data":
         return "0.5"
-    return f"zeros_and_ones({_real(program, start.variable)})"
+    return f"zeros_and_ones({_seen(program, start.variable, _real(program, start.variable))})"
+
+
+def _seen(program: Program, variable: str, values: str) -> str:
+    """The values of a categorical variable without missing ones."""
+    return f"seen({values})" if variable in program.leaves else values
 
 
 def _centres(program: Program, start: Start, value: str) -> str:

@@ -99,7 +99,7 @@ def solve(moments, products):
     diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * moments * scale[..., None, :]
-    smallest = moments.shape[-1] * jnp.finfo(moments.dtype).eps
+    smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
     inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 '''

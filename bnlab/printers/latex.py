@@ -57,13 +57,20 @@ def text(graph: Graph, program: Program) -> str:
 
 def _densities(named: Names) -> Names:
     """The names, with the density of each variable given all that it reads, observed variables too."""
-    wanted = {use.variable.name + (".first" if use.steps == "first" else ""): use for use in uses(named)}
+    wanted = {_factor(use): use for use in uses(named)}
     found = {
         function.name: rf"\ln p({wanted[factor].event('state')})"
         for factor, function in named.program.densities.items()
         if factor in wanted
     }
     return replace(named, meanings={**named.meanings, **found})
+
+
+def _factor(use: Use) -> str:
+    """The name of the factor in the plan."""
+    if use.steps != "first":
+        return use.variable.name
+    return f"{use.variable.name}.first" + (str(use.start) if use.start else "")
 
 
 def _e_step(named: Names, steps: list[str]) -> Iterator[str]:
@@ -191,7 +198,7 @@ def _dictionary(named: Names, walk: EStep, above: str) -> Iterator[str]:
     spelled = [rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items()]
     if spelled:
         yield r"\section{Names in the emitted file}"
-        if max(map(len, rows.values())) > 14:
+        if any("old coefficients" in item.formula for item in walk.moments):
             yield r"\sloppy"
         yield f"In the emitted EM, {', '.join(spelled)}. Parameters and variables have their own names."
 

@@ -31,6 +31,8 @@ def bare(expr: Expr, inline: Mapping[str, Expr], zero: frozenset[str], variables
         return bare(part, inline, zero, variables)
 
     match expr:
+        case Where(Binary("==")):
+            return expr
         case Where(condition, yes) if not any(symbol.name in variables for symbol in symbols(condition)):
             return inner(yes)
         case Broadcast(operand) | InBlocks(operand):

@@ -7,7 +7,7 @@ written without indices where all of an equation can be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -15,7 +15,7 @@ from bnlab.notation import tex
 from bnlab.printers.latex_bare import bare, is_zero
 from bnlab.printers.latex_names import Names
 from bnlab.printers.latex_products import ATOM, BIG, PRODUCT, SUM, NotMatricesError, Ready, Text, product
-from bnlab.printers.latex_sums import limited, picked, place, shifted_steps, sum_sign
+from bnlab.printers.latex_sums import alone, limited, picked, place, starts_of, sum_sign
 from bnlab.printers.latex_text import array, is_identity, number, power
 from bnlab.program.ops import (
     EVENT,
@@ -28,6 +28,7 @@ from bnlab.program.ops import (
     Broadcast,
     Call,
     Constant,
+    Count,
     Einsum,
     Expr,
     Identity,
@@ -130,8 +131,11 @@ class Writer:
                 return self._einsum(expr)
             case Binary("+" | "-"):
                 return self._sum(expr)
-            case Binary(">", left, right):
-                return f"{self.write(left)[0]} > {self.write(right)[0]}", SUM
+            case Binary("==", Symbol(name), Number(value)) if name in self.inside:
+                return self._at_step(self.inside[name], int(value)), SUM
+            case Binary(">" | ">=" | "<" | "==" as op, left, right):
+                sign = {">=": r"\ge"}.get(op, op)
+                return f"{self.write(left)[0]} {sign} {self.write(right)[0]}", SUM
             case Binary():
                 return product(self, (expr,), ())
             case Unary():
@@ -141,6 +145,8 @@ class Writer:
             case Take(table, chosen):
                 at = {axis: self.text(index) for axis, index in chosen}
                 return replace(self, at={**self.at, **at}).write(table)
+            case OneHot(Number(value), axis):
+                return rf"[{self._letter(axis)}={number(value)}]", ATOM
             case OneHot(index, axis):
                 return rf"[{self.write(index)[0]}={self._letter(axis)}]", ATOM
             case SegmentSum(operand, _, source, _, _):
@@ -165,6 +171,8 @@ class Writer:
             case Part(operand, start, stop):
                 where = str(start + 1) if stop == start + 1 else rf"{start + 1} \dots {stop}"
                 return rf"{self.held(operand, ATOM)}\left[{where}\right]", ATOM
+            case Count(_, axis):
+                return self._letter(axis), ATOM
             case Relabel(operand) | Broadcast(operand) | InBlocks(operand):
                 return self.write(operand)
             case Prepend(_, rest):
@@ -178,9 +186,8 @@ class Writer:
             case Call(function):
                 return self.names.meanings.get(function, rf"\mathrm{{{function}}}".replace("_", r"\_")), BIG
             case Where(condition, yes, no):
-                yes_, no_ = self.write(yes)[0], self.write(no)[0]
-                when = self.write(condition)[0]
-                return rf"\begin{{cases}} {yes_} & {when} \\ {no_} & \text{{else}} \end{{cases}}", ATOM
+                cases = r" \\ ".join(self._cases(condition, yes, no))
+                return rf"\begin{{cases}} {cases} \end{{cases}}", ATOM
             case Reliable():
                 return "1", ATOM
         assert_never(expr)
@@ -235,11 +242,26 @@ class Writer:
         moved = {
             "first": "1",
             "last": self.names.size(axis.name),
-            "later": letter,
+            "later": self.at.get(axis, letter),
+            "opening": self.at.get(axis, letter),
             "earlier": f"{letter}-1",
             "next": f"{letter}+1",
         }
         return replace(self, at={**self.at, axis: moved[part]})
+
+    def _cases(self, condition: Expr, yes: Expr, no: Expr) -> Iterator[str]:
+        """One row a case; what is else again a choice adds its rows."""
+        yield rf"{self.write(yes)[0]} & \text{{if }} {self.write(condition)[0]}"
+        other = self.bare(no)
+        if isinstance(other, Where):
+            yield from self._cases(other.condition, other.yes, other.no)
+        else:
+            yield rf"{self.write(other)[0]} & \text{{else}}"
+
+    def _at_step(self, counted: Inside, value: int) -> str:
+        """Which step it is where a number that counts steps from 0 has a value; the number may be that of the step before."""
+        letter, step, _ = counted
+        return f"{letter}={value + 1 + (step == f'{letter}-1')}"
 
     def _constant(self, expr: Constant) -> Text:
         events = tuple(axis for axis in expr.axes if axis.kind == EVENT)
@@ -285,13 +307,16 @@ class Writer:
             for axis in dict.fromkeys(axis for operand in expr.operands for axis in operand.axes)
             if axis not in (*expr.axes, *only) and not (self.matrices and axis in self.names.silent)
         )
+        starts, single = starts_of(expr.operands), alone(expr.operands)
+        over = tuple(axis for axis in over if axis not in single)
         inner = self._renamed(over)
+        inner = replace(inner, at={**inner.at, **{axis: str(starts[axis]) for axis in single}})
         text, level = product(inner, expr.operands, expr.axes)
         if not over:
             return text, level
         if level == SUM:
             text = rf"\left({text}\right)"
-        return rf"{inner.sign(over, shifted_steps(expr.operands))} {text}", BIG
+        return rf"{inner.sign(over, starts)} {text}", BIG
 
     def _renamed(self, over: Axes) -> Writer:
         """For the inside of a sum: indices that the left side has already get a prime."""

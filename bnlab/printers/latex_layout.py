@@ -68,7 +68,8 @@ def _broken(terms: tuple[str, ...], room: float) -> list[str]:
 
 def width(tex: str) -> float:
     """About how wide a formula is set, in letters: of a fraction the wider part, of scripts a good half."""
-    text = re.sub(r"\\(begin|end)\{(pmatrix|cases)\}", "", tex)
+    text = re.sub(r"\\begin\{cases\}(.*?)\\end\{cases\}", lambda found: _widest(found[1]), tex)
+    text = re.sub(r"\\(begin|end)\{pmatrix\}", "", text)
     if "&" in text:
         text = max(re.split(r"\\\\", text), key=len)
     while (found := text.find(r"\frac{")) >= 0:
@@ -86,6 +87,11 @@ def width(tex: str) -> float:
     flat = re.sub(r"\\[A-Za-z]+|\\.", "x", flat)
     spaces = 0.5 * len(re.findall("[=+<>~-]", flat)) + 0.6 * tex.count(r"\left")
     return len(re.sub(r"[{}_^\s]", "", flat)) + spaces - 0.4 * scripts
+
+
+def _widest(rows: str) -> str:
+    """The widest row of several cases, with letters for the brace and the gap."""
+    return "xx" + max(rows.split(r"\\"), key=len).replace("&", "xxx")
 
 
 def _script(text: str, place: int) -> int:

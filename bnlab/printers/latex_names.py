@@ -99,10 +99,15 @@ class Names:
 
     def state(self, ref: VarRef) -> str:
         """The letter for the states of a discrete variable."""
-        wanted = ref.name + ("'" if ref.lag else "")
+        wanted = ref.name + "'" * ref.lag
         return next(
             letter for axis, letter in self.letters.items() if axis.kind == STATE and axis.name == wanted
         )
+
+    def read(self, axis: Axis) -> VarRef:
+        """The variable whose states an axis has, at its own step or at an earlier one."""
+        name = axis.name.rstrip("'")
+        return VarRef(name, len(axis.name) - len(name))
 
     def variable(self, ref: VarRef, step: str = "") -> str:
         """A variable with the indices of its plates, `lag` steps back, or at the step given."""

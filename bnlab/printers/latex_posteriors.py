@@ -67,7 +67,7 @@ class Posteriors:
 
     def posterior(self, use: Use) -> Symbol | None:
         """The posterior over the latents of a factor (and perhaps more); None where it has none."""
-        wanted = {ref.name + ("'" if ref.lag else "") for ref in use.scope}
+        wanted = {ref.name + "'" * ref.lag for ref in use.scope}
         if not wanted:
             return None
         fitting = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from bnlab.network.ir import VarRef
 from bnlab.notation import tex
 from bnlab.printers.latex_expression import Inside, Writer
 from bnlab.printers.latex_layout import Line, display, line
@@ -19,6 +18,7 @@ from bnlab.program.ops import (
     Binary,
     Broadcast,
     Call,
+    Count,
     Einsum,
     Expr,
     InBlocks,
@@ -28,6 +28,7 @@ from bnlab.program.ops import (
     Steps,
     Symbol,
     Take,
+    Where,
 )
 from bnlab.program.walk import symbols
 
@@ -183,7 +184,7 @@ class EStep:
 
     def _values(self, axes: Axes) -> str:
         """`$c_{g}$ and $z_{g,n}$`, for axes of states."""
-        found = [f"${self.names.variable(VarRef(axis.name))}$" for axis in axes if axis.kind == STATE]
+        found = [f"${self.names.variable(self.names.read(axis))}$" for axis in axes if axis.kind == STATE]
         return " and ".join([", ".join(found[:-1]), found[-1]]) if len(found) > 1 else "".join(found)
 
     # -- chains -------------------------------------------------------------------------------------------------------
@@ -197,7 +198,9 @@ class EStep:
         found: dict[str, Inside] = {}
         for symbol, whole in scan.inputs:
             array = whole.operand if isinstance(whole, Steps) else whole
-            if isinstance(array, Symbol):
+            if isinstance(array, Count):
+                found[symbol.name] = (self.names.letters[array.axis], step, False)
+            elif isinstance(array, Symbol):
                 data = array.name in self._data()
                 found[symbol.name] = (array.name, onward if isinstance(whole, Steps) else step, data)
         found.update(
@@ -236,10 +239,14 @@ class EStep:
         yield self._forward_text(axis, targets)
         yield display(lines[0], lines[1], *lines[2:])
         moved = following.operand if isinstance(following, Broadcast) else following
-        earlier, *tables = moved.operands if isinstance(moved, Einsum) else (moved,)
+        operands = moved.operands if isinstance(moved, Einsum) else (moved,)
+        earlier, *tables = (
+            inline.get(part.name, part) if isinstance(part, Symbol) else part for part in operands
+        )
         assert isinstance(earlier, Symbol)
         shifted = Symbol(targets[0].name, (axis, *earlier.axes))
-        at_now = {name: whole for name, whole in before.items() if whole[1] == letter}
+        counts = {symbol.name for symbol, whole in scan.inputs if isinstance(whole, Count)}
+        at_now = {name: whole for name, whole in before.items() if whole[1] == letter or name in counts}
         self.chains[_key(arguments)] = Chain(axis, targets[0], shifted, tuple(tables), at_now)
 
     def _forward_text(self, axis: Axis, targets: tuple[Symbol, ...]) -> str:
@@ -253,8 +260,14 @@ class EStep:
             f"The chain {chain} is summed out from its first step to its last. The forward message {alpha} is the "
             f"probability of {now} given {under}the data up to step ${letter}$; {c} is the density of the data of "
             f"step ${letter}$ given {under}those before, by which the message is rescaled (times all {c} up to "
-            f"${letter}$, the message would be the joint density of {now} and the data up to ${letter}$):"
+            f"${letter}$, the message would be the joint density of {now} and the data up to ${letter}$)"
+            f"{self._beginning(targets)}:"
         )
+
+    def _beginning(self, targets: tuple[Symbol, ...]) -> str:
+        """A word on the states before the first step, where messages are over them."""
+        past = any(axis.kind == STATE and self.names.read(axis).lag for axis in targets[0].axes)
+        return "; before the first step there is nothing, and state 0 stands for it" if past else ""
 
     def _backward(self, item: Statement, scan: Scan) -> Iterator[str]:
         axis = _step_of(item.target)
@@ -306,26 +319,26 @@ class EStep:
 
     def _state(self, axis: Axis) -> str:
         """The variable whose states an axis has, at its own step or at the one before."""
-        return self.names.variable(VarRef(axis.name.rstrip("'"), int(axis.name.endswith("'"))))
+        return self.names.variable(self.names.read(axis))
 
     def _paired(self, value: Expr) -> Expr:
         """A statistic of neighbouring steps, with the posterior of the pair by its name."""
+        if isinstance(value, Binary) and value.op == "+":
+            return Binary("+", self._paired(value.left), self._paired(value.right))
+        if isinstance(value, Einsum) and len(value.operands) == 1 and isinstance(value.operands[0], Binary):
+            return self._paired(value.operands[0])
         factors = _flat(value)
         for chain, pair in zip(self.chains.values(), self.pairs, strict=False):
-            before = [
-                f
-                for f in factors
-                if isinstance(f, Steps) and f.part == "earlier" and _is(f.operand, chain.alpha)
-            ]
+            before = [f for f in factors if isinstance(f, Steps) and _is(_whole(f), chain.alpha)]
             if not before:
                 continue
-            tables = [table.table if isinstance(table, Take) else table for table in chain.tables]
+            tables = [leaf for table in chain.tables for leaf in _leaves(table)]
             gone = [
                 *before,
-                *(f for f in factors if f in tables or isinstance(f, Symbol) and f.name.startswith("onward")),
+                *(f for f in factors if f in tables or _whole(f).name.startswith("onward")),
             ]
             rest = tuple(factor for factor in factors if factor not in gone)
-            return Einsum((Steps(pair, chain.axis, "later"), *rest), value.axes)
+            return Einsum((_same_part(before[0], pair), *rest), value.axes)
         return value
 
 
@@ -347,6 +360,29 @@ def _key(arguments: tuple[Expr, ...]) -> str:
 
 def _is(expr: Expr, symbol: Symbol) -> bool:
     return isinstance(expr, Symbol) and expr.name == symbol.name
+
+
+def _whole(expr: Expr) -> Symbol:
+    """The array that a part of the steps is of; nothing's name for anything else."""
+    while isinstance(expr, Steps):
+        expr = expr.operand
+    return expr if isinstance(expr, Symbol) else Symbol("", ())
+
+
+def _same_part(part: Expr, symbol: Symbol) -> Expr:
+    """The steps of an array of pairs that a part of the steps before them goes with."""
+    if not isinstance(part, Steps):
+        return symbol
+    return Steps(
+        _same_part(part.operand, symbol), part.axis, "later" if part.part == "earlier" else part.part
+    )
+
+
+def _leaves(table: Expr) -> list[Expr]:
+    """The tables that one of several is chosen of, whole."""
+    if isinstance(table, Where):
+        return [*_leaves(table.yes), *_leaves(table.no)]
+    return [table.table if isinstance(table, Take) else table]
 
 
 def _flat(expr: Expr) -> list[Expr]:

@@ -32,15 +32,23 @@ def limited(names: Names, axis: Axis, start: str) -> str:
     return rf"\sum_{{{letter}={start}}}^{{{names.size(axis.name)}}}"
 
 
-def shifted_steps(operands: tuple[Expr, ...]) -> dict[Axis, int]:
-    """The steps of which an operand leaves out the first or the last, and where they begin, counted from 1."""
+def starts_of(operands: tuple[Expr, ...]) -> dict[Axis, int]:
+    """The steps of which operands leave out the first ones, with the first that is there, counted from 1."""
     found: dict[Axis, int] = {}
     for one in operands:
-        if isinstance(one, Steps) and one.part in ("later", "earlier"):
-            found[one.axis] = 2
         if isinstance(one, Steps) and one.part == "range" and not one.only and one.start + one.end:
             found[one.axis] = one.start + one.end + 1
+        start, operand = 1, one
+        while isinstance(operand, Steps) and operand.part in ("later", "earlier", "opening"):
+            start += operand.part != "opening"
+            axis, operand = operand.axis, operand.operand
+            found[axis] = start
     return found
+
+
+def alone(operands: tuple[Expr, ...]) -> set[Axis]:
+    """The steps of which there is only one."""
+    return {o.axis for o in operands if isinstance(o, Steps) and o.part == "opening"}
 
 
 def picked(expr: Einsum) -> tuple[Einsum, dict[Axis, str]] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 
-from bnlab.errors import IntractableError
+from bnlab.errors import Fault, IntractableError
 from bnlab.network.ir import Graph
 from bnlab.network.text import story
 from bnlab.printers.base import Printer
@@ -62,15 +62,16 @@ IMPORTS = (
 """The imports of an emitted file; each stands there only if its name is used."""
 
 
-def text(graph: Graph, elimination: str | None = None) -> str:
+def text(graph: Graph, elimination: str | None = None, notes: tuple[str, ...] = ()) -> str:
     """The file `<name>_numpyro.py`.
 
     `elimination` is the source of `Parameters`, `Data`, `prepare(data)`, `log_evidence(theta, data)` and what these call;
     without it there is no `marginal_model`. A network that NumPyro cannot enumerate has no `model`: then its
-    `marginal_model` is all there is, and without that IntractableError tells why.
+    `marginal_model` is all there is, and without that IntractableError tells why. The same holds where values may be
+    missing or latents known, which the `notes` are about.
     """
     layout = make_layout(graph)
-    faults = limits(layout)
+    faults = limits(layout) + ((_partial(),) if notes else ())
     if faults and elimination is None:
         raise IntractableError(*faults)
     statements: list[Statement] = []
@@ -87,10 +88,20 @@ def text(graph: Graph, elimination: str | None = None) -> str:
         [
             f"NumPyro models of the network `{graph.name}`; need only JAX, NumPy and NumPyro.",
             story(graph),
+            *notes,
             *why,
         ]
     )
     return render(_docstring(doc) + "\n", _imports(imports, statements), statements)
+
+
+def _partial() -> Fault:
+    """Why there is no model with its latents in it: it would take no notice of what is known."""
+    return Fault(
+        "missing values and what is known of latents are taken account of where the latents are summed out, in "
+        "`marginal_model`.",
+        'Use method="em", or observe the variables.',
+    )
 
 
 def split_imports(source: str) -> tuple[str, str]:
@@ -180,4 +191,4 @@ def _marginal_model(layout: Layout) -> Statement:
     return Define("marginal_model", ("data",), (Verbatim(line),), doc)
 
 
-PRINTERS = (Printer("numpyro", "_numpyro.py", ("network", "elimination"), text),)
+PRINTERS = (Printer("numpyro", "_numpyro.py", ("network", "elimination", "notes"), text, partial=True),)

@@ -19,6 +19,7 @@ from bnlab.program.ops import (
     Broadcast,
     Call,
     Constant,
+    Count,
     Einsum,
     Expr,
     Identity,
@@ -59,7 +60,16 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "inverse_digamma": special.inverse_digamma,
     "gamma_shape": special.gamma_shape,
 }
-BINARY = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, ">": np.greater}
+BINARY = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "<": np.less,
+    "==": np.equal,
+}
 
 
 def expect(program: Program, theta: Mapping[str, Array], chunk: Mapping[str, Array]) -> dict[str, Array]:
@@ -174,7 +184,7 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
         case Where(condition, yes, no):
             return np.where(spread(condition), spread(yes), spread(no))
         case OneHot(index, axis):
-            return np.asarray(np.eye(axis.size or 0)[value(index).astype(int)])
+            return np.asarray(value(index)[..., None] == np.arange(axis.size or 0), float)  # nowhere 1 for -1
         case SegmentSum(operand, index, source, _, like):
             rows = np.moveaxis(value(operand), operand.axes.index(source), 0)
             total = np.zeros((len(value(like)) + 1, *rows.shape[1:]))
@@ -182,6 +192,8 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
             return np.asarray(total[:-1])
         case Steps(operand, axis):
             return _steps(expr, value(operand), operand.axes.index(axis))
+        case Count(like):
+            return np.arange(len(value(like)))
         case Joined(parts, axis):
             return np.concatenate([value(part) for part in parts], expr.axes.index(axis))
         case Blocks(blocks):
@@ -274,6 +286,8 @@ def _steps(expr: Steps, value: Array, position: int) -> Array:
             return np.asarray(rows[-1])
         case "later":
             return np.moveaxis(rows[1:], 0, position)
+        case "opening":
+            return np.moveaxis(rows[:1], 0, position)
         case "earlier":
             return np.moveaxis(rows[:-1], 0, position)
         case _:
@@ -304,7 +318,7 @@ def _solve(matrix: Array, vector: Array) -> Array:
     diagonal = np.diagonal(matrix, axis1=-2, axis2=-1)
     scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * matrix * scale[..., None, :]
-    inverse = np.linalg.pinv(scaled, rcond=matrix.shape[-1] * np.finfo(float).eps, hermitian=True)
+    inverse = np.linalg.pinv(scaled, rcond=np.finfo(float).eps ** 0.75, hermitian=True)
     return np.asarray(scale * np.einsum("...pq,...q->...p", inverse, scale * vector))
 
 

@@ -83,7 +83,8 @@ class Function:
 class Field:
     """A field of Parameters, of a chunk of data or of Statistics: its axes and a word on what it holds.
 
-    `made` tells what `prepare` makes it of; "" for a variable's data: "weight" of the members of the outermost plate,
+    `made` tells what `prepare` makes it of; "" for a variable's data: "allowed" (of a variable's values, -1 where they are
+    unknown, or of tables of its states), "weight" of the members of the outermost plate,
     "rows" (1 for those of an inner plate that are no padding), "mask" (the steps before the end of a sequence), or the name of
     the outer plate whose row each row of an inner one belongs to. Of a result, `made` is "mean" or "cov" where it is
     that of the Gaussian latent `of`.
@@ -153,8 +154,9 @@ class Program:
 
     `m_step` returns one expression for each field of `parameters`; `log_prior` is None without priors. `root`
     is the outermost plate, whose members are dealt out to chunks ("" if the data are one member); `levels`
-    are the plates without size, each with those around it. `densities` are those of `functions` that are log
-    densities, by the factor they belong to.
+    are the plates without size, each with those around it. `leaves` are variables whose values may be -1, missing,
+    `notes` sentences on missing values and on evidence. `densities` are those of `functions` that are log densities, by the
+    factor they belong to.
     """
 
     name: str
@@ -168,4 +170,6 @@ class Program:
     root: str
     levels: tuple[tuple[str, ...], ...]
     starts: tuple[Start, ...]
+    leaves: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     densities: dict[str, Function] = field(default_factory=dict)

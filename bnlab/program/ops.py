@@ -73,7 +73,7 @@ class Einsum:
 class Binary:
     """left op right, elementwise over the union of their axes, laid out as in `layout` if that is given."""
 
-    op: Literal["+", "-", "*", "/", ">"]
+    op: Literal["+", "-", "*", "/", ">", ">=", "<", "=="]
     left: Expr
     right: Expr
     layout: Axes = ()
@@ -201,14 +201,15 @@ class SegmentSum:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A part of the steps of a chain: all but the first ("later"), all but the last ("earlier"), one end, the
-    next step's, or a "range" that leaves out `start` steps at the beginning and `end` at the end; a range with
-    `only` is the one step `start`, as an axis of length 1 (0 where there is no such step).
+    """A part of the steps of a chain: all but the first ("later"), all but the last ("earlier"), the first alone
+    with its axis ("opening", empty where there is none), one end, the next step's, or a "range" that leaves out
+    `start` steps at the beginning and `end` at the end; a range with `only` is the one step `start`, as an axis of
+    length 1 (0 where there is no such step).
     """
 
     operand: Expr
     axis: Axis
-    part: Literal["later", "earlier", "first", "last", "next", "range"]
+    part: Literal["later", "earlier", "opening", "first", "last", "next", "range"]
     start: int = 0
     end: int = 0
     only: bool = False
@@ -218,6 +219,18 @@ class Steps:
         if self.part in ("first", "last"):
             return tuple(axis for axis in self.operand.axes if axis != self.axis)
         return self.operand.axes
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The numbers of the members along an axis, from 0; `like` is an array whose first axis it is."""
+
+    like: Expr
+    axis: Axis
+
+    @property
+    def axes(self) -> Axes:
+        return (self.axis,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +387,7 @@ Expr = (
     | OneHot
     | SegmentSum
     | Steps
+    | Count
     | Relabel
     | Prepend
     | Joined

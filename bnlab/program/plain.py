@@ -15,6 +15,7 @@ from bnlab.program.ops import (
     Broadcast,
     Call,
     Constant,
+    Count,
     Einsum,
     Expr,
     Identity,
@@ -50,7 +51,7 @@ WORDS = {
     "gammaln": "log Gamma",
     "inverse_digamma": "digamma^-1",
 }
-SHIFTS = {"later": "", "earlier": "-1", "next": "+1"}
+SHIFTS = {"later": "", "earlier": "-1", "opening": "", "next": "+1"}
 
 
 def indices(axes: Axes, letters: Letters | None = None) -> str:
@@ -75,7 +76,9 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
         case Constant():
             return _constant(expr) + indices(expr.axes, at), ATOM
         case Einsum(operands, axes):
-            over = tuple(dict.fromkeys(axis for o in operands for axis in o.axes if axis not in axes))
+            only = {o.axis for o in operands if isinstance(o, Steps) and o.only}
+            found = (axis for o in operands for axis in o.axes if axis not in axes and axis not in only)
+            over = tuple(dict.fromkeys(found))
             return _summed("sum", over, _product(operands, at), _shifted(operands)), PRODUCT
         case Binary(op, left, right):
             return _binary(op, left, right, at)
@@ -107,8 +110,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
         case Steps(operand, axis, part):
             return _text(operand, {**at, axis: axis.letter + SHIFTS[part]})
         case Joined(parts, axis):
-            found = (_text(part, at)[0] for part in parts)
-            return f"({', then '.join(found)} along {axis.letter})", ATOM
+            texts = (_text(part, at)[0] for part in parts)
+            return f"({', then '.join(texts)} along {axis.letter})", ATOM
         case Blocks(blocks):
             lines = (", ".join(_text(block, at)[0] for block in line) for line in blocks)
             return f"[{'; '.join(lines)}]", ATOM
@@ -117,6 +120,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
         case Part(operand, start, stop):
             where = str(start + 1) if stop == start + 1 else f"{start + 1}..{stop}"
             return _text(operand, {**at, operand.axes[-1]: where})
+        case Count(_, axis):
+            return at.get(axis, axis.letter), ATOM
         case Relabel(operand):
             return _text(operand, at)
         case Prepend(first, rest, axis):
@@ -146,7 +151,7 @@ def _held(expr: Expr, at: Letters, least: int) -> str:
 
 def _binary(op: str, left: Expr, right: Expr, at: Letters) -> tuple[str, int]:
     match op:
-        case "+" | "-" | ">":
+        case "+" | "-" | ">" | ">=" | "<" | "==":
             second = _held(right, at, PRODUCT if op != "+" else SUM)
             return f"{_text(left, at)[0]} {op} {second}", SUM
         case "*":

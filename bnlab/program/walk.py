@@ -55,6 +55,8 @@ def reindexed(tree: Tree, mapping: Mapping[Axis, Axis]) -> Tree:
         return mapping.get(tree, tree)  # type: ignore[return-value]
     if isinstance(tree, tuple):
         return tuple(reindexed(part, mapping) for part in tree)  # type: ignore[return-value]
+    if isinstance(tree, Mapping):
+        return {name: reindexed(part, mapping) for name, part in tree.items()}  # type: ignore[return-value]
     if isinstance(tree, type) or not is_dataclass(tree):
         return tree
     changes = {slot.name: reindexed(getattr(tree, slot.name), mapping) for slot in fields(tree)}

@@ -33,7 +33,8 @@ def log_joint(net: Network, parameters: Mapping[str, NDArray[Any]], bound: Bound
     latents = any(latent.discrete for latent in net.graph.in_role("latent"))
     target = "viterbi" if latents else "em"
     with precision(dtype):
-        module = load_source(emitted(net, target), f"{net.graph.name}_{target}")
+        text = emitted(net, target, partial=bound.partial)
+        module = load_source(text, f"{net.graph.name}_{target}")
         data = module.prepare(dict(bound.canonical), np.dtype(dtype))
         given = {name: np.asarray(value, dtype=dtype) for name, value in parameters.items()}
         return float(module.e_step(module.Parameters(**given), data).log_p)

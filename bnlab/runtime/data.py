@@ -16,7 +16,8 @@ from bnlab.runtime.data_ids import codes, untimely
 from bnlab.runtime.data_layout import Form, Layout, nesting, sizeless
 from bnlab.runtime.data_rows import Rows, tidy, untidy
 from bnlab.runtime.data_values import Place, convert
-from bnlab.runtime.records import Bound, FitWarning
+from bnlab.runtime.evidence import Final, last_steps, nothing_allowed, tabled, usable
+from bnlab.runtime.records import Bound, FitWarning, Partial
 
 
 def bind(
@@ -27,11 +28,13 @@ def bind(
     weights: ArrayLike | None = None,
     dtype: str = "float64",
     roles: tuple[str, ...] = ("observed", "given"),
+    evidence: Mapping[str, Any] | None = None,
 ) -> Bound:
     """Data for the variables of `graph` in `roles`, checked.
 
     `data` is a mapping from variable names to arrays, lists or the tidy form with ids, or a data frame (design.md section
-    2). Values of latents are left aside, with a warning. Raises DataError with everything that is wrong.
+    2). Values of latents are left aside, with a warning; what is known of them is `evidence`, in the same form. Missing
+    categories are -1 in the canonical data. Raises DataError with everything that is wrong.
     """
     if is_frame(data) or columns is not None:
         data = from_frame(graph, data, columns)
@@ -40,9 +43,14 @@ def bind(
             f"Data are a mapping from variable names to arrays, or a data frame, not a {type(data).__name__}."
         )
         raise DataError(Fault(reason, _example(graph)))
+    asked, faults = usable(graph, evidence or {})
     variables = [variable for variable in graph.variables if variable.role in roles]
     paths = nesting(graph)
-    faults = _names(graph, data, variables, paths)
+    faults += _names(graph, data, variables, paths)
+    aside = _aside(graph, data)
+    data = {name: value for name, value in data.items() if name not in {one.concerns for one in aside}}
+    data |= {name: value for name, value in asked.items() if not isinstance(value, Final)}
+    variables += [tabled(graph.variable(name), data[name]) for name in asked if name in data]
     numbered, id_faults = codes(graph, data)
     id_faults += untimely(graph, data, numbered)
     rows: dict[str, Rows] = {}
@@ -57,16 +65,29 @@ def bind(
     layout, layout_faults = _layout(
         graph, paths, {graph.variable(name): one for name, one in rows.items()}, numbered
     )
-    faults += layout_faults
+    faults += layout_faults + [
+        fault for name in asked if name in rows for fault in nothing_allowed(name, rows[name].array)
+    ]
     if not faults:
         unknown = (plate for plate in paths if plate not in layout.parents)
         faults = [Fault(f"Nothing in the data tells how many members {plate} has.") for plate in unknown]
     if faults:
         raise DataError(*faults)
     canonical = {name: one.array for name, one in rows.items()} | canonical_ids(paths, layout)
+    for name, value in asked.items():
+        if isinstance(value, Final):
+            canonical[name] = last_steps(graph, graph.variable(name), value, layout)
     if weights is not None:
         canonical["weights"] = _weights(layout, weights)
-    return Bound(canonical, layout, _aside(graph, data))
+    missing = (
+        v.name for v in graph.in_role("observed") if v.name in canonical and _gaps(v, canonical[v.name])
+    )
+    return Bound(canonical, layout, aside, Partial(tuple(missing), tuple(asked)))
+
+
+def _gaps(variable: Variable, array: NDArray[Any]) -> bool:
+    """Whether categories of a variable are missing."""
+    return variable.discrete and bool((array < 0).any())
 
 
 def _names(

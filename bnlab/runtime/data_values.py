@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnlab.domains import Count, Integer, Positive
+from bnlab.domains import Count, Integer, Positive, Simplex
 from bnlab.errors import Fault
 from bnlab.naming import did_you_mean
 from bnlab.network.ir import Variable
@@ -21,8 +21,12 @@ SHOWN = 5
 def convert(
     variable: Variable, array: NDArray[Any], place: Place, dtype: str
 ) -> tuple[NDArray[Any], list[Fault]]:
-    """`array` (rows, ...) as floats or as category numbers, and what is wrong with it; `place` names a row."""
+    """`array` (rows, ...) as floats or as category numbers, -1 where one is missing, and what is wrong with it; `place`
+    names a row. Tables of allowed states are boolean, and stay as they are.
+    """
     domain = variable.domain
+    if isinstance(domain, Simplex):
+        return array.astype(bool), []
     if isinstance(domain, Integer):
         return _categories(variable, domain, array, place)
     return _reals(variable, array, place, dtype)
@@ -97,8 +101,9 @@ def _categories(
         return _named(variable, domain, array, place)
     numbers, faults = _numbers(variable, array, place)
     missing = np.isnan(numbers) | ((numbers < 0) & (numbers == np.round(numbers)))
-    if missing.any():
-        faults.append(_missing(variable, missing, place))
+    if missing.any() and variable.role == "given":
+        reason = f"{variable.name} is given, and missing at {_places(missing, place)}: it has no distribution to sum out."
+        faults.append(Fault(reason, "Fill it in, or declare it observed."))
     broken = ~missing & (numbers != np.round(numbers))
     if broken.any():
         example = _first(numbers, broken)
@@ -111,7 +116,7 @@ def _categories(
     if outside.any():
         reason = f"{variable.name} is {_first(numbers, outside):g} at {_places(outside, place)}"
         faults.append(Fault(f"{reason}; it has {domain.size} categories, 0 to {domain.size - 1}."))
-    return np.where(missing | broken | outside, 0, numbers).astype(np.int64), faults
+    return np.where(missing | broken | outside, -1, numbers).astype(np.int64), faults
 
 
 def _named(
@@ -124,7 +129,7 @@ def _named(
     for where, value in np.ndenumerate(array):
         if isinstance(value, str) and value in index:
             numbers[where] = index[value]
-        elif isinstance(value, str | bytes):
+        elif isinstance(value, str | bytes) and value:  # an empty cell is a missing value
             unknown.setdefault(str(value), np.zeros(array.shape, dtype=bool))[where] = True
             numbers[where] = 0.0
         elif isinstance(value, int | float | np.number):

@@ -9,11 +9,14 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from bnlab.compile import Messages
 from bnlab.network.graph import parents
 from bnlab.network.ir import Graph
+from bnlab.runtime.collapse import collapsed
 from bnlab.runtime.em import Feed, Program, program
 from bnlab.runtime.em_floor import floors, raised, scales
 from bnlab.runtime.em_loop import Count
+from bnlab.runtime.em_names import named_by_evidence
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Problem
@@ -21,25 +24,29 @@ from bnlab.runtime.records import Problem
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Engine:
-    """A program with its data, ready to run."""
+    """A program with its data, ready to run; `origin` are the data that starts are drawn from, row by row."""
 
     program: Program
     feed: Feed
     text: str
+    origin: Any
 
 
-def engine(problem: Problem, messages: str) -> Engine:
+def engine(problem: Problem, messages: Messages) -> Engine:
     """The emitted text, loaded, and the data prepared for it."""
     graph, canonical = problem.graph, dict(problem.bound.canonical)
-    em = emitted(problem.network, "em", messages)
-    hard = emitted(problem.network, "viterbi") if problem.method == "viterbi" else None
+    partial = problem.bound.partial
+    em = emitted(problem.network, "em", messages, partial)
+    hard = emitted(problem.network, "viterbi", partial=partial) if problem.method == "viterbi" else None
     step_text, evidence_text = (em, None) if hard is None else (hard, em)
     one = program(step_text, evidence_text, graph.name, floors(graph), counts(graph), problem.dtype)
     dtype = np.dtype(problem.dtype)
-    step = jax.device_put(one.step.prepare(canonical, dtype))
-    evidence = None if one.evidence is None else jax.device_put(one.evidence.prepare(canonical, dtype))
+    few = collapsed(graph, canonical)
+    step = jax.device_put(one.step.prepare(few, dtype))
+    evidence = None if one.evidence is None else jax.device_put(one.evidence.prepare(few, dtype))
     feed = Feed(step, evidence, scales(graph, canonical, problem.dtype))
-    return Engine(one, feed, step_text + (evidence_text or ""))
+    origin = step if few is canonical else one.step.prepare(canonical, dtype)
+    return Engine(one, feed, step_text + (evidence_text or ""), origin)
 
 
 def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, NDArray[Any]]:
@@ -50,7 +57,8 @@ def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, ND
     theta: dict[str, Any] = {}
     if any(one.value is None and one.name not in given for one in problem.graph.parameters):
         method = init if isinstance(init, str) else "data"
-        drawn = ready.program.step.init(ready.feed.step, seed_of(problem.seed, number), method)._asdict()
+        drawn = ready.program.step.init(ready.origin, seed_of(problem.seed, number), method)._asdict()
+        drawn = named_by_evidence(problem, drawn, given)
         theta = drawn | {
             floor.parameter: raised(floor, drawn[floor.parameter], ready.feed.scales[floor.parameter])
             for floor in floors(problem.graph)

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from bnlab.compile import emit
+from bnlab.compile import Messages, emit
 from bnlab.network.declare import Network
+from bnlab.network.ir import Graph
+from bnlab.runtime.records import Partial
+
+COMPLETE = Partial()
 
 
 @lru_cache(maxsize=64)
-def emitted(net: Network, target: str, messages: str | None = None) -> str:
-    """`bn.emit(net, target)`; `messages` is "scaled" or "log" for targets that have the choice."""
-    return emit(net, target) if messages is None else emit(net, target, messages=messages)
+def emitted(
+    net: Network | Graph,
+    target: str,
+    messages: Messages = "scaled",
+    partial: Partial = COMPLETE,
+    joint: tuple[tuple[str, ...], ...] = (),
+) -> str:
+    """`bn.emit(net, target)` for data of which some values may be missing, and latents known."""
+    missing, evidence = partial
+    return emit(net, target, messages=messages, missing=missing, evidence=evidence, joint=joint)

@@ -60,6 +60,9 @@ def fit(
     names a file from which the same call goes on if it was cut off. `columns` names a frame's columns for each variable,
     `weights` has a number for each member of the outermost plate. `options` are the method's own.
 
+    `evidence` has what is known of discrete latents, in the layout of data: values, -1 for unknown; or booleans with one
+    more axis, the states allowed; or `bn.final(states)`. The likelihood is then that of the data and the evidence.
+
     Raises DataError or FitError with everything that is wrong.
     """
     graph = net.graph
@@ -72,10 +75,10 @@ def fit(
         "seed": seed,
         "dtype": dtype,
     }
-    _check(method, settings, evidence)
+    _check(method, settings)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
-    bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype)
+    bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype, evidence=evidence)
     return fit_bound(net, bound, method, **settings, progress=progress, checkpoint=checkpoint, **options)
 
 
@@ -104,7 +107,7 @@ def fit_bound(
         "seed": seed,
         "dtype": dtype,
     }
-    _check(method, settings, None)
+    _check(method, settings)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
     free = [parameter.name for parameter in graph.parameters if parameter.value is None]
@@ -163,7 +166,7 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seco
     )
 
 
-def _check(method: str, settings: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> None:
+def _check(method: str, settings: Mapping[str, Any]) -> None:
     """Raises FitError with every setting that cannot be."""
     faults = []
     if method not in METHODS:
@@ -185,7 +188,5 @@ def _check(method: str, settings: Mapping[str, Any], evidence: Mapping[str, Any]
         faults.append(Fault(f"tol is {tol!r}; it is a number of at least 0."))
     if settings["dtype"] not in ("float64", "float32"):
         faults.append(Fault(f'dtype is {settings["dtype"]!r}; it is "float64" or "float32".'))
-    if evidence is not None:
-        faults.append(Fault("evidence is not supported yet.", "Leave it out."))
     if faults:
         raise FitError(*faults)

@@ -25,7 +25,7 @@ Arrays = Mapping[str, NDArray[Any]]
 def impossible(net: Network, theta: Arrays, bound: Bound, dtype: str) -> str:
     """What is impossible under `theta`: the members, and for the first one where and with which values. Empty if nothing
     is."""
-    where = np.flatnonzero(~np.isfinite(_scores(net, theta, bound.canonical, dtype)))
+    where = np.flatnonzero(~np.isfinite(_scores(net, theta, bound, bound.canonical, dtype)))
     if not len(where):
         return ""
     plate = next(iter(bound.layout.paths), "")
@@ -35,9 +35,10 @@ def impossible(net: Network, theta: Arrays, bound: Bound, dtype: str) -> str:
     return f"the data{whose} are impossible{': ' if detail else ''}{detail}"
 
 
-def _scores(net: Network, theta: Arrays, canonical: Arrays, dtype: str) -> NDArray[Any]:
+def _scores(net: Network, theta: Arrays, bound: Bound, canonical: Arrays, dtype: str) -> NDArray[Any]:
     """ln p of each member of the outermost plate."""
-    module = load_source(emitted(net, "posterior"), f"{net.graph.name}_posterior")
+    text = emitted(net, "posterior", partial=bound.partial)
+    module = load_source(text, f"{net.graph.name}_posterior")
     data = module.prepare(dict(canonical), np.dtype(dtype))
     given = {name: np.asarray(value, dtype=dtype) for name, value in theta.items()}
     return np.atleast_1d(module.score(module.Parameters(**given), data))
@@ -57,7 +58,7 @@ def _first(net: Network, theta: Arrays, bound: Bound, dtype: str, member: int) -
 
     def possible(steps: int) -> bool:
         part = _beginning(graph, bound, chain, member, rows[:steps])
-        return bool(np.isfinite(_scores(net, theta, part, dtype)).all())
+        return bool(np.isfinite(_scores(net, theta, bound, part, dtype)).all())
 
     before, after = 0, len(rows)  # possible, impossible
     while after - before > 1:
@@ -91,5 +92,7 @@ def _values(graph: Graph, canonical: Arrays, plate: str, row: int) -> str:
 
 
 def _value(variable: Variable, value: Any) -> str:
+    if variable.discrete and value < 0:
+        return "missing"
     labels = variable.domain.labels if isinstance(variable.domain, Integer) else ()
     return repr(labels[int(value)]) if labels else f"{value:g}"

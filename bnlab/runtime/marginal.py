@@ -20,7 +20,7 @@ from bnlab.network.ir import Graph
 from bnlab.runtime.em_engine import engine, theta_of_start
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.load import load_source
-from bnlab.runtime.records import Bound, Problem
+from bnlab.runtime.records import Bound, Partial, Problem
 
 MARGIN = 1e-6
 """How far from 0, as a part of 1 / size, probabilities start."""
@@ -59,23 +59,24 @@ def marginal(problem: Problem) -> Marginal:
 
 def marginal_of(network: Network, bound: Bound, dtype: str) -> Marginal:
     """The same for bound data. Raises FitError where the latents cannot be eliminated."""
-    module = numpyro_module(network)
+    module = numpyro_module(network, bound.partial)
     if "marginal_model" not in vars(module):
         reason = f"The latents of {network.name} cannot be eliminated, and this runs without them."
         raise FitError(Fault(reason, "bn.derive(net) says why; run NumPyro on the emitted `model` instead."))
     data = jax.device_put(module.prepare(dict(bound.canonical), np.dtype(dtype)))
-    return Marginal(module, data, densities(network))
+    return Marginal(module, data, densities(network, bound.partial))
 
 
-def numpyro_module(network: Network) -> ModuleType:
+def numpyro_module(network: Network, partial: Partial) -> ModuleType:
     """The emitted NumPyro file, loaded."""
-    return load_source(emitted(network, "numpyro"), f"{network.graph.name}_numpyro")
+    text = emitted(network, "numpyro", partial=partial)
+    return load_source(text, f"{network.graph.name}_numpyro")
 
 
 @lru_cache(maxsize=32)
-def densities(network: Network) -> Densities:
+def densities(network: Network, partial: Partial) -> Densities:
     """Compiled once a network and shape of data."""
-    module = numpyro_module(network)
+    module = numpyro_module(network, partial)
     fixed = {one.name: one.value.array for one in network.graph.parameters if one.value is not None}
 
     def joint(theta: Arrays, data: Any) -> Any:

@@ -40,14 +40,14 @@ def taken(graph: Graph, bound: Bound, plate: str, members: NDArray[np.int64]) ->
         rows[name] = kept[np.argsort(wanted[kept], kind="stable")]
         parents[name] = _parents(layout, name, path, rows)
     canonical: dict[str, NDArray[Any]] = {}
-    for variable in graph.in_role("observed", "given"):
+    for variable in (one for one in graph.variables if one.name in bound.canonical):
         path = sizeless(graph, variable.plates)
         values = bound.canonical[variable.name]
         canonical[variable.name] = values[rows[path[-1]]] if path else values
     if "weights" in bound.canonical:
         canonical["weights"] = bound.canonical["weights"][members]
     found = Layout("tidy", layout.paths, parents, {})
-    return Bound(canonical | canonical_ids(layout.paths, found), found, bound.warnings)
+    return Bound(canonical | canonical_ids(layout.paths, found), found, bound.warnings, bound.partial)
 
 
 def _parents(

@@ -74,6 +74,7 @@ def _start(problem: Problem) -> tuple[Arrays, int]:
 def _sampler(problem: Problem, options: Mapping[str, Any]) -> Any:
     return sampler(
         problem.network,
+        problem.bound.partial,
         int(options["num_warmup"]),
         float(options["target_accept"]),
         bool(options["dense_mass"]),

@@ -19,6 +19,7 @@ from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 
 from bnlab.network.declare import Network
 from bnlab.runtime.marginal import numpyro_module
+from bnlab.runtime.records import Partial
 
 PIECE = 50
 """Transitions between two looks at the host."""
@@ -38,9 +39,11 @@ class Sampler:
 
 
 @lru_cache(maxsize=16)
-def sampler(network: Network, warmup: int, target_accept: float, dense: bool, depth: int) -> Sampler:
+def sampler(
+    network: Network, partial: Partial, warmup: int, target_accept: float, dense: bool, depth: int
+) -> Sampler:
     """The kernel for the chains of one network, vectorised over them."""
-    model = numpyro_module(network).marginal_model
+    model = numpyro_module(network, partial).marginal_model
     init, sample = hmc(
         potential_fn_gen=lambda data: lambda z: potential_energy(model, (data,), {}, z), algo="NUTS"
     )

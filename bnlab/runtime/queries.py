@@ -10,15 +10,17 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from bnlab.domains import Positive, Probability, Simplex, Values
 from bnlab.errors import DataError, Fault
 from bnlab.network.declare import Network
+from bnlab.network.graph import coefficients, cpds
 from bnlab.runtime.data_layout import mirror
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.impossible import impossible
 from bnlab.runtime.load import load_source
 from bnlab.runtime.pooling import pooled
-from bnlab.runtime.records import Bound
+from bnlab.runtime.records import Bound, Partial
 
 Parameters = Mapping[str, NDArray[Any]]
 
@@ -48,7 +50,7 @@ def score_over(net: Network, draws: Parameters, bound: Bound, dtype: str) -> NDA
 def _each(net: Network, draws: Parameters, bound: Bound, dtype: str, question: str) -> Iterator[Any]:
     """The module's answer at every draw, one chain after the other."""
     with precision(dtype):
-        module = _module(net)
+        module = _module(net, bound.partial)
         data = jax.device_put(module.prepare(dict(bound.canonical), np.dtype(dtype)))
         fixed = {
             one.name: one.value.array.astype(dtype) for one in net.graph.parameters if one.value is not None
@@ -73,8 +75,20 @@ def score(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> NDA
 
 
 def _possible(net: Network, parameters: Parameters, bound: Bound, dtype: str) -> None:
-    """Raises DataError, with the place, where the data have probability 0. Only zeros among the parameters do that."""
-    if all(np.all(value) for value in parameters.values()):
+    """Raises DataError, with the place, where the data have probability 0. Only probabilities and rates of 0 do that."""
+    chances = [
+        parameters[one.name]
+        for one in net.graph.parameters
+        if isinstance(one.domain, Simplex | Probability | Positive)
+    ]
+    constants = [
+        ref.target.array
+        for variable in net.graph.variables
+        for cpd in cpds(variable)
+        for ref in coefficients(cpd)
+        if variable.discrete and isinstance(ref.target, Values)
+    ]
+    if all(np.all(value) for value in (*chances, *constants)):
         return
     with precision(dtype):
         what = impossible(net, parameters, bound, dtype)
@@ -88,7 +102,7 @@ def _possible(net: Network, parameters: Parameters, bound: Bound, dtype: str) ->
 def ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question: str) -> Any:
     """What the emitted posterior module answers to "posterior", "predict" or "score", over canonical rows."""
     with precision(dtype):
-        module = _module(net)
+        module = _module(net, bound.partial)
         data = module.prepare(dict(bound.canonical), np.dtype(dtype))
         theta = module.Parameters(
             **{name: np.asarray(value, dtype=dtype) for name, value in parameters.items()}
@@ -96,8 +110,8 @@ def ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question
         return jax.device_get(vars(module)[question](theta, data))
 
 
-def _module(net: Network) -> ModuleType:
-    return load_source(emitted(net, "posterior"), f"{net.graph.name}_posterior")
+def _module(net: Network, partial: Partial) -> ModuleType:
+    return load_source(emitted(net, "posterior", partial=partial), f"{net.graph.name}_posterior")
 
 
 def mirrored(net: Network, bound: Bound, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,13 @@ class FitWarning:
         return f"{self.concerns}: {self.message} {self.advice}".rstrip()
 
 
+class Partial(NamedTuple):
+    """The observed variables with missing values, and the latents with evidence: what emitted files must take account of."""
+
+    missing: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """Data that fit a network: canonical arrays (docs/architecture.md), and how to give results back in the user's form."""
@@ -34,6 +41,7 @@ class Bound:
     canonical: Mapping[str, NDArray[Any]]
     layout: Layout
     warnings: tuple[FitWarning, ...] = ()
+    partial: Partial = Partial()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from bnlab.runtime import queries
 from bnlab.runtime.criteria import log_joint
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
+from bnlab.runtime.evidence import no_evidence_alone
 from bnlab.runtime.parameters import free
 from bnlab.runtime.records import Bound, FitWarning, Status
 from bnlab.runtime.restarts import Restarts
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from bnlab.runtime.bootstrap import Bootstrap
     from bnlab.runtime.uncertainty import Information
+
+Evidence = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,23 +77,32 @@ class Fit:
     def converged(self) -> bool:
         return self.status == "converged"
 
-    def posterior(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
+    def posterior(
+        self, data: Any = None, *, columns: Columns | None = None, evidence: Evidence | None = None
+    ) -> dict[str, Any]:
         """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
         last; for each Gaussian one its "mean" and "cov", a scalar's variance. In the layout of the data. Of a fit
-        with draws they are those of the mixture over the draws, an E-step each."""
-        bound = self._bound(data, columns)
+        with draws they are those of the mixture over the draws, an E-step each. `evidence` is what is known of discrete
+        latents, as in `bn.fit`."""
+        bound = self._bound(data, columns, evidence)
         if self.draws is not None:
             return queries.posterior_over(self.network, self.draws, bound, self._dtype)
         return queries.posterior(self.network, self.parameters, bound, self._dtype)
 
-    def predict(self, data: Any = None, *, columns: Columns | None = None) -> dict[str, Any]:
+    def predict(
+        self, data: Any = None, *, columns: Columns | None = None, evidence: Evidence | None = None
+    ) -> dict[str, Any]:
         """The most probable joint assignment of the discrete latents given the data, and the means of Gaussian ones given it,
         in the layout of the data."""
-        return queries.predict(self.network, self.parameters, self._bound(data, columns), self._dtype)
+        return queries.predict(
+            self.network, self.parameters, self._bound(data, columns, evidence), self._dtype
+        )
 
-    def score(self, data: Any = None, *, columns: Columns | None = None) -> NDArray[Any]:
+    def score(
+        self, data: Any = None, *, columns: Columns | None = None, evidence: Evidence | None = None
+    ) -> NDArray[Any]:
         """ln p of each member of the outermost plate; a chain is not a member axis."""
-        return queries.score(self.network, self.parameters, self._bound(data, columns), self._dtype)
+        return queries.score(self.network, self.parameters, self._bound(data, columns, evidence), self._dtype)
 
     def sample(
         self, sizes: Mapping[str, Any], seed: int = 0, *, given: Mapping[str, Any] | None = None
@@ -113,12 +125,14 @@ class Fit:
         penalty for states that overlap. Raises FitError for a fit loaded from a file, which does not know its data."""
         if not any(latent.discrete for latent in self.network.graph.in_role("latent")):
             return self.bic()
-        bound = self._bound(None, None)
+        bound = self._bound(None, None, None)
         return -2 * log_joint(self.network, self.parameters, bound, self._dtype) + self._penalty
 
     def table(self, name: str | None = None) -> pd.DataFrame:
         """A parameter as a pandas table: plates down, its last axis across, states under their names. Without a name, all
-        parameters, one number a row. Raises FitError for a name that is no parameter."""
+        parameters, one number a row. A variable that reads just one parameter stands for it, and its parents name the
+        rows. Raises FitError for any other name.
+        """
         from bnlab.runtime import tables  # pandas takes a second to import
 
         graph = self.network.graph
@@ -175,7 +189,7 @@ class Fit:
                 "Hard EM does not end at a maximum of the likelihood, so its curvature there tells no errors."
             )
             raise FitError(Fault(reason, "Fit with method='em', starting from these parameters (init=)."))
-        return uncertainty.information(self.network, self.parameters, self._bound(data, columns))
+        return uncertainty.information(self.network, self.parameters, self._bound(data, columns, None))
 
     def headline(self) -> str:
         """How it ended, in one line."""
@@ -265,9 +279,10 @@ class Fit:
     def _dtype(self) -> str:
         return str(self.settings["dtype"])
 
-    def _bound(self, data: Any, columns: Columns | None) -> Bound:
+    def _bound(self, data: Any, columns: Columns | None, evidence: Evidence | None) -> Bound:
         if data is not None:
-            return bind(self.network.graph, data, columns=columns, dtype=self._dtype)
+            return bind(self.network.graph, data, columns=columns, dtype=self._dtype, evidence=evidence)
+        no_evidence_alone(evidence)
         if self.bound is None:
             raise FitError(
                 Fault("A fit loaded from a file does not know its data.", "Give them: fit.posterior(data).")

@@ -63,9 +63,9 @@ def run(problem: Problem) -> Outcome:
         data, parts = _data(problem, ready, int(options["batch"]))
         if options["model"] == "enumerated":
             target = enumerated_target(problem.network, problem.bound, options)
-            one = learner(problem.network, target, chosen, total)
+            one = learner(problem.network, problem.bound.partial, target, chosen, total)
         else:
-            one = marginal_learner(problem.network, chosen, total)
+            one = marginal_learner(problem.network, problem.bound.partial, chosen, total)
         runs: list[Run] = []
         with interruptible() as pressed, reporter(problem.progress, "svi", problem.max_iter) as report:
             for number in range(problem.n_init):

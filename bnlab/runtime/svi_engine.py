@@ -18,6 +18,7 @@ from numpyro.infer import SVI
 
 from bnlab.network.declare import Network
 from bnlab.runtime.marginal import densities
+from bnlab.runtime.records import Partial
 from bnlab.runtime.svi_guides import Target, guide_of, marginal_target
 
 STEPS = 10
@@ -50,15 +51,15 @@ class Learner:
 
 
 @lru_cache(maxsize=16)
-def marginal_learner(network: Network, options: Options, total: int) -> Learner:
+def marginal_learner(network: Network, partial: Partial, options: Options, total: int) -> Learner:
     """On `marginal_model`; compiled once for each shape of data."""
-    return learner(network, marginal_target(network, dict(options)), options, total)
+    return learner(network, partial, marginal_target(network, partial, dict(options)), options, total)
 
 
-def learner(network: Network, target: Target, options: Options, total: int) -> Learner:
+def learner(network: Network, partial: Partial, target: Target, options: Options, total: int) -> Learner:
     """`total` is the number of steps over which their size falls."""
     chosen = dict(options)
-    evidence = densities(network).log_evidence
+    evidence = densities(network, partial).log_evidence
     adam = optim.Adam(lambda step: chosen["step_size"] * DECAY ** (step / max(1, total)))
     free = [one for one in network.graph.parameters if one.value is None]
     random = {one.name for one in free if one.prior is not None}

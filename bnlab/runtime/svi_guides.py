@@ -22,7 +22,7 @@ from numpyro.primitives import Messenger
 from bnlab.errors import Fault, FitError
 from bnlab.network.declare import Network
 from bnlab.runtime.marginal import numpyro_module
-from bnlab.runtime.records import Bound
+from bnlab.runtime.records import Bound, Partial
 
 GUIDES: dict[str, Callable[..., Any]] = {
     "point": AutoDelta,
@@ -57,9 +57,9 @@ def _nothing(data: Any, part: Any) -> None:
     """The guide of a model without random parameters."""
 
 
-def marginal_target(network: Network, options: Mapping[str, Any]) -> Target:
+def marginal_target(network: Network, partial: Partial, options: Mapping[str, Any]) -> Target:
     """`marginal_model`; with `batch`, on one of the parts that its data are prepared in."""
-    model = numpyro_module(network).marginal_model
+    model = numpyro_module(network, partial).marginal_model
     loss = Trace_ELBO(num_particles=int(options["num_particles"]))
     if not options["batch"]:
         return Target(lambda data, part: model(data), lambda data: 1, loss)
@@ -77,7 +77,7 @@ def marginal_target(network: Network, options: Mapping[str, Any]) -> Target:
 def enumerated_target(network: Network, bound: Bound, options: Mapping[str, Any]) -> Target:
     """The emitted `model` as it stands, its discrete latents summed out by NumPyro. The data are read while it is traced:
     ids decide shapes. Raises FitError where there is none."""
-    module = numpyro_module(network)
+    module = numpyro_module(network, bound.partial)
     if "model" not in vars(module):
         reason = f"{network.name} has no enumerated model."
         raise FitError(Fault(reason, 'Leave out model="enumerated"; bn.emit(net, "numpyro") says why.'))

@@ -14,7 +14,7 @@ from bnlab.domains import Integer, Simplex
 from bnlab.errors import Fault, FitError
 from bnlab.naming import did_you_mean
 from bnlab.network.graph import alignment, coefficients, cpds
-from bnlab.network.ir import Graph, Parameter, VarRef
+from bnlab.network.ir import Graph, Parameter, Ref, Variable, VarRef
 from bnlab.runtime.data_layout import sizes
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -29,7 +29,14 @@ class Axis:
 
 
 def table(graph: Graph, parameters: Arrays, name: str) -> pd.DataFrame:
-    """One parameter: its last axis across, the others down. Raises FitError for a name that is no parameter."""
+    """One parameter: its last axis across, the others down; or that of a variable that reads just one, by the variable's
+    name and under its parents' names. Raises FitError for any other name.
+    """
+    variable = next((one for one in graph.variables if one.name == name), None)
+    if variable is not None and len(read := _read_by(variable)) == 1:
+        parents = _parents(graph, read[0], variable)
+        found = table(graph, parameters, str(read[0].target))
+        return found.rename_axis(index=[parents.get(str(axis), axis) for axis in found.index.names])
     if name not in parameters:
         names = ", ".join(parameters)
         fault = Fault(
@@ -83,6 +90,18 @@ def _event(graph: Graph, parameter: Parameter) -> tuple[Axis, ...]:
         Axis(f"{parameter.name}{letter}", tuple(range(size)))
         for letter, size in zip(letters, shape, strict=True)
     )
+
+
+def _read_by(variable: Variable) -> list[Ref]:
+    """The parameters that a variable's distributions read, as they are written."""
+    found = (ref for cpd in cpds(variable) for ref in coefficients(cpd))
+    return [ref for ref in found if isinstance(ref.target, str)]
+
+
+def _parents(graph: Graph, ref: Ref, variable: Variable) -> dict[str, str]:
+    """For each plate that a variable indexes, the name of that variable."""
+    pairs = zip(alignment(graph, ref, variable)[1], ref.subscripts, strict=True)
+    return {plate: subscript.name for plate, subscript in pairs if isinstance(subscript, VarRef)}
 
 
 def _reads(graph: Graph, variable: str, parameter: str) -> bool:

@@ -21,7 +21,7 @@ from bnlab.network.declare import Network
 from bnlab.runtime.coordinates import Coordinates, coordinates
 from bnlab.runtime.em import precision
 from bnlab.runtime.marginal import densities, marginal_of
-from bnlab.runtime.records import Bound, FitWarning
+from bnlab.runtime.records import Bound, FitWarning, Partial
 
 MOST = 3000
 """Coordinates of the largest information matrix that is made: 72 MB, and as many passes over the data."""
@@ -72,16 +72,16 @@ def information(network: Network, theta: Arrays, bound: Bound) -> Information:
         if not chart.names:
             raise FitError(Fault(f"{network.name} has no parameters to learn, so there is no information."))
         ready = marginal_of(network, bound, "float64")
-        gradient, matrix = jax.device_get(_second(network, chart)(ready.data))
+        gradient, matrix = jax.device_get(_second(network, bound.partial, chart)(ready.data))
     matrix = -(matrix + matrix.T) / 2
     covariance = _inverse(network, chart, matrix)
     return Information(chart, matrix, covariance, float(np.sqrt(gradient @ covariance @ gradient)), free)
 
 
-def _second(network: Network, chart: Coordinates) -> Callable[[Any], Any]:
+def _second(network: Network, partial: Partial, chart: Coordinates) -> Callable[[Any], Any]:
     """Gradient and second derivative of the log joint density at u = 0, as a compiled function of the data."""
     count = len(chart.names)
-    joint = densities(network).log_joint
+    joint = densities(network, partial).log_joint
 
     def both(data: Any) -> Any:
         def gradient(u: Any) -> Any:

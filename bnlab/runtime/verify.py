@@ -15,7 +15,7 @@ from bnlab.network.declare import Network
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.em import precision
-from bnlab.runtime.emitted import emitted
+from bnlab.runtime.emitted import COMPLETE, emitted
 from bnlab.runtime.load import load_source
 from bnlab.runtime.proof.deviation import Deviation, worst
 from bnlab.runtime.proof.draws import random_data, random_parameters, rows_to_list, small_layout
@@ -24,6 +24,7 @@ from bnlab.runtime.proof.laws import DATA_LAWS, LAWS, Law, assignment_is_the_bes
 from bnlab.runtime.proof.numpyro_laws import enumerated_is_brute_force, marginal_is_brute_force
 from bnlab.runtime.proof.posterior_laws import POSTERIOR_LAWS
 from bnlab.runtime.proof.subject import Subject
+from bnlab.runtime.records import Partial
 
 MOST_CONFIGURATIONS = 3000
 
@@ -108,10 +109,11 @@ def verify(
                 "so that evidence, gradient and posterior are unchecked."
             )
         if data is not None:
-            canonical = bind(graph, data, columns=columns).canonical
-            theta = em.init(em.prepare(canonical), seed)
+            bound = bind(graph, data, columns=columns)
+            em = _module(net, "em", bound.partial)
+            theta = em.init(em.prepare(bound.canonical), seed)
             start = {name: np.asarray(value) for name, value in theta._asdict().items()}
-            checks += _held(DATA_LAWS, Subject(graph, canonical, start, em), "the data given")
+            checks += _held(DATA_LAWS, Subject(graph, bound.canonical, start, em), "the data given")
     return Verification(graph.name, tuple(checks), tuple(notes))
 
 
@@ -152,5 +154,5 @@ def _check(law: Callable[..., Any], deviations: Iterable[Deviation], on: str) ->
     )
 
 
-def _module(net: Network, target: str) -> ModuleType:
-    return load_source(emitted(net, target), f"{net.graph.name}_{target}")
+def _module(net: Network, target: str, partial: Partial = COMPLETE) -> ModuleType:
+    return load_source(emitted(net, target, partial=partial), f"{net.graph.name}_{target}")

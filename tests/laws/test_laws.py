@@ -39,8 +39,18 @@ HARD_SAMPLE = (  # where hard assignments leave enough members for every covaria
     "chain_categorical",
     "chain_categorical_with_zeros",
     "mixture_of_chains",
+    "regression_through_zero",
+    "autoregression",
+    "second_order",
+    "long_memory",
 )
-NUMPYRO_SAMPLE = ("naive_bayes", "chain_categorical", "rates_and_chances", "chain_of_answers")
+NUMPYRO_SAMPLE = (
+    "autoregression",
+    "naive_bayes",
+    "chain_categorical",
+    "rates_and_chances",
+    "chain_of_answers",
+)
 LATENT = [example for example in EXAMPLES if example.build().graph.in_role("latent")]
 CHAINS = [example for example in LATENT if any(plate.chain for plate in example.build().graph.plates)]
 HARD = [example for example in LATENT if example.name in HARD_SAMPLE]

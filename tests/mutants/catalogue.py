@@ -267,4 +267,73 @@ CHAINS = (
 )
 """Bugs in chains."""
 
-MUTANTS = (*ROWS, *CHAINS)
+REGRESSIONS = (
+    Mutant(
+        "no offset in the equations",
+        networks.regressions,
+        r"s\.N_c\[\.\.\., None, None\]\]",
+        "0 * s.N_c[..., None, None] + 1]",
+    ),
+    Mutant(
+        "offset not coupled to the slopes",
+        networks.regressions,
+        r"s\.Su\[\.\.\., :, None\]",
+        "0 * s.Su[..., :, None]",
+    ),
+    Mutant("a slope for its move", networks.regressions, r"w=theta\.w \+ change_w", "w=change_w"),
+    Mutant(
+        "a move against the residual", networks.regressions, r"b=theta\.b \+ change_b", "b=theta.b - change_b"
+    ),
+    Mutant("variance about the old line", networks.regressions, r"s\.Syy - jnp\.einsum\([^)]*\)", "s.Syy"),
+    Mutant(
+        "residual without its offset", networks.regressions, r" - theta\.b # what the old", "  # what the old"
+    ),
+    Mutant(
+        "regressors without weights",
+        networks.regressions,
+        r'"nk,nd,ne->kde", q_c, u, u',
+        '"nk,nd,ne->kde", 0 * q_c + 1, u, u',
+    ),
+    Mutant(
+        "slopes and offset exchanged",
+        networks.regressions,
+        r"change_b = change\[\.\.\., 2\]",
+        "change_b = change[..., 0]",
+    ),
+    Mutant(
+        "equations not solved but divided",
+        networks.regressions,
+        r"change = solve\(",
+        "change = (lambda m, p: p / jnp.diagonal(m, axis1=-2, axis2=-1))(",
+    ),
+    Mutant(
+        "equal precisions where they differ",
+        networks.one_slope_for_all,
+        r"1 / jnp\.square\(theta\.s\)",
+        "1 + 0 * theta.s",
+    ),
+    Mutant("the new line without what it explains", networks.one_slope_for_all, r"s\.Syy - 2 ", "s.Syy - 1 "),
+    Mutant("a known deviation not squared", networks.known_deviations, r"jnp\.square\(s\)\)", "s)"),
+    Mutant(
+        "the value before taken for the value",
+        networks.autoregression,
+        r"S_x_prev_x_prev=jnp\.einsum\([^)]*\)",
+        'S_x_prev_x_prev=jnp.einsum("tsk,ts,ts->k", q_z[1:], x[1:], x[1:])',
+    ),
+    Mutant(
+        "the past of the wrong sequence",
+        networks.autoregression,
+        r"log_likelihood_x\(theta, x\[:-1\]",
+        "log_likelihood_x(theta, jnp.roll(x[:-1], 1, 1)",
+    ),
+    Mutant(
+        "the first step as any other",
+        networks.autoregression,
+        r"log_likelihood_x_first\(theta, x\[:1\]\)",
+        "log_likelihood_x(theta, 0 * x[:1], x[:1])",
+    ),
+    Mutant("an identity of the wrong table", networks.additive_tables, r"jnp\.eye\(3\)", "jnp.ones((3, 3))"),
+)
+"""Bugs in regressions."""
+
+MUTANTS = (*ROWS, *CHAINS, *REGRESSIONS)

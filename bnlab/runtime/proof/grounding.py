@@ -76,8 +76,9 @@ class Component:
 class Ground:
     """The unrolled network.
 
-    `hidden` are the discrete variables without a value, with their numbers of states in `sizes`; `unsure` the normal ones
-    of which not every number is known: latents, and vectors with missing entries. No ground CPD connects two components.
+    `hidden` are the discrete variables without a value, with their numbers of states in `sizes`, of which evidence leaves
+    those in `allowed`; `unsure` the normal ones of which not every number is known: latents, and vectors with missing
+    entries. No ground CPD connects two components.
     """
 
     graph: Graph
@@ -89,6 +90,7 @@ class Ground:
     owners: int
     weights: np.ndarray
     rows: dict[str, int]
+    allowed: tuple[np.ndarray, ...]
 
     def states(self, component: int) -> np.ndarray:
         """All configurations of one component, (configurations, hidden variables of the component)."""
@@ -161,14 +163,27 @@ class Unrolling:
 
     def observation(self, element: Element) -> np.ndarray | None:
         """The value in the data; None where the element is hidden: latent, or a missing category."""
-        if element.name not in self.data:
+        variable = self.graph.variable(element.name)
+        if element.name not in self.data or variable.role == "latent":
             return None
+        value = self._datum(element)
+        return None if variable.discrete and value < 0 else value
+
+    def _datum(self, element: Element) -> np.ndarray:
         path = sizeless(self.graph, self.graph.variable(element.name))
         row = (self.place[path][element.member],) if path else ()
-        value = np.asarray(self.data[element.name])[(*row, *element.cell)]
-        if self.graph.variable(element.name).discrete and value < 0:
-            return None
-        return value
+        return np.asarray(np.asarray(self.data[element.name])[(*row, *element.cell)])
+
+    def allowed(self, element: Element) -> np.ndarray:
+        """The states that evidence leaves to a hidden variable: a table of them, or its value, -1 for any."""
+        variable = self.graph.variable(element.name)
+        every = np.ones(state_count(variable), bool)
+        if variable.role != "latent" or element.name not in self.data:
+            return every
+        datum = self._datum(element)
+        if datum.dtype == bool:
+            return datum
+        return every if datum < 0 else np.arange(len(every)) == datum
 
     def chain_of(self, variable: Variable) -> int | None:
         """The depth of the variable's chain among its sizeless plates."""
@@ -243,7 +258,19 @@ def ground(graph: Graph, data: Data) -> Ground:
     paths = {variable.name: sizeless(graph, variable) for variable in random}
     rows = {name: len(unrolling.members[path]) for name, path in paths.items() if path}
     components = _components(len(hidden), len(unsure), batches)
-    return Ground(graph, batches, tuple(hidden), sizes, tuple(unsure), components, len(owners), weights, rows)
+    allowed = tuple(unrolling.allowed(element) for element in hidden)
+    return Ground(
+        graph,
+        batches,
+        tuple(hidden),
+        sizes,
+        tuple(unsure),
+        components,
+        len(owners),
+        weights,
+        rows,
+        allowed,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Oracle:
         self, theta: Theta
     ) -> tuple[list[np.ndarray], list[tuple[int, float]], list[Gaussian | None]]:
         """`log_joints`, and what is known of the normal variables in each configuration."""
-        tables = [np.zeros(len(states)) for states in self._states]
+        tables = [self._evidence(component) for component in range(len(self._states))]
         rest: list[tuple[int, float]] = []
         linears: dict[int, Linear] = {}
         for number, batch in enumerate(self.ground.batches):
@@ -144,6 +144,13 @@ class Oracle:
         (owner, ln p) of each CPD that touches nothing unknown."""
         tables, rest, _ = self._solved(theta)
         return tables, rest
+
+    def _evidence(self, component: int) -> np.ndarray:
+        """0 for the configurations that evidence allows, -inf for the others."""
+        states = self._states[component]
+        hidden = self.ground.components[component].hidden
+        columns = [self.ground.allowed[v][states[:, at]] for at, v in enumerate(hidden)]
+        return np.where(np.all(columns, axis=0), 0.0, -np.inf) if columns else np.zeros(len(states))
 
     def _owner(self, component: int) -> int:
         owners = {

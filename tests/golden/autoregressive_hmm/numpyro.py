@@ -1,0 +1,151 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `autoregressive_hmm`; need only JAX, NumPy and NumPyro.
+
+for t in 1..T:                                   a chain
+    z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
+    x[t] ~ Normal(a[z[t]] * x[t-1] + b[z[t]], var=sigma2[z[t]])     observed; x[1] ~ Normal(level, var=1)
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.special import logsumexp
+from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    level = numpyro.param("level", lambda key: jax.random.normal(key))
+    with numpyro.plate("k", 2, dim=-1):
+        A = numpyro.param(
+            "A",
+            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
+            constraint=dist.constraints.simplex,
+            event_dim=1,
+        )
+        a = numpyro.param("a", lambda key: jax.random.normal(key, (2,)), event_dim=0)
+        b = numpyro.param("b", lambda key: jax.random.normal(key, (2,)), event_dim=0)
+        sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, level=level, A=A, a=a, b=b, sigma2=sigma2)
+    )  # NumPy arrays may have been substituted
+
+
+def model(x=None, num_t=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    x: array (num_t,), or None to sample it
+    num_t: the size of t, needed only without x
+    """
+    if x is not None:
+        num_t = len(x)
+    pi, level, A, a, b, sigma2 = parameters()
+
+    def step(carry, inputs):
+        z_prev, x_prev = carry
+        t, x = inputs
+        z = numpyro.sample(
+            "z", dist.Categorical(jnp.where(t == 0, pi, A[z_prev])), infer={"enumerate": "parallel"}
+        )
+        x = numpyro.sample(
+            "x",
+            dist.Normal(
+                jnp.where(t == 0, level, a[z] * x_prev + b[z]), jnp.sqrt(jnp.where(t == 0, 1.0, sigma2[z]))
+            ),
+            obs=x,
+        )
+        return (z, x), None
+
+    scan(step, (jnp.zeros((), int), jnp.zeros(())), (jnp.arange(num_t), x))
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)    sums to 1
+    level: Array  # ()
+    A: Array  # (K, K)  rows sum to 1
+    a: Array  # (K,)
+    b: Array  # (K,)
+    sigma2: Array  # (K,)    positive
+
+
+class Data(NamedTuple):
+    """The data."""
+
+    x: Array  # (T,)
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def log_sum_exp(x, axis):
+    """ln sum exp(x); where all of x is -inf so is the result, with gradient 0."""
+    possible = (x > -jnp.inf).any(axis, keepdims=True)
+    total = logsumexp(jnp.where(possible, x, 0), axis=axis)
+    return jnp.where(possible.squeeze(axis), total, -jnp.inf)
+
+
+def log_likelihood_x_first(theta: Parameters, x: Array) -> Array:
+    """ln p(x[t]) as (T) for t = 1."""
+    return -0.5 * (jnp.log(2 * jnp.pi * 1) + jnp.square(x - theta.level) / 1)
+
+
+def log_likelihood_x(theta: Parameters, x_prev: Array, x: Array) -> Array:
+    """ln p(x[t] | z[t]=k) as (T, K) for t > 1."""
+    mean = x_prev[:, None] * theta.a + theta.b
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.sigma2) + jnp.square(x[:, None] - mean) / theta.sigma2)
+
+
+def forward(theta: Parameters, log_b: Array) -> tuple[Array, Array]:
+    """ln alpha as (T, K) and ln c as (T)."""
+
+    def step(log_predicted, log_b_t):
+        log_joint = log_predicted + log_b_t
+        log_c_t = log_sum_exp(log_joint, -1)
+        log_alpha_t = log_joint - jnp.where(log_c_t > -jnp.inf, log_c_t, 0)
+        return log_sum_exp(log_alpha_t[:, None] + log(theta.A), 0), (log_alpha_t, log_c_t)
+
+    log_alpha, log_c = jax.lax.scan(step, log(theta.pi), log_b)[1]
+    return log_alpha, log_c
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x = chunk.x
+    # ln p(x[t] | z[t]=k)
+    log_b = jnp.concatenate(
+        [
+            jnp.broadcast_to(log_likelihood_x_first(theta, x[:1])[:, None], (x[:1].shape[0], 2)),
+            log_likelihood_x(theta, x[:-1], x[1:]),
+        ]
+    )
+    log_alpha, log_c = forward(theta, log_b)
+    log_p_x_in_chain = log_c.sum()  # ln p(x[:])
+    return log_p_x_in_chain
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return expect(theta, data)
+
+
+def prepare(data, dtype=float):
+    """Data as arrays."""
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

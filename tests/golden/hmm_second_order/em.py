@@ -1,0 +1,273 @@
+# -*- coding: utf-8 -*-
+"""EM for the network `hmm_second_order`, derived from its declaration; needs only JAX and NumPy.
+
+for s in 1..S:                                   sequence
+    for t in 1..T[s]:                            a chain
+        z[s,t] ~ Categorical(A[z[s,t-2],z[s,t-1]])     latent; z[s,1] ~ Categorical(pi); z[s,2] ~ Categorical(B[z[s,1]])
+        x[s,t] ~ Normal(mu[z[s,t]], var=v[z[s,t]])     observed
+
+E-step   alpha[t] = P(z[t-1]=j, z[t]=k | data[1..t])
+         beta[t] = p(data[t+1..] | z[t-1]=j, z[t]=k) / p(data[t+1..] | data[1..t])
+         q_z[s,t,k] = P(z[s,t]=k | x)
+M-step   pi, B, A, mu, v maximise Q = E[ln p(x, z)] under q
+
+Emitted by bnlab 0.1.0 from network a52176a5.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)       sums to 1
+    B: Array  # (K, K)     rows sum to 1
+    A: Array  # (K, L, K)  rows sum to 1
+    mu: Array  # (K,)
+    v: Array  # (K,)       positive
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (T, S)
+    weight: Array  # (S,)    0 for padding
+    mask_t: Array  # (T, S)  False past the end
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()         ln p(x)
+    N_first: Array  # (K,)       sum_s q_z[s,1,k]
+    N_second: Array  # (K, K)     sum_s P(z[s,t-1]=j, z[s,t]=k | x), t=2
+    N_zzz: Array  # (K, K, K)  sum_s sum_t P(z[s,t-2]=i, z[s,t-1]=j, z[s,t]=k | x)
+    N_z: Array  # (K,)       sum_s sum_t q_z[s,t,k]
+    Sx: Array  # (K,)       sum_s sum_t q_z[s,t,k] r[s,t]
+    Sxx: Array  # (K,)       sum_s sum_t q_z[s,t,k] r[s,t]^2
+
+
+def ratio(total, count, old):
+    """total / count; where nothing was counted, the old value."""
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
+
+
+def reliable(c, beta):
+    """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
+    limits = jnp.finfo(c.dtype)
+    return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[s,t] | z[s,t]=k) as (T, S, K)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.v) + jnp.square(x[..., None] - theta.mu) / theta.v)
+
+
+def forward(theta: Parameters, b: Array, mask_t: Array) -> tuple[Array, Array]:
+    """alpha[t] = P(z[t-1]=j, z[t]=k | data[1..t]) as (T, S, K, K),
+    and c[t] = p(data[t] | data[1..t-1]) as (T, S); where the mask is False the chain has ended.
+    Before the first step there is nothing: state 0 stands for it.
+    """
+
+    def step(predicted, inputs):
+        t, b_t, on = inputs
+        joint = predicted * b_t[:, None]  # P(z[t-1]=j, z[t]=k, data[t] | data[1..t-1])
+        c_t = jnp.where(on, joint.sum((-2, -1)), 1)
+        alpha_t = joint / c_t[:, None, None]
+        moves = jnp.where(t == 0, theta.B, theta.A)  # into step t+1
+        return jnp.einsum("sij,ijk->sjk", alpha_t, moves), (alpha_t, c_t)
+
+    alpha, c = jax.lax.scan(
+        step,
+        jnp.broadcast_to(theta.pi * jax.nn.one_hot(0, 2)[:, None], (b[0].shape[0], 2, 2)),
+        (jnp.arange(len(b)), b, mask_t),
+    )[1]
+    return alpha, c
+
+
+def backward(theta: Parameters, b: Array, c: Array, mask_t: Array) -> Array:
+    """beta[t] = p(data[t+1..] | z[t-1]=j, z[t]=k) / p(data[t+1..] | data[1..t]) as (T, S, K, K);
+    1 at the end of each sequence.
+    """
+
+    def step(beta_t, inputs):
+        t, b_t, c_t, on = inputs
+        moves = jnp.where(t == 1, theta.B, theta.A)  # into step t
+        onward = beta_t * b_t[:, None] / c_t[:, None, None]
+        beta_before = jnp.einsum("sjk,ijk->sij", onward, moves)  # of step t-1
+        return jnp.where(on[:, None, None], beta_before, 1), beta_t
+
+    beta = jax.lax.scan(
+        step, jnp.ones((c[-1].shape[0], 2, 2)), (jnp.arange(len(b)), b, c, mask_t), reverse=True
+    )[1]
+    return beta
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, expected under the posterior of the latents."""
+    x, weight, mask_t = chunk
+    log_b = log_likelihood_x(theta, x)  # ln p(x[s,t] | z[s,t]=k)
+    scale = log_b.max(-1)  # so that exp neither over- nor underflows
+    b = jnp.exp(log_b - scale[..., None])
+    alpha, c = forward(theta, b, mask_t)
+    log_p_x_in_chain = jnp.where(mask_t, jnp.log(c) + scale, 0).sum(0)  # ln p(x[s,:])
+    beta = backward(theta, b, c, mask_t)
+    # P(z[s,t]=k | x)
+    q_z = jnp.where(mask_t[..., None], (alpha * beta * weight[:, None, None]).sum(2), 0)
+    # of the steps moved to
+    onward = beta[1:] * b[1:][:, :, None] * (jnp.where(mask_t[1:], 1 / c[1:], 0) * weight)[..., None, None]
+    r = x - theta.mu.mean()  # data far from 0 lose no digits
+    safe = reliable(c, beta)  # no state was lost to underflow
+    return Statistics(
+        log_p=jnp.where(safe, weight @ log_p_x_in_chain, jnp.nan),
+        N_first=q_z[0].sum(0),
+        N_second=theta.B * jnp.einsum("tsij,tsjk->jk", alpha[:-1][:1], onward[:1]),
+        N_zzz=theta.A * jnp.einsum("tsij,tsjk->ijk", alpha[:-1][1:], onward[1:]),
+        N_z=q_z.sum((0, 1)),
+        Sx=jnp.einsum("tsk,ts->k", q_z, r),
+        Sxx=jnp.einsum("tsk,ts,ts->k", q_z, r, r),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data, chunk by chunk: memory is that of one chunk."""
+    zero = jax.eval_shape(expect, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, expect(theta, chunk)), None
+
+    return jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return e_step(theta, data).log_p
+
+
+@jax.jit
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
+    """The parameters that maximise Q."""
+    origin = theta.mu.mean()
+    mean = ratio(s.Sx, s.N_z, theta.mu - origin)
+    return Parameters(
+        pi=ratio(s.N_first, s.N_first.sum(), theta.pi),
+        B=ratio(s.N_second, s.N_second.sum(-1)[:, None], theta.B),
+        A=ratio(s.N_zzz, s.N_zzz.sum(-1)[..., None], theta.A),
+        mu=mean + origin,
+        v=ratio(s.Sxx - jnp.einsum("k,k,k->k", s.N_z, mean, mean), s.N_z, theta.v),
+    )
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=16384):
+    """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    step = position(id_sequence)
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
+        weight=put(weights, (chunk_sequence, place_sequence), 0),
+        mask_t=put(
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
+        ),
+    )
+
+
+def cluster(x, K, rng, method):
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack(
+                [sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)]
+            )
+    label = np.concatenate(
+        [squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)]
+    )
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+
+
+def near(probabilities, shape, rng, method):
+    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
+    return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
+
+
+def init(data, seed=0, method="data"):
+    """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
+    rng = np.random.default_rng(seed)
+    centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.mask_t)], 2, rng, method)
+    return Parameters(
+        pi=jnp.asarray(near(0.5, (2,), rng, method)),
+        B=jnp.asarray(near(0.5, (2, 2), rng, method)),
+        A=jnp.asarray(near(0.5, (2, 2, 2), rng, method)),
+        mu=jnp.asarray(centres_x.reshape((2,))),
+        v=jnp.asarray(np.broadcast_to(np.square(rest_x).mean(), (2,))),
+    )
+
+
+def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
+    """EM from theta; the trace holds ln p(x | theta) at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        s = e_step(theta, data)
+        trace.append(float(s.log_p))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        theta = m_step(s, theta)
+    return theta, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    theta, trace = fit(data, init(data))
+    print(f"ln p(x | theta) = {trace[-1]:.6f} after {len(trace) - 1} iterations")
+    for name, value in theta._asdict().items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))

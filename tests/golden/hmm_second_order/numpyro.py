@@ -1,0 +1,197 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `hmm_second_order`; need only JAX, NumPy and NumPyro.
+
+for s in 1..S:                                   sequence
+    for t in 1..T[s]:                            a chain
+        z[s,t] ~ Categorical(A[z[s,t-2],z[s,t-1]])     latent; z[s,1] ~ Categorical(pi); z[s,2] ~ Categorical(B[z[s,1]])
+        x[s,t] ~ Normal(mu[z[s,t]], var=v[z[s,t]])     observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.special import logsumexp
+from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-1):
+        B = numpyro.param(
+            "B",
+            lambda key: jax.random.dirichlet(key, jnp.ones(2), (2,)),
+            constraint=dist.constraints.simplex,
+            event_dim=1,
+        )
+    A = numpyro.param(
+        "A", lambda key: jax.random.dirichlet(key, jnp.ones(2), (2, 2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-1):
+        mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
+        v = numpyro.param("v", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, B=B, A=A, mu=mu, v=v)
+    )  # NumPy arrays may have been substituted
+
+
+def padded(ids):
+    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
+    sizes = np.bincount(ids)
+    member = np.arange(sizes.max())
+    exists = member < sizes[:, None]
+    first = np.cumsum(sizes) - sizes
+    return np.argsort(ids, kind="stable")[np.where(exists, first[:, None] + member, 0)], exists
+
+
+def model(sequence, x=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    Where a member has fewer rows than others nothing is observed; latents there follow their prior.
+
+    sequence: NumPy array (rows,), the member of sequence that each row is in: 0, 1, 2 ...
+    x: array (rows,), or None to sample it
+    """
+    rows_t, exists_t = padded(sequence)
+    num_sequence, num_t = exists_t.shape
+    x = None if x is None else x[rows_t.T]
+    pi, B, A, mu, v = parameters()
+
+    def step(carry, inputs):
+        z_prev, z_prev2 = carry
+        t, x, exists_t = inputs
+        with numpyro.plate("sequence", num_sequence, dim=-1):
+            z = numpyro.sample(
+                "z",
+                dist.Categorical(jnp.where(t == 0, pi, jnp.where(t == 1, B[z_prev], A[z_prev2, z_prev]))),
+                infer={"enumerate": "parallel"},
+            )
+            with numpyro.handlers.mask(mask=exists_t):
+                numpyro.sample("x", dist.Normal(mu[z], jnp.sqrt(v[z])), obs=x)
+        return (z, z_prev), None
+
+    scan(
+        step,
+        (jnp.zeros(num_sequence, int), jnp.zeros(num_sequence, int)),
+        (jnp.arange(num_t), x, exists_t.T),
+        history=2,
+    )
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)       sums to 1
+    B: Array  # (K, K)     rows sum to 1
+    A: Array  # (K, L, K)  rows sum to 1
+    mu: Array  # (K,)
+    v: Array  # (K,)       positive
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (T, S)
+    weight: Array  # (S,)    0 for padding
+    mask_t: Array  # (T, S)  False past the end
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def log_sum_exp(x, axis):
+    """ln sum exp(x); where all of x is -inf so is the result, with gradient 0."""
+    possible = (x > -jnp.inf).any(axis, keepdims=True)
+    total = logsumexp(jnp.where(possible, x, 0), axis=axis)
+    return jnp.where(possible.squeeze(axis), total, -jnp.inf)
+
+
+def log_likelihood_x(theta: Parameters, x: Array) -> Array:
+    """ln p(x[s,t] | z[s,t]=k) as (T, S, K)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.v) + jnp.square(x[..., None] - theta.mu) / theta.v)
+
+
+def forward(theta: Parameters, log_b: Array, mask_t: Array) -> tuple[Array, Array]:
+    """ln alpha as (T, S, K, K) and ln c as (T, S).
+    Before the first step there is nothing: state 0 stands for it.
+    """
+
+    def step(log_predicted, inputs):
+        t, log_b_t, on = inputs
+        log_joint = log_predicted + log_b_t[:, None]
+        log_c_t = jnp.where(on, log_sum_exp(log_joint, (-2, -1)), 0)
+        log_alpha_t = log_joint - jnp.where(log_c_t > -jnp.inf, log_c_t, 0)[:, None, None]
+        moves = jnp.where(t == 0, theta.B, theta.A)  # into step t+1
+        return log_sum_exp(log_alpha_t[..., None] + log(moves), 1), (log_alpha_t, log_c_t)
+
+    log_alpha, log_c = jax.lax.scan(
+        step,
+        jnp.broadcast_to(log(theta.pi) + log(jax.nn.one_hot(0, 2))[:, None], (log_b[0].shape[0], 2, 2)),
+        (jnp.arange(len(log_b)), log_b, mask_t),
+    )[1]
+    return log_alpha, log_c
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight, mask_t = chunk
+    log_b = log_likelihood_x(theta, x)  # ln p(x[s,t] | z[s,t]=k)
+    log_alpha, log_c = forward(theta, log_b, mask_t)
+    log_p_x_in_chain = jnp.where(mask_t, log_c, 0).sum(0)  # ln p(x[s,:])
+    return weight @ log_p_x_in_chain
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=16384):
+    """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    step = position(id_sequence)
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
+        weight=put(weights, (chunk_sequence, place_sequence), 0),
+        mask_t=put(
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
+        ),
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

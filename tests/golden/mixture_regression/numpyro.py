@@ -1,0 +1,114 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `mixture_regression`; need only JAX, NumPy and NumPyro.
+
+for n in 1..N:
+    u[n]                                         given
+    z[n] ~ Categorical(pi)                       latent
+    y[n] ~ Normal(w[z[n]] @ u[n] + b[z[n]], var=sigma2[z[n]])     observed
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.special import logsumexp
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-1):
+        w = numpyro.param("w", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
+        b = numpyro.param("b", lambda key: jax.random.normal(key, (2,)), event_dim=0)
+        sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
+    return jax.tree.map(
+        jnp.asarray, Parameters(pi=pi, w=w, b=b, sigma2=sigma2)
+    )  # NumPy arrays may have been substituted
+
+
+def model(u, y=None):
+    """The generative model. Discrete latents are enumerated, in the dimensions from -2 leftwards.
+
+    u: array (num_n, 2)
+    y: array (num_n,), or None to sample it
+    """
+    num_n = len(u)
+    pi, w, b, sigma2 = parameters()
+    with numpyro.plate("n", num_n, dim=-1):
+        z = numpyro.sample("z", dist.Categorical(pi), infer={"enumerate": "parallel"})
+        numpyro.sample("y", dist.Normal(jnp.vecdot(w[z], u) + b[z], jnp.sqrt(sigma2[z])), obs=y)
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)    sums to 1
+    w: Array  # (K, D)
+    b: Array  # (K,)
+    sigma2: Array  # (K,)    positive
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    u: Array  # (N, D)
+    y: Array  # (N,)
+    weight: Array  # (N,)    0 for padding
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def log_likelihood_y(theta: Parameters, u: Array, y: Array) -> Array:
+    """ln p(y[n] | z[n]=k) as (N, K)."""
+    mean = u @ theta.w.T + theta.b
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.sigma2) + jnp.square(y[:, None] - mean) / theta.sigma2)
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    u, y, weight = chunk
+    log_p_yz = log(theta.pi) + log_likelihood_y(theta, u, y)  # ln p(y[n], z[n]=k)
+    log_p_y = logsumexp(log_p_yz, axis=-1)  # ln p(y[n]): sums out z
+    return weight @ log_p_y
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def prepare(data, dtype=float, rows=4096):
+    """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    N = len(data["u"])
+    weights = np.asarray(data.get("weights", np.ones(N)), dtype)
+    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    return Data(
+        u=put(np.asarray(data["u"], dtype), (chunk_n, place_n)),
+        y=put(np.asarray(data["y"], dtype), (chunk_n, place_n)),
+        weight=put(weights, (chunk_n, place_n), 0),
+    )
+
+
+def marginal_model(data):
+    """The density of y with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

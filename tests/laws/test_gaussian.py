@@ -1,0 +1,70 @@
+"""The laws of EM for networks with Gaussian latents, against one big joint Gaussian for each setting of the discrete ones."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+import bnlab as bn
+from bnlab.runtime.proof.evaluated import evaluator_is_the_emitted
+from bnlab.runtime.proof.laws import LAWS
+from bnlab.runtime.proof.numpyro_laws import marginal_is_brute_force
+from tests.gaussian_networks import GAUSSIAN, REFUSED, SINGULAR
+from tests.laws.emitted import module
+from tests.laws.test_laws import hold, named, posed
+
+NOT_YET = ("level_and_slope", "group_beside_chain", "smooth_trend")
+"""Several latents of one chain, and latents outside a chain that its steps read: refused with these words."""
+DERIVED = [example for example in (*GAUSSIAN, *SINGULAR) if example.name not in NOT_YET]
+NUMPYRO_SAMPLE = ("two_covariances", "mixture_of_factors", "linear_chain", "chain_with_factors")
+ROUNDING = 1e-11  # posterior moments by two orders of elimination, on numbers of size 1
+
+
+@named(DERIVED)
+def test_em(example) -> None:
+    hold(LAWS, posed(example, module(example.build().graph, "em")))
+
+
+@named(DERIVED)
+def test_the_program_in_numpy_is_what_was_emitted(example) -> None:
+    graph = example.build().graph
+    law = partial(evaluator_is_the_emitted, program=bn.derive(graph).program)
+    hold((law,), posed(example, module(graph, "em")))
+
+
+@named(DERIVED)
+def test_posteriors_are_those_of_the_joint_gaussian(example) -> None:
+    subject = posed(example, None)
+    emitted = module(example.build().graph, "posterior")
+    data, theta = emitted.prepare(dict(subject.data)), emitted.Parameters(**subject.theta)
+    found, oracle = emitted.posterior(theta, data), subject.oracle
+    np.testing.assert_allclose(emitted.score(theta, data), oracle.scores(subject.theta), rtol=ROUNDING)
+    q = oracle.posterior(subject.theta)
+    for name, moments in oracle.moments(q).items():
+        for kind in ("mean", "cov"):
+            np.testing.assert_allclose(found[name][kind], moments[kind], atol=ROUNDING, rtol=ROUNDING)
+    for name, marginals in oracle.marginals(q).items():
+        np.testing.assert_allclose(found[name], marginals, atol=ROUNDING)
+    assert set(emitted.predict(theta, data)) == set(found)
+
+
+@named(example for example in DERIVED if example.name in NUMPYRO_SAMPLE)
+def test_numpyro_without_the_latents_has_the_value_and_the_gradient(example) -> None:
+    law = partial(marginal_is_brute_force, module=module(example.build().graph, "numpyro"), gradient=True)
+    hold((law,), posed(example, None))
+
+
+@named(REFUSED)
+def test_what_is_intractable_is_refused_by_name(example) -> None:
+    with pytest.raises(bn.IntractableError) as refusal:
+        bn.derive(example.build())
+    assert "not derived yet" not in str(refusal.value)
+    assert "NUTS" in str(refusal.value)
+
+
+@named(example for example in (*GAUSSIAN, *SINGULAR) if example.name in NOT_YET)
+def test_what_is_not_derived_yet_says_so(example) -> None:
+    with pytest.raises(bn.IntractableError, match="not derived yet"):
+        bn.derive(example.build())

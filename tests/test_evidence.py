@@ -1,0 +1,155 @@
+"""Missing values and evidence as users give them: the documentation runs, in every form of data, and faults are named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bnlab as bn
+from tests import networks
+
+PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"
+ROUNDING = 1e-12  # sums of a few dozen logarithms
+
+
+def test_the_page_runs() -> None:
+    """Its blocks are one program, and its asserts hold."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(blocks) == 5
+    exec(compile("\n".join(blocks), str(PAGE), "exec"), {})
+
+
+def chain(labels: bool = False) -> bn.Network:
+    with bn.Network("chain") as net:
+        pi = bn.parameter("pi", bn.Simplex(["rest", "run"] if labels else 2))
+        with bn.plate("k", 2):
+            A, B = bn.parameter("A", bn.Simplex(2)), bn.parameter("B", bn.Simplex(3))
+        with bn.plate("sequence"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            bn.observed("x", bn.Categorical(B[z]))
+    return net
+
+
+X = [np.array([0, 1, 2, 0]), np.array([2, 2]), np.array([1])]
+INIT = {"pi": [0.3, 0.7], "A": [[0.8, 0.2], [0.4, 0.6]], "B": [[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]]}
+
+
+def fitted(data: Any = None, **options: Any) -> Any:
+    return bn.fit(
+        chain(), {"x": X} if data is None else data, init=INIT, max_iter=0, progress=False, **options
+    )
+
+
+def alphas(sequence: np.ndarray) -> np.ndarray:
+    pi, A, B = (np.array(INIT[name]) for name in ("pi", "A", "B"))
+    alpha = pi * B[:, sequence[0]]
+    for symbol in sequence[1:]:
+        alpha = B[:, symbol] * (alpha @ A)
+    return alpha
+
+
+@pytest.mark.parametrize("states", [[0], [1], [0, 1]])
+def test_final_states_are_the_lectures(states: list[int]) -> None:
+    """P(X) = the sum over final states of alpha(T, s): lecture, section 6."""
+    found = fitted(evidence={"z": bn.final(states)})
+    expected = [np.log(alphas(x)[states].sum()) for x in X]
+    np.testing.assert_allclose(found.score(), expected, rtol=ROUNDING)
+    assert found.log_likelihood[0] == pytest.approx(sum(expected), rel=ROUNDING)
+    tidy = {
+        "x": np.concatenate(X)[::-1],
+        "sequence": np.repeat([0, 1, 2], [4, 2, 1])[::-1],
+    }  # rows may come in any order
+    backwards = {"x": [x[::-1] for x in X]}
+    one, other = (fitted().score(d, evidence={"z": bn.final(states)}) for d in (tidy, backwards))
+    np.testing.assert_allclose(one, other[::-1], rtol=ROUNDING)
+
+
+def test_evidence_in_every_form_of_data() -> None:
+    labels = [np.array([-1, 1, -1, 0]), np.array([0, -1]), np.array([-1])]
+    tables = [(z[:, None] == np.arange(2)) | (z[:, None] < 0) for z in labels]
+    ids = np.repeat([0, 1, 2], [4, 2, 1])
+    one = fitted(evidence={"z": labels})
+    forms = [
+        fitted(evidence={"z": tables}),
+        fitted(evidence={"z": [np.where(z < 0, np.nan, z) for z in labels]}),
+        fitted({"x": np.concatenate(X), "sequence": ids}, evidence={"z": np.concatenate(labels)}),
+        fitted({"x": np.concatenate(X), "sequence": ids}, evidence={"z": np.concatenate(tables)}),
+    ]
+    for other in forms:
+        np.testing.assert_array_equal(other.log_likelihood, one.log_likelihood)
+    q = np.concatenate(one.posterior()["z"])
+    known = np.concatenate(labels) >= 0
+    np.testing.assert_array_equal(q[known], np.eye(2)[np.concatenate(labels)[known]])
+    assert (np.concatenate(one.predict()["z"])[known] == np.concatenate(labels)[known]).all()
+
+
+def test_states_by_name() -> None:
+    net = chain(labels=True)
+    options: Any = {"init": INIT, "max_iter": 0, "progress": False}
+    by_name = bn.fit(net, {"x": X}, evidence={"z": bn.final("run")}, **options)
+    np.testing.assert_array_equal(by_name.score(), fitted(evidence={"z": bn.final(1)}).score())
+    named = [np.array(["run", None, None, "rest"], dtype=object), np.array([None, None]), np.array([None])]
+    numbered = [np.array([1, -1, -1, 0]), np.array([-1, -1]), np.array([-1])]
+    found = bn.fit(net, {"x": X}, evidence={"z": named}, **options)
+    np.testing.assert_array_equal(found.score(), fitted(evidence={"z": numbered}).score())
+
+
+@pytest.mark.parametrize(
+    ("evidence", "part"),
+    [
+        ({"zz": [0]}, 'Did you mean "z"?'),
+        ({"x": [0]}, "x is observed"),
+        ({"z": bn.final(2)}, "bn.final names the state 2 of z; its states are 0 to 1."),
+        ({"z": bn.final([])}, "no states"),
+        ({"z": [np.zeros((4, 2), bool), np.ones((2, 2), bool), np.ones((1, 2), bool)]}, "allows no state of z at row 0"),
+        ({"z": [np.array([0, 5, 0, 0]), np.array([0, 0]), np.array([0])]}, "z is 5 at sequence 0, t 1"),
+        ({"z": [np.array([0, 0]), np.array([0, 0]), np.array([0])]}, "x has 4 members of t"),
+    ],
+)  # fmt: skip
+def test_faults_of_evidence(evidence: Any, part: str) -> None:
+    with pytest.raises(bn.DataError, match=re.escape(part)):
+        fitted(evidence=evidence)
+
+
+def test_evidence_without_its_data_is_refused() -> None:
+    with pytest.raises(bn.DataError, match="Give the data too"):
+        fitted().score(evidence={"z": bn.final(1)})
+
+
+def test_a_chain_that_cannot_end_is_named() -> None:
+    stuck = {"pi": [1.0, 0.0], "A": [[1.0, 0.0], [0.0, 1.0]], "B": INIT["B"]}
+    with pytest.raises(bn.FitError, match="the data of sequence 0, 1, 2 are impossible"):
+        bn.fit(chain(), {"x": X}, init=stuck, evidence={"z": bn.final(1)}, progress=False)
+
+
+def test_what_is_missing_everywhere_says_nothing() -> None:
+    """ln p of what is left is that of the network without it."""
+    data = {"x": [np.array([0, -1, -1, -1]), np.array([2, 2]), np.array([-1])]}
+    found = fitted(data).score()
+    np.testing.assert_allclose(found[:2], [np.log(alphas(x).sum()) for x in (X[0][:1], X[1])], rtol=ROUNDING)
+    assert found[2] == pytest.approx(0, abs=ROUNDING)
+
+
+def test_nothing_missing_is_the_same_fit() -> None:
+    """The file for missing values does on complete data what the other one does, to rounding."""
+    net, data = networks.naive_bayes(), {"w": np.arange(8.0) % 3, "x": np.arange(24).reshape(8, 3) % 4}
+    start = bn.fit(net, data, max_iter=2, progress=False).parameters
+    complete = bn.fit(net, data, init=start, max_iter=5, tol=0, progress=False)
+    every = {"z": np.full(8, -1)}
+    other = bn.fit(net, data, init=start, max_iter=5, tol=0, progress=False, evidence=every)
+    np.testing.assert_allclose(other.log_likelihood, complete.log_likelihood, rtol=ROUNDING)
+
+
+def test_given_values_may_not_be_missing() -> None:
+    data = {"g": [0, -1, 1], "x": np.zeros((3, 2)), "y": np.arange(3.0)}
+    with pytest.raises(bn.DataError, match="g is given, and missing at n 1"):
+        bn.fit(networks.fixed_parts(), data, progress=False)
+
+
+def test_other_texts_do_not_leave_it_out_in_silence() -> None:
+    with pytest.raises(bn.BnlabError, match="takes no account"):
+        bn.emit(networks.naive_bayes(), "latex", missing=("x",))
