@@ -39,7 +39,8 @@ def test_every_kind_of_variable_can_be_drawn(name: str, plot: str) -> None:
     drawn = vars(plots)[plot](fitted(name))
     assert isinstance(drawn, Figure)
     for axes in drawn.axes:
-        assert axes.get_xlabel() or axes.get_ylabel() or not axes.get_subplotspec().is_last_row()
+        assert axes.get_ylabel() or drawn.get_supylabel()
+        assert axes.get_xlabel() or drawn.get_supxlabel() or plot == "plot_terms"  # its bars have names
     assert svg(drawn, plot, "one").startswith('<svg role="img"')
 
 
@@ -97,11 +98,30 @@ class TestTerms:
         np.testing.assert_allclose(h[::2], h[1::2], rtol=1e-12)
         assert (q[1::2] > q[::2]).all()
 
+    def test_continuous_latents(self) -> None:
+        """Groups with means of their own: the oracle integrates them out as one joint Gaussian a group."""
+        with bn.Network("groups") as net:
+            mu, across = bn.parameter("mu", bn.Real(2)), bn.parameter("across", bn.Covariance(2))
+            within = bn.parameter("within", bn.Covariance(2))
+            with bn.plate("s"):
+                z = bn.latent("z", bn.Normal(mu, cov=across))
+                with bn.plate("n"):
+                    bn.observed("x", bn.Normal(z, cov=within))
+        rng = np.random.default_rng(0)
+        s = np.repeat(np.arange(8), 3)
+        data = {"x": rng.normal(size=(8, 2))[s] * 3 + rng.normal(size=(24, 2)), "s": s}
+        fit = bn.fit(net, data, max_iter=4, progress=False)
+        q, h, kl = self.stacks(fit)
+        reached = (q + h + kl).reshape(-1, 2)
+        np.testing.assert_allclose(reached[:, 0], fit.log_likelihood[:3], rtol=1e-10)  # rounding
+        assert np.allclose(kl[::2], 0, atol=1e-9)
+        assert plots.plot_fit(fit).axes[0].get_xlabel() == "x[0]"
+
     def test_says_which_part_of_long_data_it_is_of(self) -> None:
         title = plots.plot_terms(fitted("hmm_poisson")).axes[0].get_title(loc="left")
         assert re.search(r"the first \d+ steps of t", title)
 
-    def test_continuous_latents_are_refused(self) -> None:
+    def test_methods_without_iterations_are_refused(self) -> None:
         loaded = model("gmm")
         assert loaded.example is not None
         sampled = bn.fit(loaded.network, loaded.example(), "svi", max_iter=2, progress=False)

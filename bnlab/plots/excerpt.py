@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnlab.errors import Fault, FitError
+from bnlab.network.ir import Graph
+from bnlab.runtime.data_layout import sizes
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.load import load_source
@@ -26,8 +29,10 @@ from bnlab.runtime.result import Fit
 
 Theta = Mapping[str, NDArray[Any]]
 MOST_CONFIGURATIONS = 20_000
-MOST_MEMBERS = 600
-"""Listing takes about a millisecond a member."""
+MOST_DIMENSIONS = 120
+"""Of the joint Gaussian of everything in one set of connected latents."""
+MOST_VARIABLES = 1200
+"""Listing takes about a millisecond for each variable of a member."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,34 +91,34 @@ class Excerpt:
 
 
 def excerpt(fit: Fit) -> Excerpt:
-    """The largest such part. Raises FitError where a single row is too much, or something continuous is hidden."""
+    """The largest such part. Raises FitError where a single row is too much already, and where real values are missing."""
     graph, bound = fit.network.graph, bound_of(fit)
     data = dict(bound.canonical)
-    if any(not latent.discrete for latent in graph.in_role("latent")) or _gaps(data):
+    if _gaps(data):
         raise FitError(
-            Fault(
-                "Q, H and KL are drawn by listing every configuration of the latents, and some are continuous or missing."
-            )
+            Fault("Q, H and KL are drawn by brute force, which takes no data with gaps in real values.")
         )
-    longest = rows_to_list(graph, MOST_CONFIGURATIONS)
+    longest = min(rows_to_list(graph, MOST_CONFIGURATIONS), _rows_of_one_gaussian(graph))
     if longest < 1:
         raise FitError(
             Fault(
-                f"Q, H and KL are drawn by listing configurations, and one row has more than {MOST_CONFIGURATIONS}."
+                "Q, H and KL are drawn by brute force, and one row has more than "
+                f"{MOST_CONFIGURATIONS} configurations or {MOST_DIMENSIONS} dimensions."
             )
         )
+    most = max(1, MOST_VARIABLES // len(graph.in_role("latent", "observed")))
     root = members.root(graph)
     if not root:
         return _steps(fit, data, longest)
     count = members.count(graph, data)
     paths = {sizeless(graph, variable) for variable in graph.variables if variable.cpd is not None}
     if max(map(len, paths)) == 1:
-        kept = min(count, MOST_MEMBERS)
+        kept = min(count, most)
     else:
         ids = np.asarray(data[root])
         lengths = np.bincount(ids.astype(int), minlength=count)
         fitting = int(np.argmax(lengths > longest)) if (lengths > longest).any() else count
-        kept = min(fitting, MOST_MEMBERS)
+        kept = min(fitting, most)
         if not kept:
             return _steps(fit, members.select(graph, data, [0]), longest)
     words = "all data" if kept == count else f"the first {kept} of {count} members of {root}"
@@ -131,6 +136,18 @@ def _steps(fit: Fit, data: Mapping[str, NDArray[Any]], longest: int) -> Excerpt:
     cut = {name: array[:longest] if name in rows else array for name, array in data.items()}
     total = len(np.asarray(data[next(name for name in rows if name in data)]))
     return Excerpt(fit, cut, f"the first {min(longest, total)} steps of {inner[-1]}")
+
+
+def _rows_of_one_gaussian(graph: Graph) -> int:
+    """How many rows may be connected by continuous latents; as many as there are, without such latents."""
+    if all(latent.discrete for latent in graph.in_role("latent")):
+        return MOST_CONFIGURATIONS
+    wide = sum(
+        math.prod(sizes(graph, one.plates) + one.domain.event_shape)
+        for one in graph.in_role("latent", "observed")
+        if not one.discrete
+    )
+    return MOST_DIMENSIONS // wide
 
 
 def _gaps(data: Mapping[str, NDArray[Any]]) -> bool:

@@ -77,7 +77,10 @@ def plot_iterations(
                 each.set_title(f"{TITLES[method]}, {number}", fontsize=8.5)
                 note(each, f"ln p = {height[number]:.1f}")
         same_limits(one, axes)
+        drawn.supxlabel(axes[-1, 0].get_xlabel(), fontsize=9)
+        drawn.supylabel(axes[-1, 0].get_ylabel(), fontsize=9)
         for each in axes.flat:
+            each.set(xlabel="", ylabel="")
             each.label_outer()
         return drawn
 

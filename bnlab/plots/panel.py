@@ -30,8 +30,6 @@ def background(axes: Axes, one: View, colour: list[str] | None = None) -> None:
         size = float(np.clip(2500 / len(keep), 5, 22))
         axes.scatter(*points[keep].T, s=size, c=shown, linewidths=0, alpha=0.75, zorder=1)
         axes.set(xlabel=one.plane_names[0], ylabel=one.plane_names[1])
-        if len(one.names) > 2:
-            axes.set_aspect("equal", adjustable="datalim")
     elif one.kind == "line":
         if whole(one):
             _frequencies(axes, one)

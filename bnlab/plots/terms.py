@@ -15,7 +15,6 @@ from bnlab.errors import Fault, FitError
 from bnlab.network.ir import Parameter
 from bnlab.plots.excerpt import Excerpt, Theta, excerpt
 from bnlab.plots.style import INK, PALETTE, figure, note, styled
-from bnlab.runtime.proof.oracle import Posterior
 from bnlab.runtime.result import Fit
 
 POINTS = 71
@@ -64,17 +63,22 @@ def plot_terms(fit: Fit, steps: int = 3, first: int = 0) -> Figure:
 
 
 def terms(part: Excerpt, first: int, last: int) -> Iterator[tuple[str, float, float, float]]:
-    """Name, Q (with ln p(η), if there are priors), H and KL after each half of the iterations `first` + 1 to `last`."""
+    """Name, Q (with ln p(η), if there are priors), H and KL after each half of the iterations `first` + 1 to `last`.
+
+    They end where one is not a number: EM on few data may run into a probability of 0, or into no spread at all.
+    """
     oracle, path = part.oracle, part.path(last)[first:]
-
-    def row(name: str, q: Posterior, theta: Theta) -> tuple[str, float, float, float]:
-        auxiliary = float(oracle.auxiliary(theta, q)) + part.log_prior(theta)
-        return name, auxiliary, oracle.entropy(q), oracle.kl(q, theta)
-
     for number, (old, new) in enumerate(zip(path, path[1:], strict=False), start=first + 1):
         q = oracle.posterior(old)
-        yield row(f"E-step\n{number}", q, old)
-        yield row(f"M-step\n{number}", q, new)
+        auxiliary, entropy = oracle.auxiliary_of(q), oracle.entropy(q)
+        with np.errstate(all="ignore"):
+            heights = [
+                (auxiliary(theta) + part.log_prior(theta), oracle.kl(q, theta)) for theta in (old, new)
+            ]
+        if not np.isfinite([*heights[0], *heights[1], entropy]).all():
+            return
+        for name, (height, kl) in zip(("E", "M"), heights, strict=True):
+            yield f"{name}-step\n{number}", height, entropy, kl
 
 
 def steepest(fit: Fit) -> int:
@@ -136,7 +140,7 @@ def _heights(
     places = [line.at(s) for s in at]
     prior = np.array([part.log_prior(theta) for theta in places])
     evidence = np.array([part.log_evidence(theta) for theta in places])
-    auxiliary = np.array([float(oracle.auxiliary(theta, q)) for theta in places])
+    auxiliary = np.array(list(map(oracle.auxiliary_of(q), places)))
     return evidence + prior, auxiliary + entropy + prior
 
 
@@ -213,9 +217,8 @@ def _moving(
     if not lines:
         raise FitError(Fault(f"{name} has no member {list(member)}."))
     q = part.oracle.posterior(old)
-    return max(
-        lines, key=lambda line: float(part.oracle.auxiliary(line.at(1.0), q)) + part.log_prior(line.at(1.0))
-    )
+    auxiliary = part.oracle.auxiliary_of(q)
+    return max(lines, key=lambda line: auxiliary(line.at(1.0)) + part.log_prior(line.at(1.0)))
 
 
 def _members(fit: Fit, parameter: Parameter) -> Iterator[tuple[int, ...]]:

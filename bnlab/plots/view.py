@@ -78,7 +78,7 @@ def view(fit: Fit, variable: str | None = None, labels: Labels | None = None) ->
     rows = np.asarray(bound.canonical[chosen.name], float)
     cells = int(np.prod(sizes(graph, chosen.plates) + chosen.domain.event_shape))
     values = rows.reshape(-1, cells)
-    values = values[np.isfinite(values).all(1)]
+    values = values[_known(chosen, values)]
     names = _names(chosen, cells, labels or {})
     kind: Kind = "bars" if chosen.discrete else "line" if cells == 1 else "plane"
     centre, axes, shares = _plane(values) if kind == "plane" else (np.zeros(cells), np.eye(cells), ())
@@ -113,7 +113,12 @@ def _rows_of_state(graph: Graph, bound: Bound, variable: Variable, state: Variab
     count = len(np.asarray(bound.canonical[variable.name])) if inner else 1
     index = bound.layout.members(inner[-1], outer[-1]) if outer else np.zeros(count, int)
     rows = np.asarray(bound.canonical[variable.name], float).reshape(count, -1)
-    return index[np.isfinite(rows).all(1)]
+    return index[_known(variable, rows)]
+
+
+def _known(variable: Variable, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The rows without missing values: NaN, or a category below 0."""
+    return (np.isfinite(rows) & (rows >= 0 if variable.discrete else True)).all(1)
 
 
 def _chosen(graph: Graph, name: str | None) -> Variable:

@@ -7,7 +7,7 @@ the most probable assignment) is read off these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -300,6 +300,13 @@ class Oracle:
                 continue
             total = total + (weight * log_density(xp, self.graph, theta, batch)).sum()
         return total
+
+    def auxiliary_of(self, q: Posterior) -> Callable[[Theta], float]:
+        """theta -> Q(q, theta), for many thetas: what q expects is gathered once."""
+        batches = self._expanded(q)
+        return lambda theta: float(
+            sum((weight * log_density(np, self.graph, theta, batch)).sum() for batch, weight in batches)
+        )
 
     def _expanded(self, q: Posterior) -> list[tuple[Batch, np.ndarray]]:
         """Batches without anything unknown, and a weight a row, whose log densities sum to Q.
