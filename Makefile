@@ -34,6 +34,7 @@ docs-assets: $(INSTALLED)
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.gmm
 	$(BIN)/python -m benchmarks.hmm
+	$(BIN)/python -m benchmarks.discrete
 	$(BIN)/python -m benchmarks.density
 	$(BIN)/python -m benchmarks.cold
 

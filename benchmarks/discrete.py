@@ -49,16 +49,17 @@ def columns(problem: Problem) -> dict[str, np.ndarray]:
 
 
 def bnlab(problem: Problem) -> Fitter:
-    """The emitted file, run as it stands."""
+    """The emitted file, run as it stands, on rows as `bn.fit` hands them to it: those that repeat are counted."""
     jax = use_jax(problem.dtype)
 
     import bnlab as bn
+    from bnlab.runtime.collapse import collapsed
     from bnlab.runtime.load import load_source
 
     net, data = declared(problem), columns(problem)
     gaps = tuple(key for key, values in data.items() if (values < 0).any())
     module = load_source(bn.emit(net, "em", missing=gaps), net.name)
-    ready = module.prepare(data, dtype=problem.dtype)
+    ready = module.prepare(collapsed(net.graph, data), dtype=problem.dtype)
     theta = module.Parameters(**{name: jax.numpy.asarray(array) for name, array in problem.start.items()})
 
     def run(iterations: int) -> Any:

@@ -63,6 +63,22 @@ def test_likelihood_and_posteriors_are_those_of_a_plain_contraction(name: str) -
         assert found[key] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", HIDDEN)
+def test_missing_cells_of_any_pattern_are_summed_out(name: str) -> None:
+    """A fifth of all cells: likelihoods are those of a plain contraction, and the rise of EM is that of fitting noise."""
+    net = bn.read(DATA / f"{name}.bif")
+    cases = bn.sample(net, net.parameters, sizes={"n": 400}, seed=7)
+    rng = np.random.default_rng(8)
+    data = {key: np.where(rng.random(400) < 0.2, -1, values) for key, values in cases.items()}
+    fit = bn.fit(net, data, max_iter=3, tol=0, progress=False)
+    assert (np.diff(fit.log_likelihood) > 0).all()
+    rows = [{key: int(values[row]) for key, values in data.items() if values[row] >= 0} for row in range(6)]
+    expected = [np.log(contraction(net, row)) for row in rows]
+    start = bn.fit(net, data, max_iter=0, progress=False)
+    assert start.score(data)[:6] == pytest.approx(expected, rel=1e-12)  # rounding of sums
+    assert start.score(data).sum() == pytest.approx(fit.log_likelihood[0], rel=1e-12)
+
+
 def test_rows_that_repeat_are_counted() -> None:
     """Asia has 64 different rows with two variables hidden: the order of rows makes no difference, to the bit."""
     net = bn.read(DATA / "asia.bif").hide("lung", "either")
