@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import bnlab as bn
-from tests import networks
+from tests import gaussian_networks, networks
 
 
 @dataclass(frozen=True)
@@ -336,4 +336,56 @@ REGRESSIONS = (
 )
 """Bugs in regressions."""
 
-MUTANTS = (*ROWS, *CHAINS, *REGRESSIONS)
+GAUSSIAN = (
+    Mutant(
+        "a latent's own spread forgotten",
+        gaussian_networks.two_covariances,
+        r'\+ jnp\.einsum\("g,gde->de", weight, V_z\)',
+        "",
+    ),
+    Mutant(
+        "the noise without the latent's spread",
+        gaussian_networks.two_covariances,
+        r'\+ jnp\.einsum\("g,g,gho->ho", weight, count_row, V_z\)',
+        "",
+    ),
+    Mutant(
+        "as precise as a single row",
+        gaussian_networks.two_covariances,
+        r"count_row\[:, None, None\] \* J_x",
+        "(0 * count_row + 1)[:, None, None] * J_x",
+    ),
+    Mutant(
+        "a latent's covariance not about its mean",
+        gaussian_networks.two_covariances,
+        r"s\.Szz - jnp\.einsum\([^)]*\)",
+        "s.Szz",
+    ),
+    Mutant(
+        "a filtered mean for a smoothed one",
+        gaussian_networks.linear_chain,
+        r"mean_y = m \+ jnp\.einsum\([^)]*\)",
+        "mean_y = m",
+    ),
+    Mutant(
+        "no lag-one covariance",
+        gaussian_networks.linear_chain,
+        r'\+ jnp\.einsum\("ts,tsdg->dg", weight_in_t\[1:\], cov_y_next\)',
+        "",
+    ),
+    Mutant(
+        "a prediction without its noise",
+        gaussian_networks.linear_chain,
+        r"theta\.F\.T \+ theta\.Q",
+        "theta.F.T",
+    ),
+    Mutant(
+        "the spread of the first state not about its mean",
+        gaussian_networks.linear_chain,
+        r"s\.Syy - jnp\.einsum\([^)]*\)",
+        "s.Syy",
+    ),
+)
+"""Bugs with Gaussian latents."""
+
+MUTANTS = (*ROWS, *CHAINS, *REGRESSIONS, *GAUSSIAN)

@@ -11,6 +11,7 @@ import bnlab as bn
 from bnlab.runtime.proof.draws import random_data, random_parameters
 from bnlab.runtime.proof.laws import LAWS, fisher_identity
 from bnlab.runtime.proof.subject import Subject
+from tests.gaussian_networks import GAUSSIAN
 from tests.laws.emitted import load
 from tests.mutants.catalogue import MUTANTS, Mutant
 from tests.networks import EXAMPLES
@@ -34,7 +35,7 @@ def caught(subject: Subject) -> str | None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.bug.replace(" ", "-"))
 def test_a_law_catches(mutant: Mutant) -> None:
-    example = next(example for example in EXAMPLES if example.build is mutant.build)
+    example = next(example for example in (*EXAMPLES, *GAUSSIAN) if example.build is mutant.build)
     graph, rng = mutant.build().graph, np.random.default_rng(0)
     data = random_data(graph, rng, example.layout)
     module = load(mutant.apply(emitted(mutant)), "mutant")
