@@ -22,7 +22,20 @@ from bnlab.inference.potentials import marginal
 from bnlab.inference.products import named
 from bnlab.network.ir import Variable, VarRef
 from bnlab.program import build
-from bnlab.program.ops import ROW, STATE, STEP, Axes, Binary, Broadcast, Expr, Linear, Number, Symbol, union
+from bnlab.program.ops import (
+    ROW,
+    STATE,
+    STEP,
+    Axes,
+    Binary,
+    Broadcast,
+    Einsum,
+    Expr,
+    Linear,
+    Number,
+    Symbol,
+    union,
+)
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -226,13 +239,24 @@ def _term(
         names = dict(zip((*start, *end), (*left_end, *right_end), strict=True))
         cov = called(cov, names)
     c_a, c_b = coefficient(one, own_row, row, left_end), coefficient(two, own_column, column, right_end)
-    factors = [part for part in (*weights, c_a, cov, c_b) if part != Number(1.0)]
+    factors = [
+        part for part in (*weights, c_a, *_parts(cov, (*weights, c_a, c_b)), c_b) if part != Number(1.0)
+    ]
     missing = tuple(axis for axis in axes if all(axis not in part.axes for part in factors))
     if missing:
         factors.append(Broadcast(Number(1.0), factors[0], missing))
     scale = float(one.sign * two.sign) * _number(run, plates, factors)
     value = build.einsum(axes, *factors)
     return value if scale == 1 else Binary("*", Number(scale), value, axes)
+
+
+def _parts(cov: Expr, others: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """The factors of a covariance that is a product: summed over members before they are multiplied."""
+    if not isinstance(cov, Einsum):
+        return (cov,)
+    inside = {axis for part in cov.operands for axis in part.axes} - set(cov.axes)
+    apart = not any(inside & set(other.axes) for other in others)
+    return cov.operands if apart else (cov,)
 
 
 def _number(run: Elimination, plates: tuple[str, ...], factors: list[Expr]) -> int:

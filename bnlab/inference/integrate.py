@@ -39,19 +39,25 @@ from bnlab.inference.gaussian import (
 )
 from bnlab.inference.linear_nodes import spread_of
 from bnlab.inference.plan import Integrate
-from bnlab.inference.products import multiplied, named
+from bnlab.inference.products import counted, multiplied, named
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ops import (
     Axes,
     Expr,
     Identity,
+    JointBasis,
     Number,
     Symbol,
+    union,
 )
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
+
+
+WIDE = 16
+"""From this many entries on, members whose precisions are multiples of one matrix share a basis: no inverse for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,19 @@ def integrate(run: Elimination, step: Integrate) -> None:
         run.solved[step.message.name] = solved
         run.pass_on(step, Quadratic(log, shift, precision))
         return
-    eta, own = named(run, eta, f"eta_{name}"), named(run, own, f"Lambda_{name}")
+    eta = named(run, eta, f"eta_{name}")
+    alike = counted(own)
+    if (
+        alike is not None
+        and spread.full
+        and not node.slopes
+        and not across
+        and (entries[0].size or 0) >= WIDE
+    ):
+        run.solved[step.message.name], log = _together(run, step, spread, eta, alike, log)
+        run.pass_on(step, Quadratic(log, shift, precision))
+        return
+    own = named(run, own, f"Lambda_{name}", "and how precisely")
     shrunk = inverse(build.add(unit(entries), spread_times(spread, own)), entries)
     prior = "I" if is_identity(spread) else spread.value.name if isinstance(spread.value, Symbol) else "P"
     text = f"Cov({at_name(run, ref)} | {observed_names(run)}) = ({prior}^-1 + Lambda_{name})^-1"
@@ -113,6 +131,41 @@ def integrate(run: Elimination, step: Integrate) -> None:
         gains[other] = _plus(gains.get(other), gain)
     run.solved[step.message.name] = Solved(d, V, gains)
     run.pass_on(step, Quadratic(log, shift, precision))
+
+
+def _together(
+    run: Elimination, step: Integrate, spread: Spread, eta: Symbol, alike: tuple[Symbol, Expr], log: Expr
+) -> tuple[Solved, Expr]:
+    """The same where Lambda is a number times one matrix J: in a basis T with T T' = P and T' J T = diag(lambda) every
+    posterior covariance is diagonal, V = T diag(1 / (1 + N lambda)) T', so that no member inverts a matrix of its own.
+    """
+    ref, name = step.variable, step.variable.name
+    entries = run.layout.vector(ref, 3)
+    row, column, inner = entries
+    count, each = alike
+    J = named(run, each, f"J_{name}", f"what one row tells of {name}")
+    prior = spread.value.name if isinstance(spread.value, Symbol) else "P"
+    batch = build.minus(union(spread.value, J), entries)
+    text = f"T T' = {prior}, and T' {J.name} T is diagonal"
+    T = run.statement(f"T_{name}", JointBasis(spread.value, J, (*batch, row, column)), "numerics", text)
+    left, right = called(T, {column: inner}), called(T, {row: column, column: inner})
+    diagonal = contract((row, column), left, J, right)
+    spectrum = run.statement(f"lambda_{name}", called(diagonal, {inner: row}), "numerics", "that diagonal")
+    value = build.divide(Number(1.0), build.add(Number(1.0), contract((), count, spectrum)))
+    text = f"V = T diag(shrink) T' = ({prior}^-1 + {count.name} {J.name})^-1"
+    shrink = run.statement(f"shrink_{name}", value, "posterior", text)
+    along = called(shrink, {row: inner})
+    V = build.einsum((*build.minus(union(along, left, right), entries), row, column), left, along, right)
+    turned_eta = contract((row,), eta, left)
+    d = run.statement(
+        f"d_{name}",
+        called(contract((inner,), contract((), turned_eta, along), right), {column: row}),
+        "posterior",
+        f"E[{at_name(run, ref)} | {observed_names(run)}]{plain_origin(run, ref)}",
+    )
+    energy = contract((), Number(0.5), contract((row,), eta, d))
+    log = build.add(log, energy, contract((), Number(0.5), build.total(build.log(shrink), (row,))))
+    return Solved(d, V, {}), log
 
 
 def _plus(old: Expr | None, new: Expr) -> Expr:

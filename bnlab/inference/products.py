@@ -14,6 +14,9 @@ from bnlab.inference.plan import LeavePlates
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ops import (
+    ROW,
+    STEP,
+    Binary,
     Einsum,
     Expr,
     Number,
@@ -46,10 +49,20 @@ def leave(run: Elimination, step: LeavePlates) -> None:
         )
     for (a, b), value in found.precision.items():
         names = a.name if a == b else f"{a.name}_{b.name}"
-        precision[a, b] = run.statement(
-            f"Lambda_{names}", summed(run, value, source, target), "leave plate", "and how precisely"
-        )
+        total = summed(run, value, source, target)
+        if counted(total) is None:
+            total = run.statement(f"Lambda_{names}", total, "leave plate", "and how precisely")
+        precision[a, b] = total
     run.quadratics[step.message.name] = Quadratic(constant, shift, precision)
+
+
+def counted(value: Expr) -> tuple[Symbol, Expr] | None:
+    """The number of alike members and the matrix of each, where a precision is their product; else None."""
+    match value:
+        case Binary("*", Symbol() as count, each) if not any(axis.kind in (ROW, STEP) for axis in each.axes):
+            return count, each
+        case _:
+            return None
 
 
 def summed(run: Elimination, value: Expr, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:

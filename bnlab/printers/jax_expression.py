@@ -29,6 +29,7 @@ from bnlab.program.ops import (
     Identity,
     InBlocks,
     Joined,
+    JointBasis,
     Keep,
     Linear,
     Number,
@@ -130,6 +131,8 @@ def expression(expr: Expr) -> ast.expr:
             return call("jnp.broadcast_to", aligned(expr.operand, expr.axes), _shape(expr))
         case Identity(axes):
             return call("jnp.eye", literal(axes[0].size))
+        case JointBasis(covariance, precision):
+            return call("joint_basis", aligned(covariance, expr.axes), aligned(precision, expr.axes))
         case Linear():
             return _linear(expr)
         case Keep(total, count, old):

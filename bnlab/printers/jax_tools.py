@@ -32,6 +32,14 @@ def log_sum_exp(x, axis):
     return jnp.where(possible.squeeze(axis), total, -jnp.inf)
 '''
 
+JOINT_BASIS = '''
+def joint_basis(P, J):
+    """T with T T' = P and T' J T diagonal; P may be singular."""
+    variances, directions = jnp.linalg.eigh(P)
+    root = directions * jnp.sqrt(jnp.maximum(variances, 0))[..., None, :]
+    return root @ jnp.linalg.eigh(jnp.swapaxes(root, -1, -2) @ J @ root)[1]
+'''
+
 INVERSE_LOWER = '''
 def inverse_lower(L):
     """L^-1 for each lower triangular matrix in L (..., D, D)."""
@@ -131,6 +139,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "log": LOG,
         "log_if_reliable": LOG_IF_RELIABLE,
         "log_sum_exp": LOG_SUM_EXP,
+        "joint_basis": JOINT_BASIS,
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,
         "solve": SOLVE,

@@ -34,6 +34,7 @@ from bnlab.program.ops import (
     Identity,
     InBlocks,
     Joined,
+    JointBasis,
     Keep,
     Linear,
     Number,
@@ -179,6 +180,8 @@ class Writer:
                 return self.write(rest)
             case Identity():
                 return "I", ATOM
+            case JointBasis(covariance, precision):
+                return rf"T({self.write(covariance)[0]}, {self.write(precision)[0]})", ATOM
             case Linear():
                 return self._linear(expr)
             case Keep(total, count):

@@ -25,6 +25,7 @@ from bnlab.program.ops import (
     Identity,
     InBlocks,
     Joined,
+    JointBasis,
     Keep,
     Linear,
     Number,
@@ -214,6 +215,8 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
             return np.broadcast_to(spread(operand), [known.get(axis, axis.size or 0) for axis in axes])
         case Identity(axes):
             return np.eye(axes[0].size or 1)
+        case JointBasis(covariance, precision):
+            return _joint_basis(spread(covariance), spread(precision))
         case Linear(op, operand):
             return _linear(op, value(operand))
         case Keep(total, count, old):
@@ -325,6 +328,12 @@ def _solve(matrix: Array, vector: Array) -> Array:
 def _part_shape(value: Array, have: Axes, want: Axes) -> tuple[int, ...]:
     known = dict(zip(have, value.shape, strict=True))
     return tuple(known[axis] if axis in have else axis.size or 1 for axis in want)
+
+
+def _joint_basis(covariance: Array, precision: Array) -> Array:
+    variances, directions = np.linalg.eigh(covariance)
+    root = directions * np.sqrt(np.maximum(variances, 0.0))[..., None, :]
+    return np.asarray(root @ np.linalg.eigh(root.swapaxes(-1, -2) @ precision @ root)[1])
 
 
 def _linear(op: str, value: Array) -> Array:

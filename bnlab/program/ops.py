@@ -329,6 +329,15 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class JointBasis:
+    """T with T T' = `covariance` and T' `precision` T diagonal; the axes are those of its rows and columns, last."""
+
+    covariance: Expr
+    precision: Expr
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """total / count; where nothing was counted, the old value."""
 
@@ -396,6 +405,7 @@ Expr = (
     | Part
     | Broadcast
     | Identity
+    | JointBasis
     | Linear
     | Keep
     | Reliable

@@ -21,6 +21,7 @@ from bnlab.program.ops import (
     Identity,
     InBlocks,
     Joined,
+    JointBasis,
     Keep,
     Linear,
     Number,
@@ -130,6 +131,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return _text(operand, at)
         case Identity():
             return "I", ATOM
+        case JointBasis(covariance, precision):
+            return f"joint_basis({_text(covariance, at)[0]}, {_text(precision, at)[0]})", ATOM
         case Linear(op, operand):
             return _linear(op, _held(operand, at, ATOM))
         case Keep(total, count, _):
