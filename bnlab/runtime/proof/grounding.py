@@ -162,9 +162,10 @@ class Unrolling:
                 yield Element(variable.name, member, cell)
 
     def observation(self, element: Element) -> np.ndarray | None:
-        """The value in the data; None where the element is hidden: latent, or a missing category."""
+        """The value in the data, also of a continuous latent; None where the element is hidden: a latent without a value, a
+        discrete one (of which the data hold evidence), or a missing category."""
         variable = self.graph.variable(element.name)
-        if element.name not in self.data or variable.role == "latent":
+        if element.name not in self.data or (variable.role == "latent" and variable.discrete):
             return None
         value = self._datum(element)
         return None if variable.discrete and value < 0 else value
