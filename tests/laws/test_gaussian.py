@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import bnlab as bn
+from bnlab.runtime.load import load_source
 from bnlab.runtime.proof.evaluated import evaluator_is_the_emitted
 from bnlab.runtime.proof.laws import LAWS
 from bnlab.runtime.proof.numpyro_laws import marginal_is_brute_force
@@ -77,3 +78,14 @@ def test_what_is_intractable_is_refused_by_name(example) -> None:
 def test_what_is_not_derived_yet_says_so(example) -> None:
     with pytest.raises(bn.IntractableError, match="not derived yet"):
         bn.derive(example.build())
+
+
+@pytest.mark.parametrize(
+    "example", [e for e in GAUSSIAN if e.name in ("two_covariances", "mixture_of_groups")]
+)
+def test_a_basis_that_members_share(example, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The formulation for many dimensions, on few."""
+    monkeypatch.setattr("bnlab.inference.integrate.WIDE", 1)
+    text = bn.emit(example.build(), "em")
+    assert "joint_basis" in text
+    hold(LAWS, posed(example, load_source(text, f"{example.name}_wide")))
