@@ -58,7 +58,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     std, effect, weight = chunk
     r_effect = effect - theta.mu  # effect less its prior mean
     eta_theta_j = 1 / jnp.square(std) * r_effect
-    Lambda_theta_j = 1 / jnp.square(std)
+    Lambda_theta_j = 1 / jnp.square(std)  # and how precisely
     S_theta_j = 1 / (1 + jnp.square(theta.tau) * Lambda_theta_j)  # (I + P Lambda_theta_j)^-1
     # Cov(theta_j[s] | effect) = (P^-1 + Lambda_theta_j)^-1, also if P is singular
     V_theta_j = S_theta_j * jnp.square(theta.tau)

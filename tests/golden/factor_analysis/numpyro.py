@@ -63,7 +63,7 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     x, weight = chunk
     r_x = x - theta.mu  # x less its prior mean
     eta_y = 1 / theta.psi * r_x @ theta.W
-    Lambda_y = jnp.einsum("gd,g,ge->de", theta.W, 1 / theta.psi, theta.W)
+    Lambda_y = jnp.einsum("gd,g,ge->de", theta.W, 1 / theta.psi, theta.W)  # and how precisely
     V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
     d_y = eta_y @ V_y.T  # E[y[n] | x]
     # ln p(x[n])

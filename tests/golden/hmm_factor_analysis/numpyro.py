@@ -131,7 +131,7 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     x, weight, mask_t = chunk
     r_x = x[:, :, None] - theta.mu  # x less its prior mean
     eta_y = jnp.einsum("kgd,tskg->tskd", theta.W, 1 / theta.psi * r_x)
-    Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)
+    Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)  # and how precisely
     V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[s,t] | x) = (I^-1 + Lambda_y)^-1
     d_y = jnp.einsum("kdf,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x]
     # ln p(x[s,t] | z[s,t]=k)

@@ -76,7 +76,7 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     x, weight = chunk
     r_x = x[:, None] - theta.mu  # x less its prior mean
     eta_y = jnp.einsum("kgd,nkg->nkd", theta.W, 1 / theta.psi * r_x)
-    Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)
+    Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)  # and how precisely
     V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
     d_y = jnp.einsum("kdf,nkf->nkd", V_y, eta_y)  # E[y[n] | x]
     # ln p(x[n] | c[n]=k)

@@ -70,7 +70,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     x, weight = chunk
     r_x = x - theta.mu  # x less its prior mean
     eta_y = 1 / theta.sigma2 * r_x @ theta.W
-    Lambda_y = jnp.einsum("gd,,ge->de", theta.W, 1 / theta.sigma2, theta.W)
+    Lambda_y = jnp.einsum("gd,,ge->de", theta.W, 1 / theta.sigma2, theta.W)  # and how precisely
     V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
     d_y = eta_y @ V_y.T  # E[y[n] | x]
     # ln p(x[n])
