@@ -13,8 +13,10 @@ from dataclasses import replace
 from bnlab.network.ir import Graph
 from bnlab.printers.base import Printer
 from bnlab.printers.latex_families import family
+from bnlab.printers.latex_gaussian import e_step, gaussian_names, is_gaussian
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_maximise import paragraphs
+from bnlab.printers.latex_moments import auxiliary, dictionary, m_step
 from bnlab.printers.latex_names import Names, escaped, names
 from bnlab.printers.latex_network import Use, has_named_mean, sum_tex, uses
 from bnlab.printers.latex_posteriors import Posteriors
@@ -36,15 +38,14 @@ PREAMBLE = r"""\documentclass[11pt]{article}
 
 def text(graph: Graph, program: Program) -> str:
     """The article for a network and the Program of its EM."""
+    if is_gaussian(graph):
+        return _gaussian(graph, program)
     named = _densities(names(graph, program))
     walk = EStep(named)
     e_step = [*walk.paragraphs()]
     posteriors = Posteriors(named, tuple(walk.pairs))
-    title = rf"EM for the network \texttt{{{escaped(graph.name)}}}"
     body = [
-        PREAMBLE,
-        r"\begin{document}",
-        rf"\begin{{center}}{{\LARGE {title}}}\end{{center}}",
+        *_opening(graph),
         *section(named),
         *_e_step(named, e_step),
         *_auxiliary(named, posteriors),
@@ -52,6 +53,26 @@ def text(graph: Graph, program: Program) -> str:
         *_bound(named),
     ]
     body += [*_dictionary(named, walk, "\n".join(body)), r"\end{document}"]
+    return "\n".join(body) + "\n"
+
+
+def _opening(graph: Graph) -> tuple[str, ...]:
+    title = rf"EM for the network \texttt{{{escaped(graph.name)}}}"
+    return PREAMBLE, r"\begin{document}", rf"\begin{{center}}{{\LARGE {title}}}\end{{center}}"
+
+
+def _gaussian(graph: Graph, program: Program) -> str:
+    """The article where Gaussian latents are integrated out."""
+    named = gaussian_names(_densities(names(graph, program)))
+    body = [
+        *_opening(graph),
+        *section(named),
+        *e_step(named),
+        *auxiliary(named),
+        *m_step(named),
+        *_bound(named),
+    ]
+    body += [*dictionary(named, "\n".join(body)), r"\end{document}"]
     return "\n".join(body) + "\n"
 
 

@@ -123,8 +123,9 @@ class Use:
 
         def named(ref: VarRef) -> str:
             text = self.names.variable(ref, self.step)
-            latent = mode == "state" and self.names.graph.variable(ref.name).role == "latent"
-            return f"{text}={self.names.state(ref)}" if latent else text
+            variable = self.names.graph.variable(ref.name)
+            summed = mode == "state" and variable.role == "latent" and variable.discrete
+            return f"{text}={self.names.state(ref)}" if summed else text
 
         given = ", ".join(named(ref) for ref in self.parents)
         own = named(VarRef(self.variable.name))

@@ -1,0 +1,343 @@
+"""The derivation where Gaussian latents are integrated out: completing the square, filters and smoothers, expected moments.
+
+Equations are the statements of the emitted EM, one for one. What cannot be written as linear algebra is quoted in the words
+that the emitted file has for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bnlab.network.ir import Graph, Variable
+from bnlab.notation import tex
+from bnlab.printers.latex_algebra import Algebra, Definition, events
+from bnlab.printers.latex_expression import Writer
+from bnlab.printers.latex_families import covariance, inverse
+from bnlab.printers.latex_layout import Line, display, line, width
+from bnlab.printers.latex_matrices import UnwritableError, signed
+from bnlab.printers.latex_names import Names, escaped, symbols_of
+from bnlab.printers.latex_network import Use, own_name, uses
+from bnlab.printers.latex_recursions import quoted as quoted_recursion
+from bnlab.printers.latex_recursions import recursion
+from bnlab.program.ir import Invoke, Scan, Statement
+from bnlab.program.ops import EVENT, Call, Expr, Linear, Reduce, Symbol, Take
+from bnlab.program.plain import plain as plain_text
+from bnlab.program.walk import symbols
+
+BASES = {
+    "r": "r",
+    "e": "e",
+    "eta": "h",
+    "Lambda": r"\Lambda",
+    "J": "J",
+    "S": r"\mathcal{S}",
+    "V": "V",
+    "d": "d",
+    "m": "m",
+    "K": "K",
+    "k": "k",
+    "G": "G",
+    "mean": "g",
+    "cov": r"\Gamma",
+    "u": "u",
+    "a": "a",
+    "A": "A",
+    "n": r"\nu",
+    "N": r"\Omega",
+    "p": r"\bar{f}",
+    "P": r"\bar{\Phi}",
+    "drive": "b",
+}
+"""What the arrays of completing the square are called, by the first word of their name."""
+
+FILTERED = {"m": "f", "V": r"\Phi", "mean": "g", "cov": r"\Gamma"}
+"""The moments given the data up to a step, and given all data."""
+
+
+def is_gaussian(graph: Graph) -> bool:
+    """Whether latents are integrated out."""
+    return any(not variable.discrete for variable in graph.in_role("latent"))
+
+
+def gaussian_names(names: Names) -> Names:
+    """The names, with letters for the arrays of completing the square, and all vectors without indices."""
+    taken = {own_name(names, parameter).split("_")[0].split("^")[0] for parameter in names.graph.parameters}
+    taken |= {variable.name for variable in names.graph.variables}
+    fields = {field.name for field in names.program.statistics}
+    bases = dict(names.bases)
+    for symbol in symbols_of(names.program):
+        if symbol.space == "local" and symbol.name not in fields:
+            found = _base(symbol.name, names, taken)
+            if found:
+                bases[symbol.name] = found
+    silent = frozenset(axis for axis in names.letters if axis.kind == EVENT)
+    for name in sorted(fields & bases.keys()):
+        first = bases[name].replace(",2)}", ")}")
+        if first not in bases.values():
+            bases[name] = first
+    return replace(names, bases=bases, silent=silent)
+
+
+def _base(name: str, names: Names, taken: set[str]) -> str:
+    head, _, rest = name.partition("_")
+    chains = [v.name for v in names.graph.in_role("latent") if _is_filtered(names, v)]
+    if name.startswith(("log_c", "log_g")):
+        return (r"\ln c" if name[4] == "c" else r"\ell") + (
+            rf"^{{({_word(rest[2:])})}}" if rest[2:] in chains else ""
+        )
+    if name.startswith("log_p") and "_in_" in name:
+        return rf"\ell^{{({_word(name.rpartition('_in_')[2])})}}"
+    if head == "change" and rest in {parameter.name for parameter in names.graph.parameters}:
+        return rf"\delta^{{({tex(rest)})}}"
+    filtered = head in FILTERED and (not rest or rest in chains)
+    letter = FILTERED[head] if filtered else BASES.get(head, "")
+    if not letter or head in ("N", "S") and rest and name in names.bases and rest not in _variables(names):
+        return ""
+    plain = letter if letter not in taken else rf"\tilde{{{letter}}}"
+    words = [word for word in rest.split("_") if word]
+    if not words or filtered or rest == "now":
+        return plain
+    above = ",".join(_word(word) for word in words)
+    return rf"{plain}^{{({above})}}"
+
+
+def _word(word: str) -> str:
+    return {"all": r"\ast"}.get(word, word if len(word) == 1 or word.isdigit() else rf"\mathrm{{{word}}}")
+
+
+def _variables(names: Names) -> set[str]:
+    return {variable.name for variable in names.graph.variables}
+
+
+def _is_filtered(names: Names, variable: Variable) -> bool:
+    return any(function.name.startswith(f"filter_{variable.name}") for function in names.program.functions)
+
+
+# -- the E-step -------------------------------------------------------------------------------------------------------
+
+
+def inlined(names: Names) -> dict[str, Definition]:
+    """The arrays that are written as what they are: precisions, counts, and what is only carried to inner plates."""
+    found: dict[str, Definition] = {}
+    for item in names.program.expect.body:
+        if not isinstance(item, Statement):
+            continue
+        value, name = item.expression, item.target.name
+        precision = name.startswith("J_") and isinstance(value, Linear)
+        carried = isinstance(value, Take | Symbol) or name.startswith(("count_", "weight_"))
+        if precision or carried or "_mean" in name:
+            found[name] = (item.target.axes, value)
+    return found
+
+
+def algebra(names: Names) -> Algebra:
+    """What writes the equations."""
+    found = inlined(names)
+    plain = {name: value for name, (_, value) in found.items()}
+    calls = {s.name: _call_text(names, s) for s in names.program.functions}
+    meanings = {**names.meanings, **{name: text for name, text in calls.items() if text}}
+    return Algebra(Writer(replace(names, meanings=meanings), plain), found)
+
+
+def _call_text(names: Names, function: object) -> str:
+    """The density of what data leave of the prior means, which the functions of children are."""
+    for factor, density in names.program.densities.items():
+        if density is function:
+            return next((_at_prior_means(use) for use in uses(names) if _label(use) == factor), "")
+    return ""
+
+
+def _label(use: Use) -> str:
+    name = use.variable.name
+    return name if use.steps != "first" else f"{name}.first" + (str(use.start) if use.start else "")
+
+
+def _at_prior_means(use: Use) -> str:
+    if use.cpd.family != "Normal" or not any(_is_latent(use, ref.name) for ref in use.parents):
+        return ""
+    index = use.value("state").partition("_")[2].strip("{}")
+    about = f"r_{use.variable.name}" in {s.name for s in symbols_of(use.names.program)}
+    residual = f"{use.names.bases[f'r_{use.variable.name}']}_{{{index}}}" if about else use.value("state")
+    return rf"\ln \mathcal{{N}}({residual}; 0, {covariance(use)})"
+
+
+def _is_latent(use: Use, name: str) -> bool:
+    variable = use.names.graph.variable(name)
+    return variable.role == "latent" and not variable.discrete
+
+
+def e_step(names: Names) -> Iterator[str]:
+    """Text and equations in the order of the emitted statements."""
+    pen = algebra(names)
+    everything, hidden = names.everything
+    old = rf"{names.eta}_{{\mathrm{{old}}}}"
+    yield r"\section{The E-step}"
+    yield (
+        rf"The E-step sets $q({hidden}) = P({hidden} \mid {everything}, {old})$; all of this section is at ${old}$. Gaussian "
+        r"latents are integrated out by completing the square. A latent is measured from its prior mean: let it be $v$ with "
+        r"prior $\mathcal{N}(v; 0, P)$, and let what the data say of it be "
+        r"$\exp(h^{\top} v - \tfrac{1}{2} v^{\top} \Lambda v)$ up to a factor. Then"
+    )
+    yield display(
+        line(
+            r"h^{\top} v - \tfrac{1}{2} v^{\top} (P^{-1} + \Lambda) v",
+            (
+                r"-\tfrac{1}{2} (v - d)^{\top} V^{-1} (v - d)",
+                r"+\tfrac{1}{2} h^{\top} d",
+            ),
+        ),
+        line("V^{-1}", r"P^{-1} + \Lambda"),
+        line("d", "V h"),
+        line(
+            r"\ln \int \mathcal{N}(v; 0, P) e^{h^{\top} v - \frac{1}{2} v^{\top} \Lambda v} \, dv",
+            (r"\tfrac{1}{2} h^{\top} d", r"+\tfrac{1}{2} \ln \left|\mathcal{S}\right|"),
+        ),
+    )
+    yield (
+        r"with $\mathcal{S} = (I + P \Lambda)^{-1}$ and $V = \mathcal{S} P$, which hold for a singular $P$ too. "
+        "The posterior of $v$ has mean $d$ and covariance $V$. For this network:"
+    )
+    for item in names.program.expect.body:
+        match item:
+            case Statement():
+                yield from _statement(names, pen, item)
+            case Invoke():
+                yield from recursion(names, pen, item)
+            case _:
+                raise AssertionError("recursions are functions of their own")
+    yield "Together,"
+    evidence = rf"\ln p({everything} \mid {names.eta})"
+    yield _shown(pen, evidence, names.program.expect.results[0], "log_p")
+
+
+def _statement(names: Names, pen: Algebra, item: Statement) -> Iterator[str]:
+    name = item.target.name
+    if name in pen.inline:
+        return
+    if isinstance(item.expression, Call):
+        called = next(each for each in names.program.functions if each.name == item.expression.function)
+        if any(isinstance(part, Scan) for part in called.body):
+            yield from quoted_recursion(called)
+        return
+    head, _, rest = name.partition("_")
+    yield _reason(item)
+    if name in names.meanings:
+        yield _shown(pen, names.meanings[name], item.expression, item.formula or name)
+        return
+    yield defined(pen, item)
+    latent = next(
+        (use for use in uses(names) if use.variable.name == rest and use.variable.role == "latent"), None
+    )
+    if head == "V" and latent is not None and latent.cpd.family == "Normal" and not _is_singular(latent):
+        told = next((s for s in symbols_of(names.program) if s.name.startswith(f"Lambda_{rest}")), None)
+        precision = _own_precision(names, item) or told
+        if precision is not None:
+            text = f"{inverse(covariance(latent))}" if covariance(latent) not in ("I", "1 I") else "I"
+            known = pen.pen.lhs(item.target)
+            left = rf"\left({known}\right)^{{-1}}"
+            yield "This is the inverse of the sum of precisions, the prior's and that of the data:"
+            yield display(line(left, (text, *(signed(term, 1) for term in _spelled(names, pen, precision)))))
+
+
+def _spelled(names: Names, pen: Algebra, precision: Symbol) -> tuple[str, ...]:
+    """What the data add to a precision, as what it is if that is short."""
+    own = next(
+        (
+            s
+            for s in names.program.expect.body
+            if isinstance(s, Statement) and s.target.name == precision.name
+        ),
+        None,
+    )
+    if own is not None:
+        try:
+            terms = pen.terms(own.expression, events(own.target.axes))
+        except UnwritableError:
+            terms = ()
+        if len(terms) == 1 and width(terms[0]) < 20:
+            return terms
+    return (pen.pen.lhs(precision),)
+
+
+def _is_singular(use: Use) -> bool:
+    return covariance(use) in ("0", "0 I") or "(" in covariance(use) or "pmatrix" in covariance(use)
+
+
+def _own_precision(names: Names, item: Statement) -> Symbol | None:
+    """What the data say of the latent, as the posterior covariance reads it."""
+    bodies = {s.target.name: s for s in names.program.expect.body if isinstance(s, Statement)}
+    known = [*symbols(item.expression)]
+    shrunk = [s for each in known if each.name in bodies for s in symbols(bodies[each.name].expression)]
+    return next((s for s in (*known, *shrunk) if s.name.startswith("Lambda_")), None)
+
+
+def _reason(item: Statement) -> str:
+    head, _, rest = item.target.name.partition("_")
+    name = rest.split("_")[0]
+    match head:
+        case "r":
+            return f"What data leave of their mean, with every Gaussian latent at its prior mean (${name}$):"
+        case "eta":
+            return f"What the data say of ${name}$ is the exponent's linear term"
+        case "Lambda":
+            return "and its quadratic one, the precision that the data add:"
+        case "S":
+            return "How far the data leave the prior:"
+        case "V" | "cov" if rest.endswith("_next"):
+            return f"The posterior covariance of ${name}$ with itself one step before:"
+        case "V" if rest.endswith("_all"):
+            return f"The posterior covariance of ${name}$:"
+        case "V" if rest.count("_") == 1:
+            return f"The posterior covariance of ${name}$ with ${rest.split('_')[1]}$:"
+        case "V":
+            return f"The posterior covariance of ${name}$, given what is not yet integrated out:"
+        case "cov":
+            return f"The posterior covariance of ${name}$:"
+        case "d":
+            return f"The posterior mean of ${name}$, from its prior mean, with the others at their own:"
+        case "m":
+            return f"The posterior mean of ${name}$, from its prior mean:"
+        case "mean":
+            return f"The posterior mean of ${name}$:"
+        case "e":
+            return f"What is left of ${name}$ at the posterior means:"
+        case _:
+            if item.because == "leave plate":
+                return "The members of the plate are independent, so their densities multiply:"
+            if item.because == "sum out" and not isinstance(item.expression, Reduce):
+                return "A Gaussian latent is integrated out, by the integral above:"
+            if item.because == "sum out":
+                return "The discrete latent is summed out:"
+            if item.formula and not item.formula.startswith("ln p"):
+                return f"Next, {escaped(item.formula)}:"
+            return "This gives" if item.target.name.startswith("log_p") else "Next,"
+
+
+def defined(pen: Algebra, item: Statement) -> str:
+    """A statement as an equation; in the words of the emitted file where it is no linear algebra."""
+    try:
+        return display(equation(pen, item.target, item.expression))
+    except UnwritableError:
+        return quoted(item)
+
+
+def equation(pen: Algebra, target: Symbol, value: Expr) -> Line:
+    left, terms = pen.equation(target, value)
+    return line(left, terms)
+
+
+def quoted(item: Statement) -> str:
+    """A statement as the plain derivation has it."""
+    return (
+        "\\begin{quote}\\raggedright\n\\texttt{"
+        + escaped(f"{item.target.name} = {plain_text(item.expression)}")
+        + "}\n\\end{quote}"
+    )
+
+
+def _shown(pen: Algebra, left: str, value: Expr, name: str) -> str:
+    try:
+        return display(line(left, pen.terms(value)))
+    except UnwritableError:
+        return quoted(Statement(Symbol(name, value.axes), value, "numerics"))

@@ -1,0 +1,95 @@
+"""Filters and smoothers in TeX: the recursion of a Gaussian chain, step by step as the emitted one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bnlab.printers.latex_algebra import Algebra, events
+from bnlab.printers.latex_expression import Inside
+from bnlab.printers.latex_layout import Line, display, line
+from bnlab.printers.latex_matrices import UnwritableError
+from bnlab.printers.latex_names import Names, escaped
+from bnlab.program.ir import Function, Invoke, Scan, Statement
+from bnlab.program.ops import STEP, Axis, Expr, Steps, Symbol
+
+
+def recursion(names: Names, pen: Algebra, item: Invoke) -> Iterator[str]:
+    """The paragraph of one recursion."""
+    function = next(found for found in names.program.functions if found.name == item.function)
+    scan = next(part for part in function.body if isinstance(part, Scan))
+    if len(scan.carry) != 2:
+        yield from quoted(function)
+        return
+    axis = next(axis for target in item.targets for axis in target.axes if axis.kind == STEP)
+    yield _introduction(names, item, scan, axis)
+    try:
+        yield display(*_lines(names, pen, scan, axis))
+    except UnwritableError:
+        yield from quoted(function)
+
+
+def _introduction(names: Names, item: Invoke, scan: Scan, axis: Axis) -> str:
+    letter, chain = names.letters[axis], rf"\texttt{{{escaped(axis.name)}}}"
+    found = {
+        target.name.split("_")[0]: names.bases[target.name]
+        for target in item.targets
+        if target.name in names.bases
+    }
+    if scan.reverse:
+        return (
+            f"Smoother, from the last step of {chain} back. ${found['a']}$ and ${found['A']}$ are what the data after step "
+            f"${letter}$ add; no covariance is inverted (Bryson and Frazier 1963):"
+        )
+    predicted = ", ".join(f"${names.bases[carried.name]}$" for carried, _, _ in scan.carry)
+    return (
+        f"Filter, along the chain {chain} from its first step. ${found['m']}$ and ${found['V']}$ are the mean and the "
+        f"covariance given the data up to step ${letter}$, {predicted} those of the prediction from the steps before, and "
+        f"${found['log']}$ is the log density of the data of a step given those before. Completing the square in each "
+        r"step with the prediction as the prior, so that $\Phi^{-1} = \bar{\Phi}^{-1} + \Lambda$:".replace(
+            r"\Phi^{-1} = \bar{\Phi}^{-1}",
+            f"{found['V']}^{{-1}} = {names.bases[scan.carry[1][0].name]}^{{-1}}",
+        )
+    )
+
+
+def _lines(names: Names, pen: Algebra, scan: Scan, axis: Axis) -> Iterator[Line]:
+    letter, last = names.letters[axis], names.size(axis.name)
+    inside = _inside(names, scan, letter)
+    begin, now = (last, letter) if scan.reverse else ("1", letter)
+    after = f"{letter}-1" if scan.reverse else f"{letter}+1"
+    here = _at(pen, {**inside, **{c.name: (c.name, now, False) for c, _, _ in scan.carry}})
+    for carried, first, _ in scan.carry:
+        start = _at(pen, {carried.name: (carried.name, begin, False)})
+        yield line(start.pen.lhs(carried), here.terms(first, events(carried.axes)))
+    for item in scan.body:
+        assert isinstance(item, Statement)
+        yield line(here.pen.lhs(item.target), here.terms(item.expression, events(item.target.axes)))
+    for carried, _, following in scan.carry:
+        left = _at(pen, {carried.name: (carried.name, after, False)}).pen.lhs(carried)
+        yield line(left, here.terms(following, events(carried.axes)))
+
+
+def _at(pen: Algebra, inside: dict[str, Inside]) -> Algebra:
+    return replace(pen, pen=replace(pen.pen, inside=inside))
+
+
+def _inside(names: Names, scan: Scan, step: str) -> dict[str, Inside]:
+    """Whose step each array is that the recursion reads or makes at one step."""
+    data = {variable.name for variable in names.graph.variables if variable.role != "latent"}
+    found: dict[str, Inside] = {}
+    for symbol, whole in scan.inputs:
+        array: Expr = whole.operand if isinstance(whole, Steps) else whole
+        if isinstance(array, Symbol):
+            shifted = f"{step}+1" if isinstance(whole, Steps) and whole.part == "next" else step
+            found[symbol.name] = (array.name, shifted, array.name in data)
+    for item in scan.body:
+        assert isinstance(item, Statement)
+        found[item.target.name] = (item.target.name, step, False)
+    return found
+
+
+def quoted(function: Function) -> Iterator[str]:
+    """The words of the emitted file."""
+    yield "A recursion, in the words of the emitted file:"
+    yield "\\begin{quote}\n" + escaped(" ".join(function.doc.split())) + "\n\\end{quote}"
