@@ -13,9 +13,10 @@ from dataclasses import replace
 from bnlab.network.ir import Graph
 from bnlab.printers.base import Printer
 from bnlab.printers.latex_families import family
-from bnlab.printers.latex_gaussian import auxiliary, dictionary, e_step, gaussian_names, is_gaussian, m_step
+from bnlab.printers.latex_gaussian import e_step, gaussian_names, is_gaussian
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_maximise import paragraphs
+from bnlab.printers.latex_moments import auxiliary, dictionary, m_step
 from bnlab.printers.latex_names import Names, escaped, names
 from bnlab.printers.latex_network import Use, has_named_mean, sum_tex, uses
 from bnlab.printers.latex_posteriors import Posteriors

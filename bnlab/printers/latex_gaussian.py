@@ -13,7 +13,7 @@ from bnlab.network.ir import Graph, Variable
 from bnlab.notation import tex
 from bnlab.printers.latex_algebra import Algebra, Definition, events
 from bnlab.printers.latex_expression import Writer
-from bnlab.printers.latex_families import covariance, family, inverse
+from bnlab.printers.latex_families import covariance, inverse
 from bnlab.printers.latex_layout import Line, display, line, width
 from bnlab.printers.latex_matrices import UnwritableError, signed
 from bnlab.printers.latex_names import Names, escaped, symbols_of
@@ -341,86 +341,3 @@ def _shown(pen: Algebra, left: str, value: Expr, name: str) -> str:
         return display(line(left, pen.terms(value)))
     except UnwritableError:
         return quoted(Statement(Symbol(name, value.axes), value, "numerics"))
-
-
-# -- the M-step -------------------------------------------------------------------------------------------------------
-
-
-def auxiliary(names: Names) -> Iterator[str]:
-    """The function that the M-step maximises, and the moments that it needs."""
-    pen, program = algebra(names), names.program
-    yield r"\section{The auxiliary function}"
-    terms = [family(use.cpd.family).log(use) for use in uses(names)]
-    log_joint = rf"\ln p({names.joint} \mid {names.eta})"
-    yield (
-        rf"$Q(q, {names.eta}) = \mathrm{{E}}_q\left[{log_joint}\right]$ is the expectation of a sum over the factors, for "
-        "each member:"
-    )
-    yield display(*(line(rf"\ln {use.density()}", terms[place]) for place, use in enumerate(uses(names))))
-    yield (
-        "Each Gaussian factor is quadratic in what its residual $r$ (the variable less its mean under the old parameters) and "
-        "its regressors are, so $Q$ needs only their expected products: the product of the posterior means, with the posterior "
-        "covariance added. Expected moments, summed over members:"
-    )
-    found = [
-        Statement(Symbol(statistic.name, value.axes, "statistics"), value, "expect")
-        for statistic, value in zip(program.statistics[1:], program.expect.results[1:], strict=True)
-    ]
-    yield from together(pen, found)
-
-
-def m_step(names: Names) -> Iterator[str]:
-    """The regressions on expected moments, and the updates."""
-    pen, program = algebra(names), names.program
-    yield r"\section{The M-step}"
-    yield (
-        r"With regressors $v$ of expected moments $M = \sum \mathrm{E}[v v^{\top}]$ and $s = \sum \mathrm{E}[r v^{\top}]$, "
-        r"coefficients that change by $\delta$ leave $\sum \mathrm{E}[(r - \delta v)(r - \delta v)^{\top}]$. The derivative "
-        r"of $Q$ by $\delta$ is 0 where $\delta M = s$: the regression of $r$ on $v$, by expected moments. What it leaves, "
-        r"divided by the number of members, is the covariance "
-        r"($\operatorname{diag}$ of a matrix is its diagonal). Where a count is 0, the old value is kept."
-    )
-    solved = []
-    for item in program.m_step.body:
-        assert isinstance(item, Statement)
-        if item.target.name in names.bases:
-            solved.append(item)
-        else:
-            pen = replace(pen, inline={**pen.inline, item.target.name: (item.target.axes, item.expression)})
-    yield from together(pen, solved)
-    yield "The updates:"
-    updates = [
-        Statement(Symbol(parameter.name, parameter.axes, "theta"), value, "maximise")
-        for parameter, value in zip(program.parameters, program.m_step.results, strict=True)
-        if names.graph.parameter(parameter.name).value is None
-    ]
-    yield from together(pen, updates, r"\leftarrow")
-
-
-def together(pen: Algebra, items: list[Statement], relation: str = "=") -> Iterator[str]:
-    """Statements as equations below each other; what is no linear algebra after them, in words."""
-    lines, rest = [], []
-    for item in items:
-        try:
-            lines.append(replace(equation(pen, item.target, item.expression), relation=relation))
-        except UnwritableError:
-            rest.append(quoted(item))
-    if lines:
-        yield display(*lines)
-    yield from rest
-
-
-def dictionary(names: Names, above: str) -> Iterator[str]:
-    """Which symbol of the text above is called how in the emitted file."""
-    pen, program = algebra(names), names.program
-    targets = [s.target for s in (*program.expect.body, *program.m_step.body) if isinstance(s, Statement)]
-    targets += [
-        Symbol(field.name, value.axes, "statistics")
-        for field, value in zip(program.statistics[1:], program.expect.results[1:], strict=True)
-    ]
-    known = [target for target in targets if target.name in names.bases and target.name not in pen.inline]
-    rows = {pen.pen.lhs(target): target.name for target in known if pen.pen.lhs(target) in above}
-    yield r"\section{Names in the emitted file}"
-    yield r"\sloppy"
-    listed = ", ".join(rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items())
-    yield f"In the emitted EM, {listed}. Parameters and variables have their own names."

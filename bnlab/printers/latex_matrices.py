@@ -138,7 +138,7 @@ def chained(factors: list[Factor], wanted: Axes) -> Matrix:
                 raise UnwritableError
             across = " ".join(others)
             plain = len(others) == 1 and not across.startswith("(")
-            texts = [*texts, transposed(across) if plain else rf"\left({across}\across)^{{\top}}"]
+            texts = [*texts, transposed(across) if plain else rf"\left({across}\right)^{{\top}}"]
         elif len(wanted) == 2 and end != wanted[1] or len(wanted) == 1 and end is not None:
             raise UnwritableError
         texts = texts or ["I"]
