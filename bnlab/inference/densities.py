@@ -11,9 +11,10 @@ from bnlab.inference import wording
 from bnlab.inference.axes import Layout
 from bnlab.inference.factor import Factor
 from bnlab.inference.pieces import Piece
+from bnlab.inference.potentials import Potential
 from bnlab.inference.scope import discrete_scope
 from bnlab.program.ir import Function, Statement
-from bnlab.program.ops import ROW, STEP, Axes, Call, Expr, InBlocks, Symbol
+from bnlab.program.ops import ROW, STEP, Axes, Broadcast, Call, Expr, InBlocks, Joined, Symbol
 from bnlab.program.walk import read_name, readings, rename, reread, symbols
 
 if TYPE_CHECKING:
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 
 LARGE = 32
 """Numbers a row of data, from which on a density makes arrays worth keeping in cache."""
+
+
+def joined(run: Elimination, factor: Factor, found: list[Potential]) -> Expr:
+    """The densities of the first steps, then that of all later ones; each for all that any depends on."""
+    axes = (*run.layout.members(factor.plates), *run.layout.scope(factor.scope))
+    value = run.nodes[run.pieces(factor)[-1].label].value
+    assert value is not None, "first steps of a latent are factors of their own"
+    parts = []
+    for piece, each in zip(run.pieces(factor), found, strict=True):
+        like = run.nodes[piece.label].value
+        assert like is not None
+        same = each.log.axes == axes
+        parts.append(each.log if same else Broadcast(each.log, like, axes))
+    return Joined(tuple(parts), next(axis for axis in axes if axis.kind == STEP))
 
 
 def density_function(

@@ -15,7 +15,7 @@ from bnlab.inference import wording
 from bnlab.inference.axes import Layout
 from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
-from bnlab.inference.densities import density_function
+from bnlab.inference.densities import density_function, joined
 from bnlab.inference.expectation import Random, expected
 from bnlab.inference.filtering import integrate_chain, smoothed
 from bnlab.inference.gaussian import Quadratic
@@ -44,14 +44,12 @@ from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
-    STEP,
     Axes,
     Axis,
     Binary,
     Broadcast,
     Einsum,
     Expr,
-    Joined,
     Number,
     Reduce,
     SegmentSum,
@@ -163,7 +161,7 @@ class Elimination:
             self._declare_continuous(factor)
             return
         found = [self._potential(factor, piece) for piece in self.pieces(factor)]
-        self.potentials[factor.name] = found[0] if len(found) == 1 else Potential(self._joined(factor, found))
+        self.potentials[factor.name] = found[0] if len(found) == 1 else Potential(joined(self, factor, found))
 
     def _declare_continuous(self, factor: Factor) -> None:
         """A Gaussian latent, or a child of some. Distances are measured from prior means, except along a chain."""
@@ -196,19 +194,6 @@ class Elimination:
         found = self.layout.graph.variable(variable)
         state = self.layout.states[VarRef(variable)]
         return Symbol(self.field(f"allowed_{variable}"), (*self.layout.members(found.plates), state), "chunk")
-
-    def _joined(self, factor: Factor, found: list[Potential]) -> Expr:
-        """The densities of the first steps, then that of all later ones; each for all that any depends on."""
-        axes = (*self.layout.members(factor.plates), *self.layout.scope(factor.scope))
-        value = self.nodes[self.pieces(factor)[-1].label].value
-        assert value is not None, "first steps of a latent are factors of their own"
-        parts = []
-        for piece, each in zip(self.pieces(factor), found, strict=True):
-            like = self.nodes[piece.label].value
-            assert like is not None
-            same = each.log.axes == axes
-            parts.append(each.log if same else Broadcast(each.log, like, axes))
-        return Joined(tuple(parts), next(axis for axis in axes if axis.kind == STEP))
 
     def statement(self, wanted: str, expr: Expr, because: str, formula: str = "", tex: str = "") -> Symbol:
         """Adds `wanted = expr` and returns its symbol."""

@@ -256,8 +256,8 @@ class Algebra:
                 names = dict(zip(operand.axes, axes, strict=True))
                 for found, under in self.factors(operand, inverted):
                     yield self._called(found, names), under
-            case Number(value):
-                yield Matrix(number(value), ATOM if value >= 0 else SUM), inverted
+            case Number(amount):
+                yield Matrix(number(amount), ATOM if amount >= 0 else SUM), inverted
             case _:
                 yield self.write(expr), inverted
 
