@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from bnlab.detection import cllr, det_curve, eer, min_dcf
 from bnlab.errors import BnlabError, DataError, FitError, InternalError, IntractableError, ModelError
 from bnlab.network.declare import Network, chain, given, latent, observed, parameter, plate
 from bnlab.network.distributions import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from bnlab.compile import derive, draw, emit
     from bnlab.runtime.evidence import final
     from bnlab.runtime.fit import fit
+    from bnlab.runtime.likelihood_ratio import likelihood_ratio
     from bnlab.runtime.query import explain, query
     from bnlab.runtime.result import load
     from bnlab.runtime.sampling import sample
@@ -78,10 +80,13 @@ __all__ = [
     "Simplex",
     "StudentT",
     "chain",
+    "cllr",
     "compare",
     "constant",
     "derive",
+    "det_curve",
     "draw",
+    "eer",
     "emit",
     "explain",
     "eye",
@@ -92,7 +97,9 @@ __all__ = [
     "from_pyagrum",
     "given",
     "latent",
+    "likelihood_ratio",
     "load",
+    "min_dcf",
     "observed",
     "parameter",
     "plate",
@@ -118,6 +125,7 @@ _LAZY = {
     "explain": "bnlab.runtime.query",
     "final": "bnlab.runtime.evidence",
     "fit": "bnlab.runtime.fit",
+    "likelihood_ratio": "bnlab.runtime.likelihood_ratio",
     "load": "bnlab.runtime.result",
     "query": "bnlab.runtime.query",
     "sample": "bnlab.runtime.sampling",

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "notation": set[str](),
     "render": {"errors"},
     "version": set[str](),
+    "detection": {"errors"},
     "program": BASE,
     "families": BASE | {"program"},
     "network": BASE | {"families"},
