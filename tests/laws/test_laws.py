@@ -146,6 +146,21 @@ def test_random_networks_in_numpy(seed: int) -> None:
     hold(NUMPY_LAWS, Subject(net.graph, data, random_parameters(net.graph, rng), evaluated(net)))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60, 100))
+def test_more_random_networks_in_numpy(seed: int) -> None:
+    test_random_networks_in_numpy(seed)
+
+
+@pytest.mark.slow
+def test_networks_that_nobody_has_seen() -> None:
+    """Five random networks of a fresh seed, as emitted; a failure prints the seed."""
+    start = int(np.random.SeedSequence().generate_state(1)[0])
+    for seed in range(start, start + 5):
+        print(f"random_network(np.random.default_rng({seed}))")
+        test_random_networks_as_emitted(seed)
+
+
 @pytest.mark.parametrize("seed", [1, 4, 9])
 def test_random_networks_as_emitted(seed: int) -> None:
     rng = np.random.default_rng(seed)
