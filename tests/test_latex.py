@@ -34,10 +34,10 @@ COMMANDS = {
     *(
         "left right bigl bigr Bigl Bigr Big qquad exp max textbackslash textasciitilde textasciicircum".split()
     ),
-    *("ensuremath Gamma lambda psi hat widehat sloppy".split()),
+    *("ensuremath Gamma lambda psi hat widehat sloppy ell int raggedright".split()),
     *GREEK,
 }
-ENVIRONMENTS = {"document", "center", "align*", "pmatrix", "cases"}
+ENVIRONMENTS = {"document", "center", "align*", "pmatrix", "cases", "quote"}
 
 
 def free_parameters(graph: Graph) -> list[str]:
