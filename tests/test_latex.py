@@ -90,6 +90,8 @@ def test_every_parameter_is_updated_once(network: bn.Network) -> None:
         updates = re.findall(rf"^{base}(?![A-Za-z])\S* &\\leftarrow", text, flags=re.MULTILINE)
         assert len(updates) == 1, name
     assert text.count(r"\subsection*{The update of") == len(free_parameters(network.graph))
+    if any(not variable.discrete for variable in network.graph.in_role("latent")):
+        return  # Gaussian latents: all derivatives at once, as the regression on expected moments
     assert len(re.findall(r"\\frac\{\\partial\}", text)) == len(free_parameters(network.graph))
 
 
