@@ -256,8 +256,8 @@ class Algebra:
                 names = dict(zip(operand.axes, axes, strict=True))
                 for found, under in self.factors(operand, inverted):
                     yield self._called(found, names), under
-            case Number(amount):
-                yield Matrix(number(amount), ATOM if amount >= 0 else SUM), inverted
+            case Number(scale):
+                yield Matrix(number(scale), ATOM if scale >= 0 else SUM), inverted
             case _:
                 yield self.write(expr), inverted
 

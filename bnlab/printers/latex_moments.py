@@ -58,13 +58,14 @@ def m_step(names: Names) -> Iterator[str]:
         else:
             pen = replace(pen, inline={**pen.inline, item.target.name: (item.target.axes, item.expression)})
     yield from together(pen, solved)
-    yield "The updates:"
     updates = [
         Statement(Symbol(parameter.name, parameter.axes, "theta"), value, "maximise")
         for parameter, value in zip(program.parameters, program.m_step.results, strict=True)
         if names.graph.parameter(parameter.name).value is None
     ]
-    yield from together(pen, updates, r"\leftarrow")
+    for update in updates:
+        yield rf"\subsection*{{The update of ${pen.pen.lhs(update.target)}$}}"
+        yield from together(pen, [update], r"\leftarrow")
 
 
 def together(pen: Algebra, items: list[Statement], relation: str = "=") -> Iterator[str]:
