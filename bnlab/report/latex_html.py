@@ -20,7 +20,11 @@ BLOCK = re.compile(
     r"|\\subsection\*\{(?P<subsection>[^\n]*)\}",
     re.DOTALL,
 )
-INLINE = re.compile(r"\$(?P<math>[^$]*)\$|\\texttt\{(?P<code>(?:[^{}\\]|\\.)*)\}|\\(?P<escaped>[_&%#{}$])")
+QUOTE = re.compile(r"\\(?:begin|end)\{quote\}(?:\\raggedright)?")
+"""What is quoted from the emitted file becomes a paragraph."""
+INLINE = re.compile(
+    r"\$(?P<math>[^$]*)\$|\\texttt\{(?P<code>(?:[^{}\\]|\\.)*)\}|\\(?P<escaped>[_&%#{}$])|\\ensuremath\{(?P<sign>[|<>])\}"
+)
 
 
 def html(document: str) -> Markup:
@@ -28,7 +32,8 @@ def html(document: str) -> Markup:
     body = BODY.search(document)
     if body is None:
         raise InternalError("The derivation is not a LaTeX document.")
-    return Markup("\n").join(_blocks(body[1]))
+    text = body[1].replace("\\sloppy\n", "")  # it is about lines of a printed page
+    return Markup("\n").join(_blocks(QUOTE.sub("\n\n", text)))
 
 
 def _blocks(body: str) -> Iterator[Markup]:
@@ -62,7 +67,7 @@ def _inline(text: str) -> Markup:
         elif found["code"] is not None:
             parts.append(Markup("<code>{}</code>").format(re.sub(r"\\(.)", r"\1", found["code"])))
         else:
-            parts.append(escape(found["escaped"]))
+            parts.append(escape(found["escaped"] or found["sign"]))
     parts.append(_plain(text[end:]))
     return Markup("").join(parts)
 
