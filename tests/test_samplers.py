@@ -13,6 +13,7 @@ from bnlab.runtime.data import bind
 from bnlab.runtime.load import load_source
 from bnlab.runtime.marginal import marginal_of
 from bnlab.runtime.nuts_engine import drive, sampler
+from bnlab.runtime.records import Partial
 
 
 def mixture(prior: bool = False) -> bn.Network:
@@ -167,7 +168,7 @@ def test_ctrl_c_keeps_the_draws_that_there_are() -> None:
     graph_data = {"x": np.arange(5.0)}
     net = mean_with_prior()
     ready = marginal_of(net, bind(net.graph, graph_data), "float64")
-    one = sampler(net, 100, 0.8, False, 10)
+    one = sampler(net, Partial(), 100, 0.8, False, 10)
     start = {"m": np.array(0.0)}
     found = drive(one, start, jax.random.key(0), ready.data, (2, 100, 500), visit)
     assert found.interrupted and found.z["m"].shape == (2, 100) and seen == [50, 100, 150, 200]

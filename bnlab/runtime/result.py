@@ -176,7 +176,7 @@ class Fit:
         near the edge of their domain."""
         from bnlab.runtime import bootstrap  # imports this module
 
-        bound = self._bound(data, columns)
+        bound = self._bound(data, columns, None)
         return bootstrap.bootstrap(self.network, self.parameters, bound, count, seed, progress, **settings)
 
     def information(self, data: Any = None, *, columns: Columns | None = None) -> Information:
