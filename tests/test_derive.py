@@ -8,7 +8,7 @@ import pytest
 
 import bnlab as bn
 from bnlab.errors import IntractableError
-from bnlab.inference.plan import SumChain, SumOut
+from bnlab.inference.plan import Integrate, IntegrateChain, SumChain, SumOut
 from bnlab.program.ir import Statement
 from tests import networks
 from tests.test_latex import BUILDS
@@ -41,9 +41,11 @@ def test_every_step_is_numbered_and_names_what_goes(network: bn.Network) -> None
         for step in derivation.plan.steps
         for name in (
             (step.variable.name,)
-            if isinstance(step, SumOut)
+            if isinstance(step, SumOut | Integrate)
             else step.variables
             if isinstance(step, SumChain)
+            else (step.variable,)
+            if isinstance(step, IntegrateChain)
             else ()
         )
     }
