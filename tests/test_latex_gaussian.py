@@ -14,11 +14,7 @@ import bnlab as bn
 from tests import gaussian_networks as gaussian
 from tests.networks import Example
 
-NOT_YET = (
-    "level_and_slope",
-    "group_beside_chain",
-)  # two Gaussian latents of one chain: no exact EM is written yet
-EXAMPLES = [example for example in gaussian.GAUSSIAN if example.name not in NOT_YET]
+EXAMPLES = gaussian.GAUSSIAN
 SAMPLE = (
     gaussian.two_covariances,
     gaussian.mixture_of_factors,
@@ -26,6 +22,7 @@ SAMPLE = (
     gaussian.eight_schools,
     gaussian.slopes,
     gaussian.partly_fixed,
+    gaussian.coupled_chains,
 )
 
 
