@@ -18,6 +18,7 @@ from bnlab.runtime import queries
 from bnlab.runtime.criteria import log_joint
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
+from bnlab.runtime.data_titles import by_names, renamed
 from bnlab.runtime.evidence import no_evidence_alone
 from bnlab.runtime.parameters import free
 from bnlab.runtime.records import Bound, FitWarning, Status
@@ -281,7 +282,9 @@ class Fit:
 
     def _bound(self, data: Any, columns: Columns | None, evidence: Evidence | None) -> Bound:
         if data is not None:
-            return bind(self.network.graph, data, columns=columns, dtype=self._dtype, evidence=evidence)
+            data, columns = by_names(self.network, data, columns)
+            known = renamed(self.network, evidence or {})
+            return bind(self.network.graph, data, columns=columns, dtype=self._dtype, evidence=known)
         no_evidence_alone(evidence)
         if self.bound is None:
             raise FitError(
