@@ -106,10 +106,15 @@ class Fit:
         return queries.score(self.network, self.parameters, self._bound(data, columns, evidence), self._dtype)
 
     def sample(
-        self, sizes: Mapping[str, Any], seed: int = 0, *, given: Mapping[str, Any] | None = None
+        self,
+        sizes: Mapping[str, Any],
+        seed: int = 0,
+        *,
+        given: Mapping[str, Any] | None = None,
+        evidence: Evidence | None = None,
     ) -> dict[str, Any]:
         """Data and latents drawn from the network at these parameters: see `bn.sample`."""
-        return sample(self.network, self.parameters, sizes, seed, given=given)
+        return sample(self.network, self.parameters, sizes, seed, given=given, evidence=evidence)
 
     def bic(self) -> float:
         """Schwarz's criterion, -2 ln p(X) + (free parameters) ln(rows); lower is better. A weighted row counts as often as
