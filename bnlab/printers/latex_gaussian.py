@@ -159,7 +159,8 @@ def _from_residual(use: Use) -> str:
         return ""
     index = use.value("state").partition("_")[2].strip("{}")
     density = use.names.program.densities[_label(use)]
-    (residual,) = (f"{use.names.bases[argument.name]}_{{{index}}}" for argument in density.arguments)
+    known = use.names.bases
+    (residual,) = (f"{known[each.name]}_{{{index}}}" for each in density.arguments if each.name in known)
     return rf"\ln \mathcal{{N}}({residual}; 0, {covariance(use)})"
 
 
