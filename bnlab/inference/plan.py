@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 import networkx as nx
 
@@ -24,7 +25,9 @@ from bnlab.network.ir import CPD, Graph, Variable, VarRef
 
 LARGEST_TABLE = 2**24
 """Entries of the largest table that is built for one member of a plate: 128 MiB in float64."""
-
+LARGEST_TOTAL = 2**26
+"""Entries of all tables together for one member of the outermost plate, and one member of each plate that takes its size
+from the data: 512 MiB in float64. A chain counts for one step."""
 
 MOST_NAMED = 12
 """Variables of a table that is too large that its refusal names."""
@@ -70,6 +73,11 @@ class SumChain:
     @property
     def factors(self) -> tuple[str, ...]:
         return (*self.first, *self.later, *self.every)
+
+    @property
+    def kept(self) -> tuple[VarRef, ...]:
+        """What the message of a step is over: the interface, and the outer latents that stay beside it."""
+        return tuple(dict.fromkeys((*self.interface, *self.message.scope)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +231,7 @@ class _Elimination:
         root = (self.root,) if self.root else ()
         while inner := self._innermost(root):
             self._plates(inner, root)
+        self._check_total()
         left = tuple(factor.name for factor in self.pending)
         return Plan(self.factors, tuple(self.steps), left, self.root, self.tables, self.joins)
 
@@ -388,21 +397,43 @@ class _Elimination:
         self.pending = [factor for factor in self.pending if factor not in used] + [message]
 
     def _check_size(self, joint: Factor, interface: tuple[VarRef, ...] = ()) -> None:
-        entries = 1
-        scope = dict.fromkeys((*joint.scope, *interface))
-        for ref in scope:
-            entries *= self.sizes[ref.name]
+        scope = tuple(dict.fromkeys((*joint.scope, *interface)))
+        entries = self._entries(scope)
         if entries > LARGEST_TABLE:
-            found = list(dict.fromkeys(f"`{ref.name}`" for ref in scope))
-            more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-            names = ", ".join(found[:MOST_NAMED]) + more
             raise IntractableError(
                 Fault(
-                    f"Exact elimination needs one table over {names}: {entries:,} entries for each member of its plates; "
-                    f"the limit is {LARGEST_TABLE:,}.",
+                    f"Exact elimination needs one table over {_titles(scope)}: {entries:,} entries for each member of its "
+                    f"plates; the limit is {LARGEST_TABLE:,}.",
                     "Observe one of these variables, or give them fewer categories.",
                 )
             )
+
+    def _check_total(self) -> None:
+        """Many tables, each small enough, may still be too much together."""
+        tables = [step.joint for step in self.steps if not isinstance(step, LeavePlates) and step.joint.scope]
+        members = [prod(self.graph.plate(name).size or 1 for name in joint.plates) for joint in tables]
+        entries = [count * self._entries(joint.scope) for joint, count in zip(tables, members, strict=True)]
+        if sum(entries) > LARGEST_TOTAL:
+            most = entries.index(max(entries))
+            times = f", {members[most]:,} times" if members[most] > 1 else ""
+            raise IntractableError(
+                Fault(
+                    f"Exact elimination needs {len(tables)} tables with {sum(entries):,} entries in all for each member of "
+                    f"`{self.root}`; the limit is {LARGEST_TOTAL:,}. The largest is over "
+                    f"{_titles(tables[most].scope)}: {self._entries(tables[most].scope):,} entries{times}.",
+                    "Observe some of these variables, or give them fewer categories.",
+                )
+            )
+
+    def _entries(self, scope: Iterable[VarRef]) -> int:
+        return prod(self.sizes[ref.name] for ref in scope)
+
+
+def _titles(scope: Iterable[VarRef]) -> str:
+    """The variables of a table, the first few of them by name."""
+    found = list(dict.fromkeys(f"`{ref.name}`" for ref in scope))
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return ", ".join(found[:MOST_NAMED]) + more
 
 
 def _without(joint: Factor, gone: set[VarRef], name: str, plates: tuple[str, ...]) -> Factor:
