@@ -102,12 +102,12 @@ def _base(name: str, names: Names, taken: set[str]) -> str:
     words = [word for word in rest.split("_") if word]
     if not words or filtered or rest == "now" or head in ("F", "Q"):
         return plain
-    above = ",".join(_word(word) for word in words)
+    above = ",".join(_word(word) for word in words).replace(r",\mathrm{before}", "'")
     return rf"{plain}^{{({above})}}"
 
 
 def _word(word: str) -> str:
-    return {"all": r"\ast"}.get(word, word if len(word) == 1 or word.isdigit() else rf"\mathrm{{{word}}}")
+    return word if len(word) == 1 or word.isdigit() else rf"\mathrm{{{word}}}"
 
 
 def _variables(names: Names) -> set[str]:
