@@ -704,6 +704,21 @@ def smooth_trend() -> bn.Network:
     return net
 
 
+def carried_along() -> bn.Network:
+    """An autoregression of second order: what was one step before is a latent without noise, read one step later."""
+    with bn.Network("carried_along") as net:
+        f = bn.parameter("f", bn.Real())
+        g = bn.parameter("g", bn.Real())
+        q = bn.parameter("q", bn.Positive())
+        v = bn.parameter("v", bn.Positive())
+        start = bn.Normal(bn.zeros(), var=bn.constant(1.0))
+        with bn.plate("series"), bn.chain("t"):
+            bn.latent("w", bn.Normal(bn.previous("y"), var=bn.constant(0.0)), first=start)
+            y = bn.latent("y", bn.Normal(f * bn.previous("y") + g * bn.previous("w"), var=q), first=start)
+            bn.observed("x", bn.Normal(y, var=v))
+    return net
+
+
 def switching_chain() -> bn.Network:
     """The state's dynamics change with a discrete chain: a Gaussian for each history."""
     with bn.Network("switching_chain") as net:
@@ -865,6 +880,7 @@ SINGULAR = (
     Example(never_apart, GROUPS),
     Example(thin_groups, GROUPS),
     Example(smooth_trend, {"series": (5, 1, 4, 3)}),
+    Example(carried_along, {"series": (5, 1, 4, 6)}),
 )
 """The same, with variances of 0: evidence and posterior stand, but ln p(x, z) has no density."""
 

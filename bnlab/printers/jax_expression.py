@@ -398,7 +398,13 @@ def _blocks(expr: Blocks) -> ast.expr:
 
 def _as_real(expr: Expr) -> ast.expr:
     """A number with its point, so that an array of numbers alone is no array of integers."""
-    return ast.Constant(float(expr.value)) if isinstance(expr, Number) else expression(expr)
+    if isinstance(expr, Number):
+        return ast.Constant(float(expr.value))
+    return (
+        ast.Constant(float(expr.flat[0]))
+        if isinstance(expr, Constant) and not expr.shape
+        else expression(expr)
+    )
 
 
 def _part(expr: Part) -> ast.expr:
