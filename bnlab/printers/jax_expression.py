@@ -65,7 +65,7 @@ FUNCTIONS = {
     "inverse_digamma": "inverse_digamma",
     "gamma_shape": "gamma_shape",
 }
-SPACES = {"theta": "theta", "statistics": "s"}
+SPACES = {"theta": "theta", "statistics": "s", "posterior": "q", "prior": "PRIOR"}
 
 
 def expression(expr: Expr) -> ast.expr:
@@ -79,6 +79,8 @@ def expression(expr: Expr) -> ast.expr:
             return literal(flat[0])
         case Constant(_, (size, columns)) if size == columns > 1 and expr.flat == _identity(size):
             return call("jnp.eye", literal(size))
+        case Constant(flat, (size,)) if size > 1 and flat == tuple(range(size)):
+            return call("jnp.arange", literal(size))
         case Constant():
             return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():
