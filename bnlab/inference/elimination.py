@@ -79,6 +79,7 @@ class Elimination:
     notes: tuple[str, ...] = ()
     beliefs: Beliefs | None = None
     expectations: dict[str, Expectation] = field(default_factory=dict)
+    offsets: dict[str, Expr] = field(default_factory=dict)
     body: list[Statement | Scan | Invoke] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     potentials: dict[str, Potential] = field(default_factory=dict)
@@ -175,6 +176,9 @@ class Elimination:
         if VarRef(factor.variable) not in factor.continuous:
             declare_child(self, factor, piece, found)
             return
+        offset = offset_of(self, factor, piece)
+        if offset is not None:
+            self.offsets[factor.name] = offset
         if isinstance(self.consumer(factor.name), IntegrateChain):
             return
         mean = prior_mean(self, found, factor.plates)

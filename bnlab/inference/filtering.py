@@ -37,7 +37,7 @@ from bnlab.inference.products import multiplied, named
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
-from bnlab.program.ops import Axes, Axis, Broadcast, Expr, Number, Steps, Symbol, Where, union
+from bnlab.program.ops import Axes, Axis, Broadcast, Expr, Number, Steps, Symbol, Take, Where, union
 from bnlab.program.walk import symbols, transform
 
 if TYPE_CHECKING:
@@ -116,7 +116,27 @@ def integrate_chain(run: Elimination, step: IntegrateChain) -> None:
         run.arrays[step.message.name, role] = symbol
     inputs = _arguments(chain, eta, Lambda, log_g)
     run.body.append(Invoke(arrays, function.name, (Symbol("theta", ()), *inputs)))
-    run.pass_on(step, Quadratic(run.sum_steps(arrays[-1], step.chain)))
+    run.pass_on(step, Quadratic(_with_offsets(run, step, arrays[-1])))
+
+
+def _with_offsets(run: Elimination, step: IntegrateChain, log_c: Symbol) -> Expr:
+    """ln p of the data of a chain, with the offsets of the distributions of its steps: that of the later ones once each."""
+    value = run.sum_steps(log_c, step.chain)
+    offsets = {
+        name: run.offsets[name] for name in (*step.first, *step.later, *step.every) if name in run.offsets
+    }
+    if not offsets:
+        return value
+    if any(isinstance(offset, Take) for offset in offsets.values()):
+        reason = f"The distribution of `{step.variable}` changes with data from step to step: not derived for variational EM."
+        raise IntractableError(Fault(reason, 'Fit by "em", "svi" or "nuts".'))
+    axis = run.layout.plates[step.chain]
+    mask = run.mask(step.chain)
+    count = run.steps(step.chain) if mask else build.total(Broadcast(Number(1.0), log_c, (axis,)), (axis,))
+    for name, offset in offsets.items():
+        often = count if name in step.every else build.subtract(count, Number(1.0))
+        value = build.add(value, offset if name in step.first else build.multiply(often, offset))
+    return value
 
 
 def _name_drive(run: Elimination, step: IntegrateChain) -> None:

@@ -77,6 +77,8 @@ def integrate(run: Elimination, step: Integrate) -> None:
     spread = spread_of(node, entries)
     found = multiplied(run, step.others)
     log, shift, precision = found.constant, dict(found.shift), dict(found.precision)
+    if step.own in run.offsets:
+        log = build.add(log, run.offsets[step.own])
     eta, own = shift.pop(ref, None), precision.pop((ref, ref), None)
     across = {_other(key, ref): value for key, value in precision.items() if ref in key}
     precision = {key: value for key, value in precision.items() if ref not in key}

@@ -20,6 +20,7 @@ from bnlab.inference.gaussian import (
     pair,
     zero_free,
 )
+from bnlab.inference.offsets import offset_of
 from bnlab.inference.pieces import Piece
 from bnlab.network.ir import VarRef
 from bnlab.program import build
@@ -81,6 +82,9 @@ def declare_child(run: Elimination, factor: Factor, piece: Piece, node: Node) ->
     density = registry()["Normal"].density(plain)
     given = (residual,) if isinstance(residual, Symbol) and residual.space == "local" else ()
     constant = density_function(run, factor, piece, density, given, " at the prior means")
+    offset = offset_of(run, factor, piece)
+    if offset is not None:
+        constant = build.add(constant, offset)
     spread = spread_of(node, node.event)
     precision = _precision(run, factor, spread)
     weighted = _weigh(precision, spread, residual, node.event)
