@@ -24,6 +24,7 @@ from bnlab.inference.em import (
     NOTHING,
     Messages,
     Uses,
+    alive,
     elimination,
     log_p_of,
     needed,
@@ -57,11 +58,11 @@ def vbem(graph: Graph, messages: Messages = "scaled", known: Knowledge = NOTHING
     m_step = _m_step(run, uses, beliefs)
     fields = [Field("log_p", (), "ln of what normalises q(z): E[ln p(x, z | theta)] + H(q(z))")]
     results: list[Expr] = [log_p_of(run, members)]
-    for statistic in needed(run, uses, m_step):
+    for statistic in needed(uses, m_step):
         fields.append(Field(statistic.target.name, statistic.target.axes, statistic.formula))
         results.append(statistic.expression)
     doc = "Statistics of one chunk, expected under q(z)."
-    expect = Function("expect", (), ("theta", "chunk"), tuple(run.body), tuple(results), doc)
+    expect = Function("expect", (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), doc)
     program = program_of(run, expect, tuple(fields), m_step, starts_of(run))
     return _together(run, program, beliefs)
 
