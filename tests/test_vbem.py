@@ -158,6 +158,42 @@ def test_its_own_fit_is_the_runtimes(fitted: bn.Fit) -> None:
     assert float(module.elbo(q, prepared)) == pytest.approx(trace[-1], rel=1e-13)
 
 
+def test_missing_categories_tell_nothing() -> None:
+    """ln p(x) of what is left: the Polya distribution."""
+    with bn.Network("dice") as net:
+        p = bn.parameter("p", bn.Simplex(3), prior=bn.Dirichlet(0.5))
+        with bn.plate("n"):
+            bn.observed("x", bn.Categorical(p))
+    found = bn.fit(net, {"x": [0, 2, -1, 1, 2, -1]}, method="vbem", progress=False)
+    exact = gammaln(1.5) - gammaln(5.5) + 2 * (gammaln(1.5) - gammaln(0.5)) + gammaln(2.5) - gammaln(0.5)
+    assert found.objective[-1] == pytest.approx(exact, abs=1e-12)
+
+
+@pytest.mark.slow
+def test_evidence_is_part_of_the_data() -> None:
+    """With every state told, the ELBO is that of the same network with the states observed."""
+    x, z = data(), (np.arange(60) % 2)
+    with bn.Network("classes") as net:
+        pi = bn.parameter("pi", bn.Simplex(K), prior=bn.Dirichlet(ALPHA))
+        with bn.plate("k", K):
+            mu = bn.parameter("mu", bn.Real(D), prior=bn.Normal(M0, cov=V0 * np.eye(D)))
+            Sigma = bn.parameter("Sigma", bn.Covariance(D), prior=bn.InverseWishart(DF, SCALE))
+        with bn.plate("n"):
+            c = bn.observed("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[c], cov=Sigma[c]))
+    options = {"method": "vbem", "init": start(), "max_iter": 4, "tol": 0, "progress": False}
+    told = bn.fit(mixture(), {"x": x}, evidence={"z": z}, **options)
+    seen = bn.fit(net, {"x": x, "z": z}, **options)
+    np.testing.assert_allclose(told.objective, seen.objective, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_compare_lines_it_up() -> None:
+    found = bn.compare(mixture(), {"x": data()}, ("em", "vbem"), held_out=0.0, certify=False, progress=False)
+    assert found.scores["vbem"].elbo == found.fits["vbem"].objective[-1]
+    assert "VB-EM" in str(found)
+
+
 def test_bad_options_are_refused() -> None:
     with pytest.raises(FitError, match="num_samples"):
         bn.fit(mixture(), {"x": data()}, method="vbem", guide="full-rank", progress=False)

@@ -59,7 +59,7 @@ class InverseWishart(AbstractFamily):
             total(subtract(Unary("gammaln", before), Unary("gammaln", inside)), (row,)),
             multiply(half, subtract(df, df0), total(Unary("digamma", inside), (row,))),
         )
-        return total(add(*terms), df.axes)
+        return add(*(total(term, df.axes) for term in terms))
 
     def average(self, belief: Belief) -> Expr:
         """scale / (df - D - 1): there is no mean unless df is above D + 1."""

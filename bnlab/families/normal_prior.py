@@ -64,19 +64,20 @@ def belief_precision(belief: Belief) -> Expr:
 def normal_divergence(belief: Belief) -> Expr:
     """(tr(V0^-1 V) + (m - m0)' V0^-1 (m - m0) - D + ln |V0| - ln |V|) / 2 for q = N(m, V) and the prior N(m0, V0)."""
     moved = subtract(belief["mean"], belief.prior["mean"])
-    half, precision = Number(0.5), belief_precision(belief)
+    precision = belief_precision(belief)
     if len(belief.event) < 2:
         var, before = belief["var"], belief.prior["var"]
         ratio = divide(add(var, multiply(moved, moved)), before)
-        return multiply(half, total(add(subtract(ratio, Number(1.0)), log(divide(before, var))), belief.axes))
+        terms: tuple[Expr, ...] = (subtract(ratio, Number(1.0)), log(divide(before, var)))
+        return add(*(multiply(Number(0.5), total(term, belief.axes)) for term in terms))
     cov, (row, column) = belief["cov"], belief.event
-    distance = einsum(belief.plates, moved, precision, reindexed(moved, {row: column}))
-    trace = einsum(belief.plates, precision, cov)
-    log_dets = (Linear("log_det", each, belief.plates) for each in (belief.prior["cov"], cov))
     size = Number(float(row.size or 1))
-    return multiply(
-        half, total(add(subtract(add(trace, distance), size), subtract(*log_dets)), belief.plates)
+    terms = (
+        einsum(belief.plates, moved, precision, reindexed(moved, {row: column})),
+        subtract(einsum(belief.plates, precision, cov), size),
+        subtract(*(Linear("log_det", each, belief.plates) for each in (belief.prior["cov"], cov))),
     )
+    return add(*(multiply(Number(0.5), total(term, belief.plates)) for term in terms))
 
 
 def log_normal_prior(value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:

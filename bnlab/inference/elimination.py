@@ -69,8 +69,8 @@ class Elimination:
 
     `leaves` are observed variables of which values may be missing, -1 in the data; nothing reads them. `notes` are
     sentences on missing values and evidence. `bases` allows eigenvectors, which are fast, but have no derivative where
-    eigenvalues repeat. With `beliefs` about the parameters, densities are expected under these
-    (variational EM): each is a density at a point plus an offset, and `expectations` has both, by node.
+    eigenvalues repeat. With `beliefs` about the parameters, densities are expected under these (variational EM): each is a
+    density at a point plus an offset, and `expectations` has both, by node.
     """
 
     layout: Layout
@@ -83,6 +83,7 @@ class Elimination:
     bases: bool = True
     beliefs: Beliefs | None = None
     expectations: dict[str, Expectation] = field(default_factory=dict)
+    offsets: dict[str, Expr] = field(default_factory=dict)
     body: list[Statement | Scan | Invoke] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     potentials: dict[str, Potential] = field(default_factory=dict)
@@ -185,6 +186,9 @@ class Elimination:
         (piece,) = self.pieces(factor)
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
         self.nodes[piece.label] = found
+        offset = offset_of(self, factor, piece)
+        if offset is not None:
+            self.offsets[factor.name] = offset
         if VarRef(factor.variable) not in factor.continuous:
             declare_child(self, factor, found)
             return

@@ -12,19 +12,19 @@ from scipy.special import gammaln
 
 import bnlab as bn
 from bnlab.errors import IntractableError
+from tests.gaussian_networks import GAUSSIAN
 from tests.laws.variational import Subject, subject
 from tests.networks import EXAMPLES, Example
 
 DERIVED = tuple(
-    """mixture_scalar mixture_full mixture_diagonal mixture_spherical mixture_tied naive_bayes two_causes clinic grouped_rows
-    fully_observed fixed_parts priors prior_on_mean prior_of_each_state mixture_counts mixture_times mixture_answers
-    hidden_yes rates_and_chances mixture_unigrams mixture_trials chain_counts chain_gaussian chain_categorical
-    chain_alone second_order chain_of_mixtures driven_chain""".split()
+    """mixture_full mixture_diagonal mixture_spherical mixture_tied naive_bayes clinic grouped_rows fixed_parts priors
+    prior_of_each_state mixture_times mixture_answers hidden_yes rates_and_chances mixture_unigrams chain_counts
+    chain_gaussian chain_categorical second_order chain_of_mixtures driven_chain""".split()
 )
 """One of each kind; more are as the others."""
 SAMPLED = tuple(
-    """mixture_scalar mixture_full mixture_diagonal mixture_tied two_causes fixed_parts mixture_counts mixture_answers
-    hidden_yes rates_and_chances mixture_trials chain_gaussian driven_chain""".split()
+    """mixture_full mixture_diagonal mixture_tied two_causes fixed_parts mixture_counts mixture_answers hidden_yes
+    rates_and_chances mixture_trials chain_gaussian driven_chain""".split()
 )
 REFUSED = {
     "mixture_std": ("std", "Write var= in its place"),
@@ -32,14 +32,27 @@ REFUSED = {
     "known_deviations": ("is data", '"em"'),
     "mixture_durations": ("concentration of Gamma", "value="),
     "mixture_heavy": ("StudentT", '"nuts"'),
+    "factors": ("`W` and `mu`", '"em"'),
+    "linear_chain": ("`F`", '"em"'),
 }
 """What is refused: the words of the reason, and what to write instead."""
 DRAWS = 120
 """Of theta, for an estimate: brute force takes milliseconds for each."""
 
 
+GROUPS = (
+    "two_covariances",
+    "nested_means",
+    "nested_effects",
+    "coefficients",
+    "items_of_groups",
+    "local_level",
+)
+"""With Gaussian latents alone: offsets do not change their posterior."""
+
+
 def example(name: str) -> Example:
-    return next(one for one in EXAMPLES if one.name == name)
+    return next(one for one in (*EXAMPLES, *GAUSSIAN) if one.name == name)
 
 
 @pytest.mark.parametrize("name", DERIVED)
@@ -57,6 +70,32 @@ def test_elbo_is_its_monte_carlo_estimate(name: str) -> None:
     q = one.path(1)[-1]
     estimate, error = one.estimate(q, DRAWS, np.random.default_rng(3))
     assert abs(one.elbo(q) - estimate) < 4 * error  # standard errors
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_gaussian_latents(name: str) -> None:
+    one = subject(example(name))
+    path = one.path(4)
+    trace = [one.elbo(q) for q in path]
+    assert (np.diff(trace) > -1e-10 * (1 + np.abs(trace[-1]))).all()
+    estimate, error = one.estimate_with_gaussians(path[1], 2 * DRAWS, np.random.default_rng(3))
+    assert abs(trace[1] - estimate) < 4 * error  # standard errors
+
+
+@pytest.mark.parametrize("name", ["mixture_of_groups", "tied_groups"])
+def test_gaussian_latents_under_discrete_ones(name: str) -> None:
+    one = subject(example(name))
+    trace = [one.elbo(q) for q in one.path(6)]
+    assert (np.diff(trace) > -1e-10 * (1 + np.abs(trace[-1]))).all()
+
+
+def test_weights_count_rows() -> None:
+    one = subject(example("mixture_tied"))
+    twice = {"x": np.concatenate([one.data["x"]] * 2)}
+    weighted = Subject(one.graph, {**one.data, "weights": np.full(len(one.data["x"]), 2.0)}, one.theta)
+    doubled = Subject(one.graph, twice, one.theta)
+    for q in doubled.path(2):
+        assert weighted.elbo(q) == pytest.approx(doubled.elbo(q), rel=1e-12)
 
 
 def between(
