@@ -303,7 +303,8 @@ def statistics_of(run: Elimination) -> Uses:
         named: dict[str, Symbol] = {}
         for kind, statistic in found.items():
             wanted = _statistic_title(run, factor, piece, kind, statistic.target.axes)
-            title = _shared(collected, wanted, statistic)
+            other = f"{wanted}_of_{factor.variable}" if node.gaussian else wanted
+            title = _shared(collected, wanted, other, statistic)
             symbol = Symbol(title, statistic.target.axes, "statistics")
             named[kind] = symbol
             collected[title] = Statistic(
@@ -320,24 +321,29 @@ def needed(uses: Uses, m_step: Function) -> list[Statistic]:
     return [statistic for statistic in uses.collected if statistic.target.name in read]
 
 
-def _shared(collected: dict[str, Statistic], wanted: str, statistic: Statistic) -> str:
-    """The name of a statistic that is the same already, or the wanted name, made new."""
-    for name, other in collected.items():
-        if other.expression == statistic.expression and other.target.axes == statistic.target.axes:
+def _shared(collected: dict[str, Statistic], wanted: str, other: str, statistic: Statistic) -> str:
+    """The name of a statistic that is the same already, or the wanted name, or the other one, made new."""
+    for name, known in collected.items():
+        if known.expression == statistic.expression and known.target.axes == statistic.target.axes:
             return name
-    name, count = wanted, 2
+    name, count = wanted if wanted not in collected else other, 2
     while name in collected:
-        name, count = f"{wanted}_{count}", count + 1
+        name, count = f"{other}_{count}", count + 1
     return name
 
 
 def _statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, axes: Axes) -> str:
-    variable = factor.variable
-    behind = "_first" + piece.label.partition(".first")[2] if piece.only else ""
+    variable, gaussian = factor.variable, run.nodes[piece.label].gaussian
+    opening = piece.only or (gaussian and factor.steps == "first")
+    behind = "_first" + piece.label.partition(".first")[2] if opening else ""
+    moved = gaussian and run.nodes[piece.label].value is None and run.nodes[piece.label].slopes
     if kind.startswith("S "):
         factors = [name or variable for name in kind.split(" ")[1:]]
-        short = all(len(name) == 1 for name in factors)
-        return ("S" + "".join(factors) if short else "S_" + "_".join(factors)) + behind
+        return f"S{_joined(tuple(factors))}{behind}"
+    if kind == "SS" and moved:
+        return f"See_{variable}{behind}"
+    if kind != "N" and gaussian:
+        return f"S{_joined((variable,) * len(kind))}{behind}"
     if kind != "N":
         return (f"S{variable}{variable}" if kind == "SS" else f"{kind}{variable}") + behind
     if piece.only:
@@ -348,6 +354,12 @@ def _statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, 
         return name if len(first) == 1 else f"{name}_{variable}"
     names = tuple(axis.name.rstrip("'") for axis in axes if axis.kind in (2, 3))
     return wording.count_title(names or (variable,))
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    """`xx` of letters, `_level_level` of words."""
+    short = all(len(name) == 1 for name in names)
+    return "".join(names) if short else "".join(f"_{name}" for name in names)
 
 
 def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic: Statistic) -> str:
@@ -373,6 +385,9 @@ def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic
         for plate, letter in at
     )
     value = f" {statistic.formula.format(index=index)}".rstrip()
+    residual = run.nodes[piece.label].residual
+    if run.nodes[piece.label].gaussian and isinstance(residual, Symbol):
+        value = value.replace(" r[", f" {residual.name}[")
     if not states:
         return f"{sums}{value or ' 1'}".strip()
     if seen:

@@ -332,7 +332,9 @@ def overall(run: Elimination, variable: Variable) -> tuple[Expr, Expr]:
 def _everywhere(run: Elimination, factor: Factor) -> Moments:
     """The moments at all steps of a chain, or of all members."""
     step = run.consumer(factor.name)
-    return run.smoothed(step, "") if isinstance(step, IntegrateChain) else moments(run, factor.name)
+    if isinstance(step, IntegrateChain) and factor.variable in step.variables:
+        return run.smoothed(step, "")
+    return moments(run, factor.name)
 
 
 def _filled(run: Elimination, value: Expr, axes: Axes) -> Expr:

@@ -43,9 +43,9 @@ class Statistics(NamedTuple):
     N_c: Array  # (K,)       sum_n q_c[n,k]
     Syy: Array  # (K, D, D)  sum_n q_c[n,k] y[n] y[n]'
     Sy: Array  # (K, D)     sum_n q_c[n,k] y[n]
-    Sxy: Array  # (K, G, D)  sum_n q_c[n,k] r[n] y[n]
-    Sx: Array  # (K, G)     sum_n q_c[n,k] r[n]
-    Sxx: Array  # (G,)       sum_n r[n]^2
+    Sxy: Array  # (K, G, D)  sum_n q_c[n,k] e_x[n] y[n]
+    Sx: Array  # (K, G)     sum_n q_c[n,k] e_x[n]
+    Sxx: Array  # (G,)       sum_n e_x[n]^2
 
 
 def ratio(total, count, old):

@@ -44,9 +44,9 @@ class Statistics(NamedTuple):
     Syy: Array  # (D, D)  sum_s sum_u y[s] y[s]'
     Sy: Array  # (D,)    sum_s sum_u y[s]
     N_x: Array  # ()      sum_s sum_u 1
-    Sxy: Array  # (G, D)  sum_s sum_u r[s,u] y[s]
-    Sx: Array  # (G,)    sum_s sum_u r[s,u]
-    Sxx: Array  # (G, G)  sum_s sum_u r[s,u] r[s,u]'
+    Sxy: Array  # (G, D)  sum_s sum_u e_x[s,u] y[s]
+    Sx: Array  # (G,)    sum_s sum_u e_x[s,u]
+    Sxx: Array  # (G, G)  sum_s sum_u e_x[s,u] e_x[s,u]'
 
 
 def ratio(total, count, old):

@@ -40,9 +40,9 @@ class Statistics(NamedTuple):
     Syy: Array  # (D, D)  sum_n y[n] y[n]'
     Sy: Array  # (D,)    sum_n y[n]
     N_x: Array  # ()      sum_n 1
-    Sxy: Array  # (G, D)  sum_n r[n] y[n]
-    Sx: Array  # (G,)    sum_n r[n]
-    Sxx: Array  # ()      sum_n r[n]^2
+    Sxy: Array  # (G, D)  sum_n e_x[n] y[n]
+    Sx: Array  # (G,)    sum_n e_x[n]
+    Sxx: Array  # ()      sum_n e_x[n]^2
 
 
 def ratio(total, count, old):
