@@ -97,13 +97,15 @@ class Integrate:
 
 @dataclass(frozen=True, slots=True)
 class IntegrateChain:
-    """The Gaussian latent `variable` of all steps of a chain is integrated out by a forward recursion: a filter.
+    """The Gaussian latents `variables` of all steps of a chain are integrated out by a forward recursion: a filter.
 
-    `first` and `later` are its distributions at the first and at later steps, `every` the factors of single steps.
+    `first` and `later` are their distributions at the first and at later steps, `every` the factors of single steps.
+    `beside` are Gaussian latents outside the chain that its steps read: the same at each of them.
     """
 
     chain: str
-    variable: str
+    variables: tuple[str, ...]
+    beside: tuple[str, ...]
     first: tuple[str, ...]
     later: tuple[str, ...]
     every: tuple[str, ...]
@@ -112,7 +114,7 @@ class IntegrateChain:
 
     @property
     def factors(self) -> tuple[str, ...]:
-        return (*self.first, *self.later, *self.every)
+        return (*self.beside, *self.first, *self.later, *self.every)
 
 
 Step = SumOut | LeavePlates | SumChain | Integrate | IntegrateChain
@@ -277,7 +279,8 @@ class _Elimination:
             if name not in interface:
                 self._integrate(name, plates)
         if chain and interface:
-            self._integrate_chain(chain, tuple(interface), plates)
+            for component in _components(interface, self._at(plates)):
+                self._integrate_chain(chain, component, plates)
 
     def _integrate(self, name: str, plates: tuple[str, ...]) -> None:
         used = [f for f in self._at(plates) if VarRef(name) in f.continuous]
@@ -291,17 +294,21 @@ class _Elimination:
 
     def _integrate_chain(self, chain: str, names: tuple[str, ...], plates: tuple[str, ...]) -> None:
         used = [f for f in self._at(plates) if any(ref.name in names for ref in f.continuous)]
-        refuse_chain(self.graph, chain, names, used)
-        joint = self._joint(used, plates)
+        read = dict.fromkeys(ref for f in used for ref in f.continuous if ref.name not in names)
+        beside = tuple(ref.name for ref in read)
+        used += [f for f in self._at(plates) if f not in used and set(f.continuous) & set(read)]
+        refuse_chain(self.graph, chain, names, used, self.pending)
+        own = [factor for factor in self.pending if factor.name in beside]
+        joint = self._joint([*own, *used], plates)
         self._check_size(joint)
         outer = tuple(plate for plate in plates if plate != chain)
-        gone = {ref for ref in joint.continuous if ref.name in names}
+        gone = set(joint.continuous)
         message = _without(joint, gone, f"chain {names[0]}", outer)
         parts = {kind: tuple(f.name for f in used if f.steps == kind) for kind in ("first", "later", "all")}
         self.steps.append(
-            IntegrateChain(chain, names[0], parts["first"], parts["later"], parts["all"], joint, message)
+            IntegrateChain(chain, names, beside, parts["first"], parts["later"], parts["all"], joint, message)
         )
-        self._replace(used, message)
+        self._replace([*own, *used], message)
 
     def _at(self, plates: tuple[str, ...]) -> list[Factor]:
         return [factor for factor in self.pending if set(factor.plates) == set(plates)]
@@ -457,13 +464,20 @@ def _components(names: list[str], factors: list[Factor]) -> list[tuple[str, ...]
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(names)
     for factor in factors:
-        members = [ref.name for ref in factor.scope if ref.name in names]
-        graph.add_edges_from((members[0], other) for other in members[1:])
+        for members in (
+            [ref.name for ref in factor.scope if ref.name in names],
+            [*_continuous(factor, names)],
+        ):
+            graph.add_edges_from((members[0], other) for other in members[1:])
     parts = nx.connected_components(graph)
-    return sorted(
-        (tuple(name for name in names if name in part) for part in parts),
-        key=lambda part: names.index(part[0]),
-    )
+    found = (tuple(name for name in names if name in part) for part in parts)
+    return sorted((part for part in found if part), key=lambda part: names.index(part[0]))
+
+
+def _continuous(factor: Factor, names: list[str]) -> Iterable[str]:
+    """The Gaussian latents of a factor that has one of the names among them."""
+    found = [ref.name for ref in factor.continuous]
+    return found if any(name in names for name in found) else []
 
 
 def _fill(graph: nx.Graph[str], name: str) -> int:
