@@ -105,7 +105,8 @@ class Node:
     is then no entry of `own`. An argument that is data is none either.
     `slopes` are the Gaussian latents in the mean; the mean in `arguments` is then what is left of it, and `residual` the
     variable less its mean under the old parameters, expected. `proxy` is an observed variable on the scale of a latent
-    one ("" if there is none).
+    one ("" if there is none). `gradients` is whether the density is there to be differentiated: then every array that a
+    formulation makes on the way is made twice more.
     """
 
     label: str
@@ -121,6 +122,7 @@ class Node:
     slopes: tuple[Slope, ...] = ()
     residual: Symbol | None = None
     proxy: str = ""
+    gradients: bool = False
 
     @property
     def gaussian(self) -> bool:

@@ -9,7 +9,7 @@ instead of the distribution.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bnlab.families.base import Beliefs, Expectation, Node, registry
 from bnlab.inference import wording
@@ -203,6 +203,7 @@ class Elimination:
 
     def _potential(self, factor: Factor, piece: Piece) -> Potential:
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
+        found = replace(found, gradients=not self.bases)
         self.nodes[piece.label] = found
         density = registry()[piece.cpd.family].density(found)
         if factor.variable in self.leaves:
