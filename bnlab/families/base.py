@@ -105,7 +105,8 @@ class Node:
     is then no entry of `own`. An argument that is data is none either.
     `slopes` are the Gaussian latents in the mean; the mean in `arguments` is then what is left of it, and `residual` the
     variable less its mean under the old parameters, expected. `proxy` is an observed variable on the scale of a latent
-    one ("" if there is none).
+    one ("" if there is none). `gradients` is whether the density is there to be differentiated: then every array that a
+    formulation makes on the way is made twice more.
     """
 
     label: str
@@ -121,6 +122,7 @@ class Node:
     slopes: tuple[Slope, ...] = ()
     residual: Symbol | None = None
     proxy: str = ""
+    gradients: bool = False
 
     @property
     def gaussian(self) -> bool:
@@ -186,6 +188,77 @@ class Maximum:
 
 
 @dataclass(frozen=True, slots=True)
+class Belief:
+    """q of one parameter in variational EM: a member of its prior's family, which is conjugate.
+
+    `hyper` are its hyperparameters by name, fields of the emitted Posterior; `prior` are those of the prior, which have the
+    numbers `values`. `axes` are the parameter's; `event` those of one draw, two of them where q has a matrix over a vector.
+    """
+
+    parameter: str
+    family: str
+    axes: Axes
+    event: Axes
+    hyper: Mapping[str, Symbol]
+    prior: Mapping[str, Symbol]
+    values: Mapping[str, Numbers]
+
+    def __getitem__(self, name: str) -> Symbol:
+        return self.hyper[name]
+
+    @property
+    def plates(self) -> Axes:
+        """The axes that tell draws apart."""
+        return tuple(axis for axis in self.axes if axis not in self.event)
+
+
+Hyper = Mapping[str, tuple[Axes, Numbers]]
+"""Hyperparameters by name: their axes, and the values that the prior has."""
+
+Draws = Mapping[str, Numbers]
+"""Hyperparameters as arrays, or draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """What q(theta) is made of: the prior of each learnt parameter, and which vectors have a full covariance in q."""
+
+    priors: Mapping[str, PriorOn]
+    full: frozenset[str] = frozenset()
+
+    def about(self, node: Node, slot: str) -> Belief | None:
+        """q of the parameter behind an argument, under the axes that the node has; None for what is not learnt."""
+        name = node.parameter(slot)
+        if name not in self.priors:
+            return None
+        axes = node.own[slot].axes
+        event = tuple(axis for axis in axes if axis in node.event)
+        return self.of(name, axes, node.event if name in self.full else event)
+
+    def of(self, name: str, axes: Axes, event: Axes) -> Belief:
+        """q of a parameter with these axes."""
+        prior = self.priors[name]
+        found = registry()[prior.family].hyperparameters(prior, axes, event)
+        hyper = {key: Symbol(f"{name}_{key}", where, "posterior") for key, (where, _) in found.items()}
+        before = {key: Symbol(symbol.name, symbol.axes, "prior") for key, symbol in hyper.items()}
+        values = {key: value for key, (_, value) in found.items()}
+        return Belief(name, prior.family, axes, event, hyper, before, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """E[ln p] of a node under q(theta), as ln p at a point plus an offset.
+
+    `points` are the values of the learnt parameters; `offset` depends on what selects these alone, None for 0. `body` are
+    statements that both read.
+    """
+
+    points: Mapping[str, Expr]
+    offset: Expr | None = None
+    body: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Tex:
     """A family in TeX, as templates in `$x`, what is drawn, and its slots by name: `$rate`.
 
@@ -248,6 +321,37 @@ class AbstractFamily(ABC):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         """The log prior density of a parameter, summed over its plates; `event` are the axes of one draw."""
+        raise InternalError(f"{self.name} is not a prior.")
+
+    # -- variational EM: what a conditional distribution says
+
+    variational: ClassVar[bool] = False
+    """Whether `expectation` and `update` are there."""
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        """E[ln p] under q(theta) of the node's parameters."""
+        raise InternalError(f"{self.name} has no variational EM.")
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        """The best q of each parameter in turn, given the statistics and q of the others: values by hyperparameter."""
+        raise InternalError(f"{self.name} has no variational EM.")
+
+    # -- and what a prior says
+
+    def hyperparameters(self, prior: PriorOn, axes: Axes, event: Axes) -> Hyper:
+        """What describes q of a parameter with these axes, of which `event` are those of one draw."""
+        raise InternalError(f"{self.name} is not a prior.")
+
+    def divergence(self, belief: Belief) -> Expr:
+        """KL(q || prior), summed over the plates of the parameter."""
+        raise InternalError(f"{self.name} is not a prior.")
+
+    def average(self, belief: Belief) -> Expr:
+        """E_q of the parameter."""
+        raise InternalError(f"{self.name} is not a prior.")
+
+    def draw_belief(self, generator: np.random.Generator, hyper: Draws, count: int) -> Numbers:
+        """Draws from q, (count, *shape of the parameter)."""
         raise InternalError(f"{self.name} is not a prior.")
 
 

@@ -9,9 +9,9 @@ instead of the distribution.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from bnlab.families.base import Node, registry
+from bnlab.families.base import Beliefs, Expectation, Node, registry
 from bnlab.inference import wording
 from bnlab.inference.at_means import along, explained, integrated
 from bnlab.inference.axes import Layout
@@ -26,6 +26,7 @@ from bnlab.inference.leaves import unseen, where_seen
 from bnlab.inference.linear_nodes import declare_child, prior_mean
 from bnlab.inference.moments import At, Moments
 from bnlab.inference.nodes import indicators, node
+from bnlab.inference.offsets import offset_of
 from bnlab.inference.pieces import Piece, pieces
 from bnlab.inference.plan import (
     Factor,
@@ -68,7 +69,8 @@ class Elimination:
 
     `leaves` are observed variables of which values may be missing, -1 in the data; nothing reads them. `notes` are
     sentences on missing values and evidence. `bases` allows eigenvectors, which are fast, but have no derivative where
-    eigenvalues repeat.
+    eigenvalues repeat. With `beliefs` about the parameters, densities are expected under these (variational EM): each is a
+    density at a point plus an offset, and `expectations` has both, by node.
     """
 
     layout: Layout
@@ -79,6 +81,9 @@ class Elimination:
     leaves: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     bases: bool = True
+    beliefs: Beliefs | None = None
+    expectations: dict[str, Expectation] = field(default_factory=dict)
+    offsets: dict[str, Expr] = field(default_factory=dict)
     body: list[Statement | Scan | Invoke] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     potentials: dict[str, Potential] = field(default_factory=dict)
@@ -181,6 +186,9 @@ class Elimination:
         (piece,) = self.pieces(factor)
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
         self.nodes[piece.label] = found
+        offset = offset_of(self, factor, piece)
+        if offset is not None:
+            self.offsets[factor.name] = offset
         if VarRef(factor.variable) not in factor.continuous:
             declare_child(self, factor, found)
             return
@@ -195,13 +203,17 @@ class Elimination:
 
     def _potential(self, factor: Factor, piece: Piece) -> Potential:
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
+        found = replace(found, gradients=not self.bases)
         self.nodes[piece.label] = found
         density = registry()[piece.cpd.family].density(found)
         if factor.variable in self.leaves:
             density = where_seen(self, found, density)
+        offset = offset_of(self, factor, piece)
         if density.linear is not None:
-            return Potential(self.log(density.linear), density.linear)
-        return Potential(density_function(self, factor, piece, density))
+            table = density.linear if offset is None else Binary("*", density.linear, build.exp(offset))
+            return Potential(self.log(table), table)
+        log = density_function(self, factor, piece, density)
+        return Potential(log if offset is None else build.add(log, offset))
 
     def allowed(self, variable: str) -> Symbol:
         """Which states of a variable each member may be in."""
@@ -498,8 +510,8 @@ class Elimination:
         parts = (*weights, *picks, *operands)
         parts = (*parts, *self._ones(factor, piece, parts))
         counted = build.einsum(axes, *parts) if parts else Number(1.0)
-        if factor.variable not in self.leaves:
-            return counted
+        if factor.variable not in self.leaves or self.beliefs is not None:
+            return counted  # what is missing tells q(theta) nothing
         return Binary("+", counted, unseen(self, factor, piece, posterior, axes), layout=axes)
 
     def _ones(self, factor: Factor, piece: Piece, parts: tuple[Expr, ...]) -> tuple[Expr, ...]:

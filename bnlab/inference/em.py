@@ -8,7 +8,7 @@ from typing import Literal
 
 from bnlab.domains import Integer
 from bnlab.errors import Fault, IntractableError
-from bnlab.families.base import AbstractFamily, PriorOn, Statistic, Use, registry
+from bnlab.families.base import AbstractFamily, Beliefs, PriorOn, Statistic, Use, registry
 from bnlab.inference import wording
 from bnlab.inference.axes import Layout, layout
 from bnlab.inference.chain import chain_of
@@ -48,21 +48,21 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Kn
         )
         raise IntractableError(fault)
     check_closed_form(graph)
-    run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True, known=known)
+    run = elimination(graph, kind == "viterbi", messages == "scaled", weighted=True, known=known)
     members = run.upward()
-    uses = _statistics(run)
+    uses = statistics_of(run)
     m_step = _m_step(run, uses)
     allowed = ", z allowed" if known.evidence else ""
     what = f"ln p(x{allowed})" if kind == "em" else f"ln p(x, z*) at the most probable z*{allowed}"
     fields = [Field("log_p", (), what)]
-    results: list[Expr] = [_log_p(run, members)]
-    for statistic in _needed(uses, m_step):
+    results: list[Expr] = [log_p_of(run, members)]
+    for statistic in needed(uses, m_step):
         fields.append(Field(statistic.target.name, statistic.target.axes, statistic.formula))
         results.append(statistic.expression)
     expect = Function(
         "expect", (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), _expect_doc(kind)
     )
-    found = _program(run, expect, tuple(fields), m_step, _starts(run))
+    found = program_of(run, expect, tuple(fields), m_step, starts_of(run))
     return _with_derivative(graph, run, found, known) if kind == "em" and _has_basis(run) else found
 
 
@@ -86,10 +86,10 @@ def _has_basis(run: Elimination) -> bool:
 
 def _with_derivative(graph: Graph, before: Elimination, found: Program, known: Knowledge) -> Program:
     """The program with an evidence of its own, that goes without eigenvectors."""
-    run = _run(graph, maximise=False, scaled=before.scaled, weighted=True, known=known, bases=False)
+    run = elimination(graph, maximise=False, scaled=before.scaled, weighted=True, known=known, bases=False)
     run.names |= {function.name for function in found.functions}
     run.densities.update(found.densities)
-    log_p = _log_p(run, run.upward())
+    log_p = log_p_of(run, run.upward())
     doc = (
         "ln p of one chunk. The basis that members share in `expect` has no derivative where two\n"
         "eigenvalues are equal; here each member has an inverse of its own.\n"
@@ -100,10 +100,10 @@ def _with_derivative(graph: Graph, before: Elimination, found: Program, known: K
 
 def evidence(graph: Graph, known: Knowledge = NOTHING) -> Program:
     """The Program of ln p(x) alone, which never underflows and has derivatives everywhere."""
-    run = _run(graph, maximise=False, scaled=False, weighted=True, known=known, bases=False)
-    log_p = _log_p(run, run.upward())
+    run = elimination(graph, maximise=False, scaled=False, weighted=True, known=known, bases=False)
+    log_p = log_p_of(run, run.upward())
     expect = Function("expect", (), ("theta", "chunk"), alive(run, (log_p,)), (log_p,), "ln p of one chunk.")
-    return _program(run, expect, (Field("log_p", ()),))
+    return program_of(run, expect, (Field("log_p", ()),))
 
 
 def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NOTHING) -> Program:
@@ -111,7 +111,7 @@ def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NO
 
     With `before`, the Program of the marginals, it is that of the most probable joint value, and shares its densities.
     """
-    run = _run(graph, maximise=before is not None, scaled=False, weighted=False, known=known)
+    run = elimination(graph, maximise=before is not None, scaled=False, weighted=False, known=known)
     if before is not None:
         run.names |= {function.name for function in before.functions}
         run.densities.update(before.densities)
@@ -132,22 +132,29 @@ def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NO
             "ln p(x, z*) of each member, and z* as ones and zeros: the most probable joint value.",
         )
     expect = Function(title, (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), doc)
-    return _program(run, expect, tuple(fields))
+    return program_of(run, expect, tuple(fields))
 
 
-def _run(
-    graph: Graph, maximise: bool, scaled: bool, weighted: bool, known: Knowledge, bases: bool = True
+def elimination(
+    graph: Graph,
+    maximise: bool,
+    scaled: bool,
+    weighted: bool,
+    known: Knowledge,
+    bases: bool = True,
+    beliefs: Beliefs | None = None,
 ) -> Elimination:
+    """A run over the plan of a network, before its first step."""
     found = analysed(graph, known)
     steps = plan(found.graph, found.tables, found.joint)
     axes = layout(found.graph, meetings(steps), found.latent)
-    run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found), bases)
+    run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found), bases, beliefs)
     run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
     run.names |= {run.allowed(name).name for name in found.tables}
     return run
 
 
-def _program(
+def program_of(
     run: Elimination,
     expect: Function,
     statistics: tuple[Field, ...],
@@ -157,7 +164,7 @@ def _program(
     axes, graph = run.layout, run.layout.graph
     return Program(
         name=graph.name,
-        parameters=tuple(_parameter_field(axes, parameter) for parameter in graph.parameters),
+        parameters=tuple(parameter_field(axes, parameter) for parameter in graph.parameters),
         chunk=chunk_fields(axes, run.plan, run),
         statistics=statistics,
         functions=tuple(run.functions),
@@ -213,7 +220,7 @@ def _expect_doc(kind: Kind) -> str:
     return f"Statistics of one chunk, {under}."
 
 
-def _parameter_field(axes: Layout, parameter: Parameter) -> Field:
+def parameter_field(axes: Layout, parameter: Parameter) -> Field:
     words = {
         "Simplex": "rows sum to 1" if parameter.plates else "sums to 1",
         "Covariance": "positive definite",
@@ -274,7 +281,7 @@ class Uses:
     collected: tuple[Statistic, ...]
 
 
-def _statistics(run: Elimination) -> Uses:
+def statistics_of(run: Elimination) -> Uses:
     graph = run.layout.graph
     free = {parameter.name for parameter in graph.parameters if parameter.value is None}
     groups: dict[str, list[Use]] = {}
@@ -308,7 +315,7 @@ def _statistics(run: Elimination) -> Uses:
     return Uses(by_family, tuple(collected.values()))
 
 
-def _needed(uses: Uses, m_step: Function) -> list[Statistic]:
+def needed(uses: Uses, m_step: Function) -> list[Statistic]:
     """The statistics that the M-step reads."""
     read = {symbol.name for symbol in symbols(m_step) if symbol.space == "statistics"}
     return [statistic for statistic in uses.collected if statistic.target.name in read]
@@ -397,7 +404,7 @@ def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic
     return f"{sums} {title}[{letters}]{value}".strip()
 
 
-def _log_p(run: Elimination, evidence: Expr) -> Expr:
+def log_p_of(run: Elimination, evidence: Expr) -> Expr:
     """ln p of the chunk. Scaled messages that under- or overflow make it NaN: never wrong, never silent."""
     weight = run.unit((run.plan.root,)) if run.plan.root else None
     value = build.einsum((), weight, evidence) if weight is not None else evidence
@@ -444,7 +451,7 @@ def _log_prior(axes: Layout) -> Function | None:
         symbol = Symbol(parameter.name, axes.parameter(parameter), "theta")
         event = axes.event(parameter.name, len(parameter.domain.event_shape))
         if len(event) == 1 and parameter.prior.argument("cov") is not None:
-            event = _pair(axes, parameter.name, event)
+            event = pair(axes, parameter.name, event)
         family = registry()[parameter.prior.family]
         terms.append(family.log_prior(symbol, dict(parameter.prior.arguments), event))
     if not terms:
@@ -459,7 +466,7 @@ def _log_prior(axes: Layout) -> Function | None:
     )
 
 
-def _starts(run: Elimination) -> tuple[Start, ...]:
+def starts_of(run: Elimination) -> tuple[Start, ...]:
     """Where EM starts each parameter from: at its fixed value, or at what the family makes of the data."""
     graph = run.layout.graph
     found: dict[str, Start] = {}
@@ -493,7 +500,7 @@ def _proxy(graph: Graph, name: str) -> str:
     return ""
 
 
-def _pair(axes: Layout, name: str, event: Axes) -> Axes:
+def pair(axes: Layout, name: str, event: Axes) -> Axes:
     """The axis of a vector's entries, and a second one for the columns of a matrix over them."""
     twin = next(
         (

@@ -123,8 +123,11 @@ def helpers(program: Program) -> list[str]:
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
 
 
-def init(program: Program) -> str:
-    """The text of `init`."""
+START = 'Where EM starts: at clusters of the data (method "data") or at random rows ("random").'
+
+
+def init(program: Program, name: str = "init", doc: str = START, zero: tuple[Field, ...] = ()) -> str:
+    """The text of `init`, or of the function of another `name`; fields in `zero` start there."""
     body = ["rng = np.random.default_rng(seed)"]
     drawn = {start.variable: start for start in reversed(program.starts) if start.kind == "lines"}
     centred = {start.variable for start in program.starts if start.kind in ("centres", "levels", "shares")}
@@ -139,12 +142,11 @@ def init(program: Program) -> str:
         body += _clusters(program, variable)
     for start in reversed(drawn.values()):
         body += _lines(program, start)
-    fields = ", ".join(f"{start.parameter}=jnp.asarray({_value(program, start)})" for start in program.starts)
-    doc = 'Where EM starts: at clusters of the data (method "data") or at random rows ("random").'
-    head = 'def init(data, seed=0, method="data"):'
-    return "\n".join(
-        [head, f'    """{doc}"""', *(f"    {line}" for line in body), f"    return Parameters({fields})"]
-    )
+    values = [f"{start.parameter}=jnp.asarray({_value(program, start)})" for start in program.starts]
+    values += [f"{field.name}=jnp.zeros({tuple(axis.size or 1 for axis in field.axes)})" for field in zero]
+    head = f'def {name}(data, seed=0, method="data"):'
+    last = f"    return Parameters({', '.join(values)})"
+    return "\n".join([head, f'    """{doc}"""', *(f"    {line}" for line in body), last])
 
 
 def _field(program: Program, variable: str) -> Field:

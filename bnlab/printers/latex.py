@@ -40,7 +40,7 @@ def text(graph: Graph, program: Program) -> str:
     """The article for a network and the Program of its EM."""
     if is_gaussian(graph):
         return _gaussian(graph, program)
-    named = _densities(names(graph, program))
+    named = densities(names(graph, program))
     walk = EStep(named)
     e_step = [*walk.paragraphs()]
     posteriors = Posteriors(named, tuple(walk.pairs))
@@ -63,7 +63,7 @@ def _opening(graph: Graph) -> tuple[str, ...]:
 
 def _gaussian(graph: Graph, program: Program) -> str:
     """The article where Gaussian latents are integrated out."""
-    named = gaussian_names(_densities(names(graph, program)))
+    named = gaussian_names(densities(names(graph, program)))
     walk = EStep(named)
     body = [
         *_opening(graph),
@@ -77,7 +77,7 @@ def _gaussian(graph: Graph, program: Program) -> str:
     return "\n".join(body) + "\n"
 
 
-def _densities(named: Names) -> Names:
+def densities(named: Names) -> Names:
     """The names, with the density of each variable given all that it reads, observed variables too."""
     wanted = {_factor(use): use for use in uses(named)}
     found = {

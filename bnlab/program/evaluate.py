@@ -89,6 +89,11 @@ def maximise(
     return {field.name: value for field, value in zip(program.parameters, values, strict=True)}
 
 
+def outputs(program: Program, function: Function, **spaces: Mapping[str, Array]) -> list[Array]:
+    """What a function of fields returns, given these by the space that they are in."""
+    return _run(program, function, _environment(**spaces))
+
+
 def _environment(**spaces: Mapping[str, Array]) -> Environment:
     return {
         (space, name): np.asarray(value) for space, items in spaces.items() for name, value in items.items()

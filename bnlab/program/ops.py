@@ -36,12 +36,12 @@ Axes = tuple[Axis, ...]
 @dataclass(frozen=True, slots=True)
 class Symbol:
     """An array by name. `space` says where it lives: it is a local name, or a field of the parameters, of a
-    chunk of data, or of the statistics.
+    chunk of data, of the statistics, or of the hyperparameters of q(theta) or of its prior.
     """
 
     name: str
     axes: Axes
-    space: Literal["local", "theta", "chunk", "statistics"] = "local"
+    space: Literal["local", "theta", "chunk", "statistics", "posterior", "prior"] = "local"
 
 
 @dataclass(frozen=True, slots=True)
