@@ -466,6 +466,26 @@ def coupled_chains() -> bn.Network:
     return net
 
 
+def shared_disturbance() -> bn.Network:
+    """A latent of each step alone that moves the state and shows in the observation."""
+    with bn.Network("shared_disturbance") as net:
+        f = bn.parameter("f", bn.Real())
+        g = bn.parameter("g", bn.Real())
+        d = bn.parameter("d", bn.Positive())
+        q = bn.parameter("q", bn.Positive())
+        h = bn.parameter("h", bn.Real(2))
+        v = bn.parameter("v", bn.Positive(2))
+        with bn.plate("sequence"), bn.chain("t"):
+            e = bn.latent("e", bn.Normal(bn.zeros(), var=d))
+            y = bn.latent(
+                "y",
+                bn.Normal(f * bn.previous("y") + g * e, var=q),
+                first=bn.Normal(bn.zeros(), var=bn.constant(1.0)),
+            )
+            bn.observed("x", bn.Normal(h * y + bn.constant([1.0, 2.0]) * e, var=v))
+    return net
+
+
 def effects_of_sequences() -> bn.Network:
     """A vector of each sequence, its mean chosen by a class, in the mean of every step and of what is observed."""
     with bn.Network("effects_of_sequences") as net:
@@ -861,6 +881,7 @@ GAUSSIAN = (
     Example(local_level, {"series": (5, 1, 4, 3)}),
     Example(level_and_slope, {"series": (5, 1, 4, 3)}),
     Example(coupled_chains, RAGGED),
+    Example(shared_disturbance, RAGGED),
     Example(effects_of_sequences, {"sequence": (4, 1, 3, 4, 2, 3, 4, 5)}),
     Example(group_beside_chain, RAGGED),
     Example(mixture_of_linear_chains, RAGGED),
