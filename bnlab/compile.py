@@ -11,7 +11,7 @@ from bnlab.errors import BnlabError, Fault, IntractableError
 from bnlab.inference import derivation, em
 from bnlab.inference.cliques import junction_tree
 from bnlab.inference.derivation import Derivation
-from bnlab.inference.knowledge import Knowledge, analysed, notes
+from bnlab.inference.knowledge import Knowledge, analysed, gaps, notes
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.network.formats import to_json
@@ -69,6 +69,10 @@ def _handed(need: Need, graph: Graph, messages: Messages, known: Knowledge) -> o
             return graph
         case "em":
             return em.em(graph, "em", messages, known)
+        case "complete":
+            return em.em(graph, "em", messages)
+        case "gaps":
+            return gaps(graph, known)
         case "viterbi":
             return em.em(graph, "viterbi", messages, known)
         case "marginals":

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from bnlab.families.base import Node, registry
-from bnlab.inference import wording
+from bnlab.inference import missing, wording
 from bnlab.inference.axes import Layout
 from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
@@ -21,7 +21,8 @@ from bnlab.inference.filtering import integrate_chain, smoothed
 from bnlab.inference.gaussian import Quadratic
 from bnlab.inference.integrate import Solved, integrate
 from bnlab.inference.leaves import unseen, where_seen
-from bnlab.inference.linear_nodes import declare_child, prior_mean
+from bnlab.inference.linear_nodes import declare_child, declare_seen, prior_mean
+from bnlab.inference.missing import Filled, with_gaps
 from bnlab.inference.moments import Moments
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.pieces import Piece, pieces
@@ -64,7 +65,7 @@ from bnlab.program.ops import (
 class Elimination:
     """One run over a plan. `body` and `functions` grow; names are given out once each.
 
-    `leaves` are observed variables of which values may be missing, -1 in the data; nothing reads them. `notes` are
+    `leaves` are observed variables of which values may be missing, -1 or NaN in the data; nothing reads them. `notes` are
     sentences on missing values and evidence.
     """
 
@@ -91,6 +92,10 @@ class Elimination:
     solved: dict[str, Solved] = field(default_factory=dict)
     moments: dict[str, Moments] = field(default_factory=dict)
     randoms: dict[tuple[str, str], Random] = field(default_factory=dict)
+    members: dict[Expr, Symbol] = field(default_factory=dict)
+    conditioned: dict[str, Node] = field(default_factory=dict)
+    precisions: dict[str, Symbol] = field(default_factory=dict)
+    filled: dict[tuple[str, str], Filled] = field(default_factory=dict)
     counts: dict[tuple[tuple[str, ...], tuple[str, ...]], Expr] = field(default_factory=dict)
     tables: frozenset[str] = frozenset()
     titles: wording.Titles = field(init=False)
@@ -174,17 +179,26 @@ class Elimination:
         if isinstance(self.consumer(factor.name), IntegrateChain):
             return
         mean = prior_mean(self, found, factor.plates)
+        seen = next((one for one in self.plan.seen if one.variable == factor.variable), None)
         if isinstance(mean, Binary | Einsum):
-            mean = named(self, mean, f"prior_mean_{factor.variable}", f"E[{factor.variable}] before any data")
+            title = f"prior_mean_{factor.variable}" if seen is None else f"mean_of_{factor.variable}"
+            mean = named(self, mean, title, f"E[{factor.variable}] before any data")
+        if seen is not None:
+            mean = declare_seen(self, seen, found, mean)
         if mean != Number(0.0):
             self.origins[factor.variable] = mean
 
     def _potential(self, factor: Factor, piece: Piece) -> Potential:
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
         self.nodes[piece.label] = found
-        density = registry()[piece.cpd.family].density(found)
-        if factor.variable in self.leaves:
-            density = where_seen(self, found, density)
+        family = registry()[piece.cpd.family]
+        if factor.variable not in self.leaves:
+            density = family.density(found)
+        elif found.state is not None:
+            density = where_seen(self, found, family.density(found))
+        else:
+            found = self.nodes[piece.label] = with_gaps(found, family.name)
+            density = family.density_of_seen(found)
         if density.linear is not None:
             return Potential(self.log(density.linear), density.linear)
         return Potential(density_function(self, factor, piece, density))
@@ -476,6 +490,8 @@ class Elimination:
         weights = (within(posterior, piece),) if posterior is not None else ()
         parts = (*weights, *picks, *operands)
         parts = (*parts, *self._ones(factor, piece, parts))
+        if self.nodes[piece.label].seen is not None:
+            return missing.expected(self, self.nodes[piece.label], parts, axes)
         counted = build.einsum(axes, *parts) if parts else Number(1.0)
         if factor.variable not in self.leaves:
             return counted

@@ -14,6 +14,8 @@ from bnlab.families.base import Node, Slope
 from bnlab.inference.chain import cut
 from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import called, coefficient, forward, pair
+from bnlab.inference.linear_nodes import prior_mean
+from bnlab.inference.missing import filled
 from bnlab.inference.moments import Moments, at_members, moments
 from bnlab.inference.nodes import indicators
 from bnlab.inference.pieces import Piece
@@ -45,11 +47,13 @@ if TYPE_CHECKING:
 class Random:
     """What an array is the expectation of: a sum of coefficients times Gaussian latents, less known parts.
 
-    `entries` is the axis of its own entries, where it is a vector.
+    `entries` is the axis of its own entries, where it is a vector; `noise` are factors of the covariance that it has beside
+    that of the latents, where numbers are missing.
     """
 
     sides: tuple[tuple[VarRef, Slope], ...]
     entries: Axes
+    noise: tuple[Expr, ...] = ()
 
 
 def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
@@ -57,6 +61,8 @@ def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
     node, name = run.nodes[piece.label], factor.variable
     found = at_members(run, moments(run, factor.name), factor.plates)
     value: Expr = found.mean[VarRef(name)] if node.value is None else run.residuals[name]
+    if name in run.conditioned:
+        value = build.add(build.subtract(run.origins[name], prior_mean(run, node, factor.plates)), value)
     terms, own = list(node.terms), VarRef(name)
     for slope in node.slopes:
         ref = VarRef(slope.parent, slope.lag)
@@ -68,12 +74,16 @@ def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
     if node.value is None and isinstance(run.consumer(factor.name), IntegrateChain):
         value = build.subtract(value, _part(run, factor, node.arguments["mean"]))
     label = "e_" + piece.label.replace(".", "_")
-    residual = named(run, value, label, f"{name} less its mean, at the posterior means")
+    turned = tuple(replace(_at_steps(run, factor, slope), sign=-slope.sign) for slope in node.slopes)
+    noise: tuple[Expr, ...] = ()
+    text = f"{name} less its mean, at the posterior means"
+    if node.seen is not None:
+        value, turned, noise = filled(run, node, value, turned)
+        text += "; expected where it is missing"
+    residual = named(run, value, label, text)
     sides = [] if node.value is not None else [(own, Slope(name, 0, node.event[:1], None, True, 1))]
-    for slope in node.slopes:
-        turned = replace(_at_steps(run, factor, slope), sign=-slope.sign)
-        sides.append((VarRef(slope.parent, slope.lag), turned))
-    run.randoms[piece.label, residual.name] = Random(tuple(sides), node.event[:1])
+    sides += [(VarRef(slope.parent, slope.lag), slope) for slope in turned]
+    run.randoms[piece.label, residual.name] = Random(tuple(sides), node.event[:1], noise)
     changed = replace(node, residual=residual, terms=tuple(terms))
     run.nodes[piece.label] = changed
     return changed
@@ -131,9 +141,10 @@ def expected(run: Elimination, factor: Factor, piece: Piece, operands: tuple[Exp
     if len(random) < 2:
         return value
     others = tuple(operand for operand in parted if operand not in random)
-    return _together(
-        axes, value, *_covariance(run, factor, piece, (random[0], random[1]), (*picks, *others), axes)
-    )
+    found = _covariance(run, factor, piece, (random[0], random[1]), (*picks, *others), axes)
+    noise = run.randoms[piece.label, random[0].name].noise if random[0].name == random[1].name else ()
+    beside = (build.einsum(axes, *weight, *picks, *others, *noise),) if noise else ()
+    return _together(axes, value, *found, *beside)
 
 
 def _is_cut(run: Elimination, piece: Piece, operand: Expr) -> bool:

@@ -73,7 +73,7 @@ def integrate(run: Elimination, step: Integrate) -> None:
     """Completes the square in one latent."""
     ref, name = step.variable, step.variable.name
     entries = run.layout.vector(ref, 3)
-    node = run.nodes[step.own]
+    node = run.conditioned.get(step.own) or run.nodes[step.own]
     spread = spread_of(node, entries)
     found = multiplied(run, step.others)
     log, shift, precision = found.constant, dict(found.shift), dict(found.precision)

@@ -123,9 +123,11 @@ def at_members(run: Elimination, found: Moments, plates: tuple[str, ...]) -> Mom
     if run.rows(found.plates) == run.rows(plates):
         return Moments(found.mean, found.cov, plates)
     where = plates[-1]
-    means = {
-        ref: named(run, run.brought(value, found.plates, plates), f"m_{ref.name}_in_{where}")
-        for ref, value in found.mean.items()
-    }
+    means = {}
+    for ref, value in found.mean.items():
+        there = run.brought(value, found.plates, plates)
+        if there not in run.members:
+            run.members[there] = named(run, there, f"m_{ref.name}_in_{where}")
+        means[ref] = run.members[there]
     covs = {key: run.brought(value, found.plates, plates) for key, value in found.cov.items()}
     return Moments(means, covs, plates)

@@ -95,7 +95,12 @@ def scales(graph: Graph, canonical: Mapping[str, NDArray[Any]], dtype: str) -> d
     for variable, kind, name in spreads(graph):
         event = graph.parameter(name).domain.event_shape
         values = canonical[variable.name].reshape(-1, *variable.domain.event_shape)
-        variance = values.var(axis=0)
+        seen = ~np.isnan(values)
+        variance = (
+            np.ma.masked_array(values, ~seen).var(axis=0).filled(0.0)
+            if not seen.all()
+            else values.var(axis=0)
+        )
         variance = np.where(variance > 0, variance, variance.max() if variance.max() > 0 else 1.0)
         variance = variance if kind == "cov" or event else variance.mean()
         found[name] = np.minimum(found.get(name, variance), variance).astype(dtype)
