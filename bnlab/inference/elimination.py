@@ -8,22 +8,24 @@ instead of the distribution.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bnlab.families.base import Node, registry
 from bnlab.inference import missing, wording
+from bnlab.inference.at_means import along, explained, integrated, log_at_means
 from bnlab.inference.axes import Layout
 from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
 from bnlab.inference.densities import density_function, joined
 from bnlab.inference.expectation import Random, expected
-from bnlab.inference.filtering import integrate_chain, smoothed
+from bnlab.inference.filtering import chain_means, integrate_chain, smoothed
 from bnlab.inference.gaussian import Quadratic
-from bnlab.inference.integrate import Solved, integrate
+from bnlab.inference.integrate import Moved, Solved, integrate
 from bnlab.inference.leaves import unseen, where_seen
 from bnlab.inference.linear_nodes import declare_child, declare_seen, prior_mean
 from bnlab.inference.missing import Filled, with_gaps
-from bnlab.inference.moments import Moments
+from bnlab.inference.moments import At, Moments
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.pieces import Piece, pieces
 from bnlab.inference.plan import (
@@ -66,7 +68,8 @@ class Elimination:
     """One run over a plan. `body` and `functions` grow; names are given out once each.
 
     `leaves` are observed variables of which values may be missing, -1 or NaN in the data; nothing reads them. `notes` are
-    sentences on missing values and evidence.
+    sentences on missing values and evidence. `bases` allows eigenvectors, which are fast, but have no derivative where
+    eigenvalues repeat.
     """
 
     layout: Layout
@@ -76,6 +79,7 @@ class Elimination:
     weighted: bool = True
     leaves: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    bases: bool = True
     body: list[Statement | Scan | Invoke] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     potentials: dict[str, Potential] = field(default_factory=dict)
@@ -91,8 +95,11 @@ class Elimination:
     residuals: dict[str, Expr] = field(default_factory=dict)
     solved: dict[str, Solved] = field(default_factory=dict)
     moments: dict[str, Moments] = field(default_factory=dict)
+    means: dict[tuple[str, At], Mapping[VarRef, tuple[Expr, tuple[str, ...]]]] = field(default_factory=dict)
+    moved: dict[tuple[str, At], Moved] = field(default_factory=dict)
+    carried: dict[Expr, Symbol] = field(default_factory=dict)
+    left: dict[tuple[str, At], Symbol] = field(default_factory=dict)
     randoms: dict[tuple[str, str], Random] = field(default_factory=dict)
-    members: dict[Expr, Symbol] = field(default_factory=dict)
     conditioned: dict[str, Node] = field(default_factory=dict)
     precisions: dict[str, Symbol] = field(default_factory=dict)
     filled: dict[tuple[str, str], Filled] = field(default_factory=dict)
@@ -149,6 +156,14 @@ class Elimination:
         """The posterior moments of a Gaussian chain."""
         return smoothed(self, step, name)
 
+    def distribution(self, label: str) -> Node:
+        """The distribution that a Gaussian latent is integrated out of: what is left of it, if numbers of it are seen."""
+        return self.conditioned.get(label, self.nodes[label])
+
+    def chain_means(self, step: IntegrateChain, at: At) -> Mapping[VarRef, Expr]:
+        """The means of a Gaussian chain, given all data or those up to each step."""
+        return chain_means(self, step, at)
+
     def log(self, table: Expr) -> Expr:
         """The log of a table. Where nothing underflows, zeros must not spoil the gradient either."""
         return Unary("log", table) if self.scaled else Unary("log_or_never", table)
@@ -174,7 +189,7 @@ class Elimination:
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
         self.nodes[piece.label] = found
         if VarRef(factor.variable) not in factor.continuous:
-            declare_child(self, factor, piece, found)
+            declare_child(self, factor, found)
             return
         if isinstance(self.consumer(factor.name), IntegrateChain):
             return
@@ -185,6 +200,8 @@ class Elimination:
             mean = named(self, mean, title, f"E[{factor.variable}] before any data")
         if seen is not None:
             mean = declare_seen(self, seen, found, mean)
+        if seen is not None and not seen.continuous:
+            self.potentials[seen.name] = Potential(log_at_means(self, seen.name))
         if mean != Number(0.0):
             self.origins[factor.variable] = mean
 
@@ -238,14 +255,18 @@ class Elimination:
 
     def pass_on(self, step: Step, found: Quadratic) -> None:
         """What is left after a Gaussian latent: a function of others, or a table."""
+        if step.message.continuous:
+            self.quadratics[step.message.name] = found
+            return
         text, tex = (write(self.layout, step.message) for write in (wording.formula, wording.formula_tex))
         title = wording.title(step.message)
         if isinstance(step, IntegrateChain):
             title += "_in_chain"
-        constant = self.statement(title, found.constant, "sum out", text, tex)
-        if step.message.continuous:
-            self.quadratics[step.message.name] = replace(found, constant=constant)
-            return
+            value = along(self, step)
+        else:
+            assert isinstance(step, Integrate)
+            value = integrated(self, step)
+        constant = self.statement(title, value, "sum out", f"{text} = {explained(self, step)}", tex)
         self.messages[step.message.name] = constant
         self.potentials[step.message.name] = Potential(constant)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bnlab.families.base import Node, Slope
+from bnlab.inference.at_means import residual_at
 from bnlab.inference.chain import cut
 from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import called, coefficient, forward, pair
@@ -19,7 +20,7 @@ from bnlab.inference.missing import filled
 from bnlab.inference.moments import Moments, at_members, moments
 from bnlab.inference.nodes import indicators
 from bnlab.inference.pieces import Piece
-from bnlab.inference.plan import IntegrateChain, LeavePlates
+from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates
 from bnlab.inference.potentials import marginal
 from bnlab.inference.products import named
 from bnlab.network.ir import Variable, VarRef
@@ -60,26 +61,18 @@ def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
     """The node with its residual and its regressors at the posterior means."""
     node, name = run.nodes[piece.label], factor.variable
     found = at_members(run, moments(run, factor.name), factor.plates)
-    value: Expr = found.mean[VarRef(name)] if node.value is None else run.residuals[name]
-    if name in run.conditioned:
-        value = build.add(build.subtract(run.origins[name], prior_mean(run, node, factor.plates)), value)
+    value = residual_at(run, factor) if node.value is not None else _latent_residual(run, factor, node, found)
     terms, own = list(node.terms), VarRef(name)
     for slope in node.slopes:
-        ref = VarRef(slope.parent, slope.lag)
-        at = run.layout.vector(ref, 3)
-        fitted = forward(_at_steps(run, factor, slope), node.event, found.mean[ref], at)
-        value = build.subtract(value, fitted)
         if terms[slope.place].free:
             terms[slope.place] = replace(terms[slope.place], value=_regressor(run, node, slope, found))
-    if node.value is None and isinstance(run.consumer(factor.name), IntegrateChain):
-        value = build.subtract(value, _part(run, factor, node.arguments["mean"]))
     label = "e_" + piece.label.replace(".", "_")
     turned = tuple(replace(_at_steps(run, factor, slope), sign=-slope.sign) for slope in node.slopes)
     noise: tuple[Expr, ...] = ()
     text = f"{name} less its mean, at the posterior means"
     if node.seen is not None:
         value, turned, noise = filled(run, node, value, turned)
-        text += "; expected where it is missing"
+        label, text = f"filled_{label}", f"E[{name} less its mean]"
     residual = named(run, value, label, text)
     sides = [] if node.value is not None else [(own, Slope(name, 0, node.event[:1], None, True, 1))]
     sides += [(VarRef(slope.parent, slope.lag), slope) for slope in turned]
@@ -87,6 +80,24 @@ def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
     changed = replace(node, residual=residual, terms=tuple(terms))
     run.nodes[piece.label] = changed
     return changed
+
+
+def _latent_residual(run: Elimination, factor: Factor, node: Node, found: Moments) -> Expr:
+    """A Gaussian latent less its mean, at the posterior means."""
+    step, name = run.consumer(factor.name), factor.variable
+    value = found.mean[VarRef(name)]
+    if name in run.conditioned:  # measured from what is seen of it
+        about = prior_mean(run, node, factor.plates)
+        value = build.add(build.subtract(run.origins[name], about), value)
+    elif isinstance(step, Integrate) and (step.message.name, "all") in run.moved:
+        return run.moved[step.message.name, "all"].away
+    for slope in node.slopes:
+        ref = VarRef(slope.parent, slope.lag)
+        turned = _at_steps(run, factor, slope)
+        value = build.subtract(value, forward(turned, node.event, found.mean[ref], run.layout.vector(ref, 3)))
+    if isinstance(step, IntegrateChain):
+        value = build.subtract(value, _part(run, factor, node.arguments["mean"]))
+    return value
 
 
 def _regressor(run: Elimination, node: Node, slope: Slope, found: Moments) -> Symbol:

@@ -1,14 +1,15 @@
 """A chain of one Gaussian latent: a filter forwards, a smoother back (Rauch, Tung and Striebel 1965).
 
 At each step the prediction N(p, P) meets what the data of the step say, exp(eta' y - 1/2 y' Lambda y). With
-S = (I + P Lambda)^-1 and u = eta - Lambda p the filtered moments are V = S P and m = p + V u. The smoothed ones are m + V a and
-V - V A V, where a = F' n and A = F' N F come from the step after, n = S' (u + a) and N = Lambda S + S' A S. That is the
-smoother with n = P^-1 (smoothed mean - p) and N = P^-1 (P - smoothed covariance) P^-1, so that no covariance is inverted
-and singular ones are no exception (Bryson and Frazier 1963).
+S = (I + P Lambda)^-1 and n = S' (eta - Lambda p) the filtered moments are V = S P and m = p + P n. The smoothed ones are
+m + V a and V - V A V, where a = F' n_all and A = F' N F come from the step after, n_all = n + S' a and
+N = Lambda S + S' A S. That is the smoother with n_all = P^-1 (smoothed mean - p) and N = P^-1 (P - smoothed covariance) P^-1,
+so that no covariance is inverted and singular ones are no exception (Bryson and Frazier 1963).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ from bnlab.inference.gaussian import (
 )
 from bnlab.inference.integrate import at_name, observed_names
 from bnlab.inference.linear_nodes import spread_of
-from bnlab.inference.moments import Moments
+from bnlab.inference.moments import At, Moments
 from bnlab.inference.plan import IntegrateChain
 from bnlab.inference.products import multiplied, named
 from bnlab.network.ir import VarRef
@@ -102,21 +103,18 @@ def integrate_chain(run: Elimination, step: IntegrateChain) -> None:
     eta = named(run, found.shift[ref], f"eta_{step.variable}", text)
     Lambda = named(run, found.precision[ref, ref], f"Lambda_{step.variable}", "and how precisely")
     _name_drive(run, step)
-    log_g = named(
-        run, found.constant, f"log_g_{step.variable}", f"ln p of the data of a step at {step.variable} = 0"
-    )
     run.arrays[step.message.name, "eta"], run.arrays[step.message.name, "Lambda"] = eta, Lambda
     chain = _filter(run, step, eta, Lambda)
-    function = _forward(chain, log_g)
+    function = _forward(chain)
     run.functions.append(function)
     arrays = tuple(
         Symbol(run.fresh(s.name + chain.suffix), s.axes) for s in function.results if isinstance(s, Symbol)
     )
-    for role, symbol in zip(("m", "V", "S", "u", "log_c"), arrays, strict=True):
+    for role, symbol in zip(("m", "V", "S", "n", "log_ratio"), arrays, strict=True):
         run.arrays[step.message.name, role] = symbol
-    inputs = _arguments(chain, eta, Lambda, log_g)
+    inputs = _arguments(chain, eta, Lambda)
     run.body.append(Invoke(arrays, function.name, (Symbol("theta", ()), *inputs)))
-    run.pass_on(step, Quadratic(run.sum_steps(arrays[-1], step.chain)))
+    run.pass_on(step, Quadratic())
 
 
 def _name_drive(run: Elimination, step: IntegrateChain) -> None:
@@ -163,9 +161,7 @@ def _filter(run: Elimination, step: IntegrateChain, eta: Symbol, Lambda: Symbol)
 
 
 def _arguments(chain: Filter, *arrays: Symbol) -> tuple[Symbol, ...]:
-    mask = (chain.mask,) if chain.mask else ()
-    driven = (s for s in _driven(chain) if s not in arrays)
-    return (*arrays, *mask, *driven)
+    return (*arrays, *(s for s in _driven(chain) if s not in arrays))
 
 
 def _driven(chain: Filter) -> tuple[Symbol, ...]:
@@ -175,25 +171,23 @@ def _driven(chain: Filter) -> tuple[Symbol, ...]:
     return chain.driven(*parts)
 
 
-def _forward(chain: Filter, log_g: Symbol) -> Function:
+def _forward(chain: Filter) -> Function:
     """The filter as a function of what the data say at each step."""
     entries, axis = chain.entries, chain.axis
     row = entries[:1]
     p, P = chain.local("p", chain.vectors), chain.local("P", chain.matrices)
     S, V = chain.local("S", chain.matrices), chain.local("V", chain.matrices)
-    u, m = chain.local("u", chain.vectors), chain.local("m", chain.vectors)
-    log_c = chain.local("log_c", build.minus(chain.vectors, entries))
-    eta, Lambda, g = chain.at_step(chain.eta), chain.at_step(chain.Lambda), chain.at_step(log_g)
-    on = chain.at_step(chain.mask) if chain.mask else None
-    pulled = multiplied_matrix(Lambda, p, entries)
-    evidence = build.add(
-        g,
-        contract((), Number(0.5), contract(row, p, build.add(eta, u))),
-        contract((), Number(0.5), contract(row, u, build.subtract(m, p))),
+    n, m = chain.local("n", chain.vectors), chain.local("m", chain.vectors)
+    log_ratio = chain.local("log_ratio", build.minus(chain.vectors, entries))
+    eta, Lambda = chain.at_step(chain.eta), chain.at_step(chain.Lambda)
+    surprise = build.subtract(eta, multiplied_matrix(Lambda, p, entries))
+    ratio = build.subtract(
         contract((), Number(0.5), log_det(S, entries)),
+        contract((), Number(0.5), contract(row, n, build.subtract(m, p))),
     )
     covariance = multiplied_matrix(P, Lambda, entries)
     letter = axis.letter
+    y = f"{chain.step.variable}[{letter}]"
     body = (
         Statement(S, inverse(build.add(unit(entries), covariance), entries), "recursion"),
         Statement(
@@ -202,25 +196,25 @@ def _forward(chain: Filter, log_g: Symbol) -> Function:
             "recursion",
             f"Cov({chain.step.variable}[{letter}] | data up to {letter})",
         ),
-        Statement(u, build.subtract(eta, pulled), "recursion", "what the data say beyond the prediction"),
+        Statement(n, turned(S, surprise, entries), "recursion", "what the data say beyond the prediction"),
         Statement(
             m,
-            build.add(p, multiplied_matrix(V, u, entries)),
+            build.add(p, multiplied_matrix(P, n, entries)),
             "recursion",
             f"E[{chain.step.variable}[{letter}] | data up to {letter}]",
         ),
         Statement(
-            log_c,
-            Where(on, evidence, Number(0.0)) if on is not None else evidence,
+            log_ratio,
+            ratio,
             "recursion",
-            f"ln p(data[{letter}] | data before)",
+            f"ln p({y} | data before) - ln p({y} | data up to {letter}) at {y} = m[{letter}]",
         ),
     )
     driven = _driven(chain)
     nexts = {symbol: Symbol(f"{symbol.name}_next", build.minus(symbol.axes, (axis,))) for symbol in driven}
     mean, spread = predicted(chain, m, V, nexts)
     inputs: list[tuple[Symbol, Expr]] = []
-    for array in (chain.eta, chain.Lambda, log_g, *((chain.mask,) if chain.mask else ())):
+    for array in (chain.eta, chain.Lambda):
         if axis in array.axes:
             now = chain.at_step(array)
             assert isinstance(now, Symbol)
@@ -234,15 +228,13 @@ def _forward(chain: Filter, log_g: Symbol) -> Function:
         (p, begin, _spread_out(mean, m, chain.vectors)),
         (P, _spread_out(start, like, chain.matrices), _spread_out(spread, V, chain.matrices)),
     )
-    outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (m, V, S, u, log_c))
+    outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (m, V, S, n, log_ratio))
     scan = Scan(carry, tuple(inputs), body, outputs, (None, None))
-    y = f"{chain.step.variable}[{letter}]"
     doc = (
-        f"Filter: m[{letter}] = E[{y} | data up to {letter}] as {extents(outputs[0][1].axes)}, V[{letter}] its\n"
-        "covariance, and "
-        f"log_c[{letter}] = ln p(data[{letter}] | data before); p and P are the moments of the prediction.\n"
+        f"Filter: m[{letter}] = E[{y} | data up to {letter}] as {extents(outputs[0][1].axes)}, and\n"
+        f"V[{letter}] its covariance; p and P are the moments of the prediction from the data before.\n"
     )
-    arguments = tuple(local(symbol) for symbol in _arguments(chain, chain.eta, chain.Lambda, log_g))
+    arguments = tuple(local(symbol) for symbol in _arguments(chain, chain.eta, chain.Lambda))
     results = tuple(symbol for _, symbol in outputs)
     return Function(
         chain.run.fresh(f"filter_{chain.step.variable}"), arguments, ("theta",), (scan,), results, doc
@@ -301,6 +293,13 @@ def across(matrix: Expr, slope: Slope, entries: Axes, earlier: Axes) -> Expr:
 # -- back
 
 
+def chain_means(run: Elimination, step: IntegrateChain, at: At) -> Mapping[VarRef, Expr]:
+    """The mean of a chain's latent at all steps, given all data or those up to each step."""
+    if at == "filtered":
+        return {VarRef(step.variable): run.arrays[step.message.name, "m"]}
+    return smoothed(run, step, "").mean
+
+
 def smoothed(run: Elimination, step: IntegrateChain, name: str) -> Moments:
     """The posterior moments at the steps where a factor stands, those of two neighbouring steps for a transition."""
     chain = _filter(run, step, *(_known(run, step, title) for title in ("eta", "Lambda")))
@@ -351,7 +350,7 @@ def _smooth(chain: Filter) -> None:
 
 
 def _backward_arguments(chain: Filter) -> tuple[Symbol, ...]:
-    names = (chain.array("S"), chain.array("u"), chain.Lambda)
+    names = (chain.array("S"), chain.array("n"), chain.Lambda)
     coefficient = chain.slope.coefficient if chain.slope else None
     driven = chain.driven(*([coefficient] if coefficient is not None else []))
     return (*names, *((chain.mask,) if chain.mask else ()), *(s for s in driven if s.space == "chunk"))
@@ -363,13 +362,18 @@ def _backward(chain: Filter) -> Function:
     ragged = union(chain.matrices, build.minus(chain.mask.axes, (axis,))) if chain.mask else chain.matrices
     matrices = (*build.minus(ragged, entries), *entries[:2])
     a, A = chain.local("a", chain.vectors), chain.local("A", matrices)
-    n, N = chain.local("n", chain.vectors), chain.local("N", matrices)
+    n, N = chain.local("n_all", chain.vectors), chain.local("N", matrices)
     whole = _backward_arguments(chain)
-    S, u, Lambda = (chain.at_step(symbol) for symbol in whole[:3])
+    S, told, Lambda = (chain.at_step(symbol) for symbol in whole[:3])
     on = chain.at_step(chain.mask) if chain.mask else None
     inner = multiplied_matrix(turned(S, A, entries), S, entries)
     body = (
-        Statement(n, turned(S, build.add(u, a), entries), "recursion", "the smoothed mean is p + P n"),
+        Statement(
+            n,
+            build.add(told, turned(S, a, entries)),
+            "recursion",
+            "the smoothed mean is p + P n_all",
+        ),
         Statement(
             N,
             build.add(multiplied_matrix(Lambda, S, entries), inner),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bnlab.families.base import Node, Slope, registry
+from bnlab.families.base import Node, Slope
 from bnlab.inference import missing
-from bnlab.inference.densities import density_function
 from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import (
     Pair,
@@ -22,8 +21,6 @@ from bnlab.inference.gaussian import (
     zero_free,
 )
 from bnlab.inference.nodes import node as make_node
-from bnlab.inference.pieces import Piece
-from bnlab.inference.potentials import Potential
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ops import (
@@ -70,32 +67,19 @@ def spread_of(node: Node, entries: Axes) -> Spread:
     raise AssertionError("a Normal has a spread")
 
 
-def declare_child(run: Elimination, factor: Factor, piece: Piece, node: Node) -> None:
+def declare_child(run: Elimination, factor: Factor, node: Node) -> None:
     """An observed child of Gaussian latents, as a function of these."""
     assert node.value is not None
     about = prior_mean(run, node, factor.plates)
     residual: Expr = node.value
     if factor.variable in run.leaves or factor in run.plan.seen:
-        node, residual = _with_gaps(run, factor, piece, node, about)
+        node, residual = _with_gaps(run, factor, node, about)
     elif about != Number(0.0):
         text = f"{factor.variable} less its prior mean"
         residual = run.statement(f"r_{factor.variable}", build.subtract(residual, about), "numerics", text)
-    arguments = {**node.arguments, "mean": Number(0.0)}
-    plain = replace(node, value=residual, arguments=arguments, slopes=(), terms=())
-    normal = registry()["Normal"]
-    if node.seen is not None and isinstance(residual, Symbol):
-        density = normal.density_of_seen(replace(plain, residual=residual))
-    else:
-        density = normal.density(plain)
-    arrays = (residual, node.seen)
-    given = tuple(s for s in arrays if isinstance(s, Symbol) and s.space == "local")
-    note = " at the prior means" if node.slopes else ""
-    constant = density_function(run, factor, piece, density, given, note)
     spread = spread_of(node, node.event)
     precision: Expr
-    if isinstance(node.seen, Symbol) and not node.slopes and not spread.full:
-        precision = Number(0.0)  # of no use: nothing depends on what is seen but its density
-    elif isinstance(node.seen, Symbol):
+    if isinstance(node.seen, Symbol):
         precision = run.precisions[factor.variable] = missing.precision(run, node, node.seen)
     else:
         precision = _precision(run, factor, spread)
@@ -110,7 +94,7 @@ def declare_child(run: Elimination, factor: Factor, piece: Piece, node: Node) ->
         for other in node.slopes[place:]:
             key, value = _curvature(run, node, spread, precision, slope, other)
             matrix[key] = build.add(matrix[key], value) if key in matrix else value
-    run.quadratics[factor.name] = Quadratic(constant, shift, matrix)
+    run.quadratics[factor.name] = Quadratic(shift, matrix)
     run.residuals[factor.variable] = residual
 
 
@@ -119,24 +103,21 @@ def declare_seen(run: Elimination, factor: Factor, node: Node, mean: Expr) -> Ex
     that they leave it. Returns what it is measured from: itself, or its mean given what is seen of it.
     """
     variable, event = run.layout.graph.variable(factor.variable), node.event
-    name, (piece,) = factor.variable, (replace(one, label=factor.name) for one in run.pieces(factor))
-    known = make_node(run.layout, replace(variable, role="observed"), piece)
-    declare_child(run, factor, piece, known)
-    if not factor.continuous:
-        run.potentials[factor.name] = Potential(run.quadratics.pop(factor.name).constant)
+    name, (piece,) = factor.variable, run.pieces(factor)
+    declare_child(run, factor, make_node(run.layout, replace(variable, role="observed"), piece))
     found, residual = run.nodes[piece.label], run.residuals[name]
     seen = found.seen
     assert isinstance(seen, Symbol) and isinstance(residual, Symbol) and found.value is not None
-    origin, spread, slopes = missing.left(run, found, seen, mean, residual)
+    origin, spread, slopes = missing.conditioned(run, found, seen, mean, residual)
     kind = "cov" if len(event) > 1 and set(event) <= set(spread.axes) else "var"
     arguments = {"mean": Number(0.0), kind: spread}
     run.conditioned[name] = replace(node, arguments=arguments, slopes=slopes)
     return origin
 
 
-def _with_gaps(run: Elimination, factor: Factor, piece: Piece, node: Node, about: Expr) -> tuple[Node, Expr]:
+def _with_gaps(run: Elimination, factor: Factor, node: Node, about: Expr) -> tuple[Node, Expr]:
     """A child of which numbers may be missing, and its residual: 0 where they are."""
-    name = factor.variable
+    name, (piece,) = factor.variable, run.pieces(factor)
     whole = missing.with_gaps(node, "Normal")
     assert node.value is not None and whole.seen is not None
     seen = run.statement(f"seen{node.suffix}", whole.seen, "numerics", f"NaN: {name} is missing")

@@ -1,4 +1,4 @@
-"""Numbers of observed variables that may be missing, where nothing reads them: NaN in the data.
+"""Numbers of observed variables that may be missing: NaN in the data.
 
 What is missing is latent. Of a Normal, missing entries m have, given the seen ones s of their vector, the mean
 mean_m + B (x_s - mean_s) and the covariance Sigma_mm - B Sigma_sm with B = Sigma_ms Sigma_ss^-1; these moments enter the
@@ -141,24 +141,22 @@ def filled(
 ) -> tuple[Expr, tuple[Slope, ...], tuple[Expr, ...]]:
     """A residual with Gaussian latents in it as it is expected: itself where it is seen, its regression on that elsewhere.
 
-    `left` is the residual at the posterior means. Returns its expectation, how that depends on the latents, and the factors
-    of the covariance that what is missing has beside.
+    `left` is the residual at the posterior means, 0 where it is missing. Returns its expectation, how that depends on the
+    latents, and the factors of the covariance that what is missing has beside.
     """
     seen = node.seen
     assert isinstance(seen, Symbol)
-    left = Where(seen, left, ZERO)
     if "cov" not in node.arguments or not node.event:
         unseen = run.statement(f"unseen{node.suffix}", Where(seen, ZERO, Number(1.0)), "numerics")
         return left, tuple(_masked(slope, seen) for slope in slopes), (unseen, variance(node.arguments))
     row, column = node.event
     B, V = regression(run, node, seen, run.precisions[node.variable])
-    away = run.statement(f"away{node.suffix}", left, "numerics", "less the mean, 0 where it is missing")
-    turned = reindexed(away, {row: column})
-    fill = build.einsum((*build.minus(union(away, B), (row, column)), row), B, turned)
+    turned = reindexed(left, {row: column})
+    fill = build.einsum((*build.minus(union(left, B), (row, column)), row), B, turned)
     return fill, tuple(_regressed(slope, B, node.event) for slope in slopes), (V,)
 
 
-def left(
+def conditioned(
     run: Elimination, node: Node, seen: Symbol, mean: Expr, residual: Symbol
 ) -> tuple[Symbol, Expr, tuple[Slope, ...]]:
     """What is left of a Gaussian variable when some of it is seen: its mean, its covariance, and how it follows its parents.

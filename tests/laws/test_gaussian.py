@@ -10,7 +10,7 @@ import pytest
 import bnlab as bn
 from bnlab.runtime.load import load_source
 from bnlab.runtime.proof.evaluated import evaluator_is_the_emitted
-from bnlab.runtime.proof.laws import LAWS
+from bnlab.runtime.proof.laws import LAWS, evidence_is_brute_force, fisher_identity
 from bnlab.runtime.proof.numpyro_laws import marginal_is_brute_force
 from tests.gaussian_networks import GAUSSIAN, REFUSED, SINGULAR
 from tests.laws.emitted import module
@@ -89,3 +89,13 @@ def test_a_basis_that_members_share(example, monkeypatch: pytest.MonkeyPatch) ->
     text = bn.emit(example.build(), "em")
     assert "joint_basis" in text
     hold(LAWS, posed(example, load_source(text, f"{example.name}_wide")))
+
+
+def test_derivatives_where_eigenvalues_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shared basis has none, so the evidence goes without it."""
+    monkeypatch.setattr("bnlab.inference.integrate.WIDE", 1)
+    example = next(e for e in GAUSSIAN if e.name == "two_covariances")
+    one = posed(example, load_source(bn.emit(example.build(), "em"), "repeated_eigenvalues"))
+    alike = one.at(one.theta | {"Sigma_ac": np.eye(2), "Sigma_wc": 0.5 * np.eye(2)})
+    hold((evidence_is_brute_force, fisher_identity), alike)
+    assert "joint_basis" not in bn.emit(example.build(), "numpyro")
