@@ -19,7 +19,7 @@ ROUNDING = 1e-12  # sums of a few dozen logarithms
 def test_the_page_runs() -> None:
     """Its blocks are one program, and its asserts hold."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     exec(compile("\n".join(blocks), str(PAGE), "exec"), {})
 
 
