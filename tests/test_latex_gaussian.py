@@ -15,11 +15,7 @@ from tests import gaussian_networks as gaussian
 from tests import models
 from tests.networks import Example
 
-NOT_YET = (
-    "level_and_slope",
-    "group_beside_chain",
-)  # two Gaussian latents of one chain: no exact EM is written yet
-EXAMPLES = [example for example in gaussian.GAUSSIAN if example.name not in NOT_YET]
+EXAMPLES = gaussian.GAUSSIAN
 SAMPLE = (
     gaussian.two_covariances,
     gaussian.mixture_of_factors,
@@ -27,6 +23,7 @@ SAMPLE = (
     gaussian.eight_schools,
     gaussian.slopes,
     gaussian.partly_fixed,
+    gaussian.coupled_chains,
 )
 
 

@@ -66,7 +66,7 @@ def _latents(run: Elimination, step: Integrate | IntegrateChain | LeavePlates) -
         found for found in run.plan.steps if found.message.name in step.factors and found.message.continuous
     ]
     names = [step.variable.name] if isinstance(step, Integrate) else []
-    names += [step.variable] if isinstance(step, IntegrateChain) else []
+    names += [*step.beside, *step.variables] if isinstance(step, IntegrateChain) else []
     for found in inner:
         assert isinstance(found, Integrate | LeavePlates)
         names += _latents(run, found)

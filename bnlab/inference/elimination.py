@@ -19,7 +19,7 @@ from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
 from bnlab.inference.densities import density_function, joined
 from bnlab.inference.expectation import Random, expected
-from bnlab.inference.filtering import chain_means, integrate_chain, smoothed
+from bnlab.inference.filtering import Filter, chain_means, integrate_chain, smoothed
 from bnlab.inference.gaussian import Quadratic
 from bnlab.inference.integrate import Moved, Solved, integrate
 from bnlab.inference.leaves import unseen, where_seen
@@ -93,6 +93,7 @@ class Elimination:
     quadratics: dict[str, Quadratic] = field(default_factory=dict)
     origins: dict[str, Expr] = field(default_factory=dict)
     residuals: dict[str, Expr] = field(default_factory=dict)
+    filters: dict[str, Filter] = field(default_factory=dict)
     solved: dict[str, Solved] = field(default_factory=dict)
     moments: dict[str, Moments] = field(default_factory=dict)
     means: dict[tuple[str, At], Mapping[VarRef, tuple[Expr, tuple[str, ...]]]] = field(default_factory=dict)
@@ -191,7 +192,8 @@ class Elimination:
         if VarRef(factor.variable) not in factor.continuous:
             declare_child(self, factor, found)
             return
-        if isinstance(self.consumer(factor.name), IntegrateChain):
+        step = self.consumer(factor.name)
+        if isinstance(step, IntegrateChain) and factor.variable in step.variables:
             return
         mean = prior_mean(self, found, factor.plates)
         seen = next((one for one in self.plan.seen if one.variable == factor.variable), None)
@@ -416,6 +418,9 @@ class Elimination:
         if step is None:
             return self.unit((self.plan.root,)) if self.weighted and self.plan.root else None
         key = step.message.name
+        if isinstance(step, IntegrateChain) and name in step.beside:
+            outer = self.posterior(key)
+            return None if outer is None else self._kept(outer, step)
         if key not in self.posteriors:
             match step:
                 case SumOut():

@@ -14,7 +14,7 @@ from bnlab.families.base import Node, Slope
 from bnlab.inference.at_means import residual_at
 from bnlab.inference.chain import cut
 from bnlab.inference.factor import Factor
-from bnlab.inference.gaussian import called, coefficient, forward, pair
+from bnlab.inference.gaussian import called, coefficient, forward, pair, zero_free
 from bnlab.inference.linear_nodes import prior_mean
 from bnlab.inference.missing import filled
 from bnlab.inference.moments import Moments, at_members, moments
@@ -95,8 +95,8 @@ def _latent_residual(run: Elimination, factor: Factor, node: Node, found: Moment
         ref = VarRef(slope.parent, slope.lag)
         turned = _at_steps(run, factor, slope)
         value = build.subtract(value, forward(turned, node.event, found.mean[ref], run.layout.vector(ref, 3)))
-    if isinstance(step, IntegrateChain):
-        value = build.subtract(value, _part(run, factor, node.arguments["mean"]))
+    if isinstance(step, IntegrateChain) and factor.variable in step.variables:
+        value = build.subtract(value, _part(run, factor, zero_free(node.arguments["mean"])))
     return value
 
 
@@ -199,15 +199,38 @@ def _covariance(
         for a in left.sides
         for b in right.sides
     ]
-    return tuple(term for term in terms if term != Number(0.0))
+    return _merged(axes, [term for term in terms if term != Number(0.0)])
+
+
+def _merged(axes: Axes, terms: list[Expr]) -> tuple[Expr, ...]:
+    """The terms, those that are the same written once with their number."""
+    totals: dict[Expr, float] = {}
+    for term in terms:
+        scale, value = 1.0, term
+        if isinstance(term, Binary) and term.op == "*" and isinstance(term.left, Number):
+            scale, value = term.left.value, term.right
+        totals[value] = totals.get(value, 0.0) + scale
+    return tuple(
+        value if scale == 1 else Binary("*", Number(scale), value, axes)
+        for value, scale in totals.items()
+        if scale
+    )
 
 
 def _together(axes: Axes, *terms: Expr) -> Expr:
     """The sum of some arrays with these axes, laid out as they are."""
     total = terms[0]
     for term in terms[1:]:
-        if isinstance(term, Binary) and term.left == Number(-1.0):
-            total = Binary("-", total, term.right, axes)
+        if (
+            isinstance(term, Binary)
+            and term.op == "*"
+            and isinstance(term.left, Number)
+            and term.left.value < 0
+        ):
+            rest = term.right
+            if term.left.value != -1:
+                rest = Binary("*", Number(-term.left.value), rest, axes)
+            total = Binary("-", total, rest, axes)
         else:
             total = Binary("+", total, term, axes)
     return total

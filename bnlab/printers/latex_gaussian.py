@@ -47,6 +47,8 @@ BASES = {
     "n": r"\nu",
     "v": "v",
     "g": "g",
+    "F": r"\mathcal{F}",
+    "Q": r"\mathcal{Q}",
     "N": r"\Omega",
     "p": r"\bar{f}",
     "P": r"\bar{\Phi}",
@@ -97,7 +99,7 @@ def _base(name: str, names: Names, taken: set[str]) -> str:
         return ""
     plain = letter if letter not in taken else rf"\tilde{{{letter}}}"
     words = [word for word in rest.split("_") if word]
-    if not words or filtered or rest == "now":
+    if not words or filtered or rest == "now" or head in ("F", "Q"):
         return plain
     above = ",".join(_word(word) for word in words)
     return rf"{plain}^{{({above})}}"
@@ -298,7 +300,8 @@ def _own_precision(names: Names, item: Statement) -> Symbol | None:
 
 def _reason(item: Statement) -> str:
     head, _, rest = item.target.name.partition("_")
-    name = rest.split("_")[0]
+    first, *others = rest.split("_")
+    name = rf"\mathrm{{{first}}}" if len(first) > 1 else first
     match head:
         case "r":
             return f"What data leave of their mean, with every Gaussian latent at its prior mean (${name}$):"
@@ -313,9 +316,13 @@ def _reason(item: Statement) -> str:
         case "V" if rest.endswith("_all"):
             return f"The posterior covariance of ${name}$:"
         case "V" if rest.count("_") == 1:
-            return f"The posterior covariance of ${name}$ with ${rest.split('_')[1]}$:"
+            return f"The posterior covariance of ${name}$ with ${others[0]}$:"
         case "V":
             return f"The posterior covariance of ${name}$, given what is not yet integrated out:"
+        case "cov" if others:
+            second = rf"\mathrm{{{others[0]}}}" if len(others[0]) > 1 else others[0]
+            step = " one step before" if others[1:] else ""
+            return f"The posterior covariance of ${name}$ with ${second}${step}:"
         case "cov":
             return f"The posterior covariance of ${name}$:"
         case "n":
@@ -326,6 +333,8 @@ def _reason(item: Statement) -> str:
             return f"The posterior mean of ${name}$, from its prior mean:"
         case "v":
             return f"What is left of ${name}$ at the means given the data so far:"
+        case "m" if "so far" in item.formula:
+            return f"The mean of ${name}$ given the data so far:"
         case "m":
             return f"The posterior mean of ${name}$, from its prior mean:"
         case "mean":

@@ -19,6 +19,7 @@ from bnlab.runtime.data import bind
 from bnlab.runtime.data_checks import fittable
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.data_titles import by_names, renamed
+from bnlab.runtime.memory import fits_memory
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.progress import conclude
 from bnlab.runtime.records import Bound, FitWarning, Outcome, Problem
@@ -113,6 +114,7 @@ def fit_bound(
     _check(method, settings)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
+    fits_memory(graph, bound)
     free = [parameter.name for parameter in graph.parameters if parameter.value is None]
     started = isinstance(init, Mapping) and all(name in init for name in free)
     notes = bound.warnings

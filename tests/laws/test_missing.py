@@ -232,6 +232,22 @@ def test_what_is_read_at_other_steps_is_refused_by_name(name: str) -> None:
         emit(graph, "em", missing=lacking(graph))
 
 
+def test_what_a_filter_would_hand_on_is_refused_by_name() -> None:
+    with bn.Network("driven") as net:
+        f, w, m = (bn.parameter(name, bn.Real()) for name in "fwm")
+        with bn.plate("sequence"), bn.chain("t"):
+            u = bn.observed("u", bn.Normal(m, var=1.0))
+            y = bn.latent(
+                "y", bn.Normal(f * bn.previous("y") + w * u, var=1.0), first=bn.Normal(0.0, var=1.0)
+            )
+            bn.observed("x", bn.Normal(y, var=1.0))
+    with pytest.raises(
+        bn.IntractableError, match="What is missing of `u` is handed on by the steps of the chain `t`"
+    ):
+        bn.emit(net, "em", missing=("u",))
+    bn.emit(net, "em", missing=("x",))
+
+
 def test_what_is_read_must_be_normal_to_be_missing() -> None:
     with bn.Network("times") as net:
         rate, w, v = (
