@@ -82,15 +82,18 @@ def _read(field: Field) -> str:
 def _chunk_rows(program: Program, steps: str) -> int:
     """Rows of a chunk, so that its largest array stays in a core's cache; a chain needs many sequences abreast.
 
-    Very large tables are built for a few rows at a time, so that they take 128 MiB at most.
+    Very large tables are built for a few rows at a time, so that they take 128 MiB at most; so are the covariances of what is
+    missing at each step.
     """
     parts = [item for function in (*program.functions, program.expect) for item in function.body]
     axes = [item.target.axes for item in parts if isinstance(item, Statement)]
     grows = [found for found in axes if any(axis.kind in (ROW, STEP) for axis in found)]
     grows += [_pairs(part) for one in (*program.functions, program.expect) for part in walk.parts(one)]
     cells = max((prod(axis.size or 1 for axis in found) for found in grows), default=1)
-    if steps:
+    if steps and not any(not field.integer for field in program.chunk if field.name in program.leaves):
         return 16384
+    if steps:
+        return max(256, min(16384, 1 << max(0, (2**24 // cells).bit_length() - 1)))
     few: int = max(1, min(512, 2**24 // cells))
     return max(few, min(4096, 1 << max(0, (131072 // cells).bit_length() - 1)))
 

@@ -92,6 +92,8 @@ def expression(expr: Expr) -> ast.expr:
             return ast.BinOp(pair[0], OPERATORS[op], pair[1])
         case Unary("not_negative", operand):
             return call("jnp.maximum", expression(operand), literal(0))
+        case Unary("seen", operand):
+            return ast.UnaryOp(ast.Invert(), call("jnp.isnan", expression(operand)))
         case Unary(op, operand):
             return call(FUNCTIONS[op], expression(operand))
         case Reduce():
