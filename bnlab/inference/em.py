@@ -23,6 +23,7 @@ from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.inference.sharing import components
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
+from bnlab.program.degree import condensable
 from bnlab.program.ir import Field, Function, Program, Start, Statement
 from bnlab.program.ops import Axes, Expr, Symbol
 from bnlab.program.walk import symbols
@@ -60,7 +61,8 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Kn
         fields.append(Field(statistic.target.name, statistic.target.axes, statistic.formula))
         results.append(statistic.expression)
     expect = Function("expect", (), ("theta", "chunk"), tuple(run.body), tuple(results), _expect_doc(kind))
-    return _program(run, expect, tuple(fields), m_step, _starts(run))
+    found = _program(run, expect, tuple(fields), m_step, _starts(run))
+    return replace(found, condensed=condensable(found))
 
 
 def evidence(graph: Graph, known: Knowledge = NOTHING) -> Program:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
+from bnlab.printers import jax_condense
 from bnlab.program.ir import Field, Program, Statement
 from bnlab.program.ops import ROW, STEP
 
@@ -45,6 +46,7 @@ def helpers(program: Program) -> list[str]:
     found = [ALLOWED] if any(field.made == "allowed" for field in program.chunk) else []
     if not program.root:
         return found
+    found += jax_condense.helpers(program)
     return [*found, PUT, POSITION] if len(program.levels) > 1 or chain(program) else [*found, PUT]
 
 
@@ -62,7 +64,8 @@ def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
     inner = program.levels[-1]
     steps = chain(program)
     single = len(program.levels) == 1 and not steps
-    body = _single(program, variables) if single else _nested(program, variables, inner, steps)
+    body = ["data = condensed(data)"] if program.condensed else []
+    body += _single(program, variables) if single else _nested(program, variables, inner, steps)
     fields = ", ".join(_fill(program, field, steps) for field in program.chunk)
     body.append(f"return Data({fields}{_extra(rows, steps, program)})")
     doc = (
@@ -172,7 +175,10 @@ def _fill(program: Program, field: Field, steps: str) -> str:
     if field.made == "weight":
         return f"{field.name}=put(weights, {index}, 0)"
     if field.made == "rows":
-        return f"{field.name}=put(np.ones(len(place_{level}), dtype), {index}, 0)"
+        ones = f"np.ones(len(place_{level}), dtype)"
+        if program.condensed:
+            ones = f'np.asarray(data.get("weights of {level}", np.ones(len(place_{level}))), dtype)'
+        return f"{field.name}=put({ones}, {index}, 0)"
     if field.made == "mask":
         return f"{field.name}=put(np.ones(len(step), bool), {index}, False)"
     outer = field.made
