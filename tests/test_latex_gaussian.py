@@ -12,6 +12,7 @@ import pytest
 
 import bnlab as bn
 from tests import gaussian_networks as gaussian
+from tests import models
 from tests.networks import Example
 
 NOT_YET = (
@@ -65,6 +66,13 @@ def test_filter_and_smoother_are_recursions() -> None:
     assert r"f_{s,t} &= \bar{f}_{s,t} + \Phi_{t} u_{s,t}" in text
     assert r"A_{s,t-1} &= F^{\top} \Omega_{s,t} F" in text
     assert r"g_{s,t} &= f_{s,t} + \Phi_{t} a_{s,t}" in text
+
+
+def test_messages_of_a_discrete_chain_are_equations_beside_gaussian_latents() -> None:
+    text = bn.emit(models.model("hmm_factor_analysis").network, "latex")
+    assert r"\bar{\alpha}_{s,t,k} &= \sum_{j} \alpha_{s,t-1,j} A_{j,k}" in text
+    assert r"\beta_{s,t-1,j} &= \sum_{k} \frac{\beta_{s,t,k} b_{s,t,k} A_{j,k}}{c_{s,t}}" in text
+    assert r"N^{(zz)}_{j,k} &= \sum_{s,t\ge 2} \xi_{s,t,j,k}" in text
 
 
 def test_products_of_latents_have_their_covariance_added() -> None:

@@ -20,8 +20,9 @@ from bnlab.printers.latex_names import Names, escaped, symbols_of
 from bnlab.printers.latex_network import Use, own_name, uses
 from bnlab.printers.latex_recursions import quoted as quoted_recursion
 from bnlab.printers.latex_recursions import recursion
+from bnlab.printers.latex_steps import EStep
 from bnlab.program.ir import Invoke, Scan, Statement
-from bnlab.program.ops import EVENT, Call, Expr, Linear, Reduce, Symbol, Take
+from bnlab.program.ops import EVENT, STATE, Call, Expr, Linear, Reduce, Symbol, Take
 from bnlab.program.plain import plain as plain_text
 from bnlab.program.walk import symbols
 
@@ -167,9 +168,10 @@ def _is_latent(use: Use, name: str) -> bool:
     return variable.role == "latent" and not variable.discrete
 
 
-def e_step(names: Names) -> Iterator[str]:
-    """Text and equations in the order of the emitted statements."""
+def e_step(names: Names, walk: EStep) -> Iterator[str]:
+    """Text and equations in the order of the emitted statements; `walk` tells those of discrete latents alone."""
     pen = algebra(names)
+    walk.inline.update({name: value for name, (_, value) in pen.inline.items()})
     everything, hidden = names.everything
     old = rf"{names.eta}_{{\mathrm{{old}}}}"
     yield r"\section{The E-step}"
@@ -200,6 +202,8 @@ def e_step(names: Names) -> Iterator[str]:
     )
     for item in names.program.expect.body:
         match item:
+            case Statement() | Invoke() if _is_discrete(names, item):
+                yield from walk.told(item)
             case Statement():
                 yield from _statement(names, pen, item)
             case Invoke():
@@ -209,6 +213,20 @@ def e_step(names: Names) -> Iterator[str]:
     yield "Together,"
     evidence = rf"\ln p({everything} \mid {names.eta})"
     yield _shown(pen, evidence, names.program.expect.results[0], "log_p")
+
+
+def _is_discrete(names: Names, item: Statement | Invoke) -> bool:
+    """Whether the statement is of messages and posteriors of discrete latents, which hold no vectors."""
+    if isinstance(item, Invoke):
+        function = next(each for each in names.program.functions if each.name == item.function)
+        return all(len(part.carry) == 1 for part in function.body if isinstance(part, Scan))
+    head, told = item.target.name.partition("_")[0], [*symbols(item.expression), item.target]
+    if (
+        any(axis.kind == EVENT for symbol in told for axis in symbol.axes)
+        or item.target.name in names.meanings
+    ):
+        return False
+    return head not in BASES and any(axis.kind == STATE for symbol in told for axis in symbol.axes)
 
 
 def _statement(names: Names, pen: Algebra, item: Statement) -> Iterator[str]:
