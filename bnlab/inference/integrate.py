@@ -42,11 +42,14 @@ from bnlab.inference.plan import Integrate
 from bnlab.inference.products import counted, multiplied, named
 from bnlab.network.ir import VarRef
 from bnlab.program import build
+from bnlab.program.ir import Statement
 from bnlab.program.ops import (
     Axes,
+    Einsum,
     Expr,
     Identity,
     JointBasis,
+    Linear,
     Number,
     Symbol,
     union,
@@ -147,25 +150,62 @@ def _together(
     prior = spread.value.name if isinstance(spread.value, Symbol) else "P"
     batch = build.minus(union(spread.value, J), entries)
     text = f"T T' = {prior}, and T' {J.name} T is diagonal"
-    T = run.statement(f"T_{name}", JointBasis(spread.value, J, (*batch, row, column)), "numerics", text)
+    basis = JointBasis(spread.value, J, (*batch, row, column), _is_inverse(run, J))
+    T = run.statement(f"T_{name}", basis, "numerics", text)
     left, right = called(T, {column: inner}), called(T, {row: column, column: inner})
-    diagonal = contract((row, column), left, J, right)
-    spectrum = run.statement(f"lambda_{name}", called(diagonal, {inner: row}), "numerics", "that diagonal")
+    JT = run.statement(f"JT_{name}", matrix_times(J, T, entries), "numerics")
+    diagonal = contract((row,), left, called(JT, {column: inner}))
+    spectrum = run.statement(f"lambda_{name}", called(diagonal, {inner: row}), "numerics", "the diagonal")
     value = build.divide(Number(1.0), build.add(Number(1.0), contract((), count, spectrum)))
     text = f"V = T diag(shrink) T' = ({prior}^-1 + {count.name} {J.name})^-1"
     shrink = run.statement(f"shrink_{name}", value, "posterior", text)
     along = called(shrink, {row: inner})
     V = build.einsum((*build.minus(union(along, left, right), entries), row, column), left, along, right)
-    turned_eta = contract((row,), eta, left)
+    told = _times_basis(run, eta, J, JT, T, entries)
+    turned_eta = run.statement(
+        f"eta_{name}_T", told, "numerics", f"T' eta: what the data say of {name}, in the basis"
+    )
+    shrunk = run.statement(
+        f"shrunk_{name}", contract((), called(turned_eta, {inner: row}), shrink), "posterior"
+    )
     d = run.statement(
         f"d_{name}",
-        called(contract((inner,), contract((), turned_eta, along), right), {column: row}),
+        called(contract((inner,), called(shrunk, {row: inner}), right), {column: row}),
         "posterior",
         f"E[{at_name(run, ref)} | {observed_names(run)}]{plain_origin(run, ref)}",
     )
-    energy = contract((), Number(0.5), contract((row,), eta, d))
+    energy = contract((), Number(0.5), contract((row,), called(turned_eta, {inner: row}), shrunk))
     log = build.add(log, energy, contract((), Number(0.5), build.total(build.log(shrink), (row,))))
     return Solved(d, V, {}), log
+
+
+def _is_inverse(run: Elimination, J: Symbol) -> bool:
+    """Whether a matrix is the inverse of another, so that it is not singular."""
+    return any(
+        isinstance(item, Statement) and item.target.name == J.name and _inverted(item.expression)
+        for item in run.body
+    )
+
+
+def _inverted(expr: Expr) -> bool:
+    return isinstance(expr, Linear) and expr.op == "inverse"
+
+
+def _times_basis(run: Elimination, eta: Symbol, J: Symbol, JT: Symbol, T: Symbol, entries: Axes) -> Expr:
+    """T' eta; where eta is J times something, it is that times J T, and nothing else reads eta."""
+    row, column, inner = entries
+    made = next((i for i in run.body if isinstance(i, Statement) and i.target.name == eta.name), None)
+    if made is not None and isinstance(made.expression, Einsum) and len(made.expression.operands) == 2:
+        other = [
+            part
+            for part in made.expression.operands
+            if not (isinstance(part, Symbol) and part.name == J.name)
+        ]
+        over = [axis for part in other for axis in part.axes if axis not in made.expression.axes]
+        if len(other) == 1 and len(over) == 1:
+            run.body.remove(made)
+            return contract(tuple(over), other[0], called(JT, {row: over[0], column: inner}))
+    return contract((row,), eta, called(T, {column: inner}))
 
 
 def _plus(old: Expr | None, new: Expr) -> Expr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bnlab.printers import jax_blocks
 from bnlab.printers.python_tree import Define, Statement, Verbatim, lines
 
 RATIO = '''
@@ -38,6 +39,15 @@ def joint_basis(P, J):
     variances, directions = jnp.linalg.eigh(P)
     root = directions * jnp.sqrt(jnp.maximum(variances, 0))[..., None, :]
     return root @ jnp.linalg.eigh(jnp.swapaxes(root, -1, -2) @ J @ root)[1]
+'''
+
+BASIS_BY_CHOLESKY = '''
+def basis_by_cholesky(P, J):
+    """T with T T' = P and T' J T diagonal; P may be singular, J may not, which saves one of two eigenvalue problems."""
+    L = jnp.linalg.cholesky(J)
+    values, directions = jnp.linalg.eigh(jnp.swapaxes(L, -1, -2) @ P @ L)
+    root = directions * jnp.sqrt(jnp.maximum(values, 0))[..., None, :]
+    return jnp.swapaxes(inverse_lower(L), -1, -2) @ root
 '''
 
 INVERSE_LOWER = '''
@@ -134,12 +144,15 @@ def hardmax(x, axis):
 def tools(sources: tuple[Define, ...]) -> list[Statement]:
     """The helpers that the mathematics calls."""
     text = "\n".join(line for source in sources for line in lines(source))
+    if "basis_by_cholesky(" in text:
+        text += BASIS_BY_CHOLESKY
     candidates = {
         "ratio": RATIO,
         "log": LOG,
         "log_if_reliable": LOG_IF_RELIABLE,
         "log_sum_exp": LOG_SUM_EXP,
         "joint_basis": JOINT_BASIS,
+        "basis_by_cholesky": BASIS_BY_CHOLESKY,
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,
         "solve": SOLVE,
@@ -149,7 +162,13 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "inverse_digamma": INVERSE_DIGAMMA,
         "gamma_shape": GAMMA_SHAPE,
         "in_blocks": IN_BLOCKS,
+        "abreast": jax_blocks.IN_BLOCKS_OF_STEPS,
+        "units": jax_blocks.UNITS,
+        "linear_in_blocks": jax_blocks.LINEAR_IN_BLOCKS,
+        "affine_in_blocks": jax_blocks.AFFINE_IN_BLOCKS,
     }
+    if "_in_blocks(step" in text:
+        text += "abreast( units("
     return [
         Verbatim(source) for name, source in candidates.items() if re.search(rf"(?<![.\w]){name}\(", text)
     ]

@@ -52,6 +52,8 @@ class Scan:
     outputs: tuple[tuple[Expr, Symbol], ...]
     last: tuple[Symbol | None, ...]
     reverse: bool = False
+    states: Axes = ()
+    bare: tuple[tuple[Statement, ...], Expr] | None = None
 
 
 @dataclass(frozen=True, slots=True)
