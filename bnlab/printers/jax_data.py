@@ -10,9 +10,8 @@ from __future__ import annotations
 from math import prod
 
 from bnlab.printers import jax_condense
-from bnlab.program.ir import Field, Invoke, Program, Scan, Statement
-from bnlab.program.ops import ROW, STEP, JointBasis, Linear
-from bnlab.program.walk import parts as walk
+from bnlab.program.ir import Field, Program, Statement
+from bnlab.program.ops import ROW, STEP
 
 PUT = '''
 def put(values, index, fill=None):
@@ -85,24 +84,15 @@ def _read(field: Field) -> str:
 def _chunk_rows(program: Program, steps: str) -> int:
     """Rows of a chunk, so that its largest array stays in a core's cache; a chain needs many sequences abreast.
 
-    Very large tables are built for a few rows at a time, so that they take 128 MiB at most.
+    Very large tables are built for a few rows at a time, so that they take 256 MiB at most.
     """
     parts = [item for function in (*program.functions, program.expect) for item in function.body]
     axes = [item.target.axes for item in parts if isinstance(item, Statement)]
-    axes = [found for found in axes if any(axis.kind in (ROW, STEP) for axis in found)]
     cells = max((prod(axis.size or 1 for axis in found) for found in axes), default=1)
     if steps:
         return 16384
-    few: int = max(1, min(max(512, 32 * _inverted(parts)), 2**24 // cells))
+    few: int = max(1, min(512, 2**25 // cells))
     return max(few, min(4096, 1 << max(0, (131072 // cells).bit_length() - 1)))
-
-
-def _inverted(parts: list[Statement | Scan | Invoke]) -> int:
-    """The size of the largest matrix that each chunk inverts: worth it for many rows only."""
-    statements = [item for item in parts if isinstance(item, Statement)]
-    ops = [op for item in statements for op in walk(item.expression) if isinstance(op, Linear | JointBasis)]
-    costly = [op for op in ops if isinstance(op, JointBasis) or op.op in ("inverse", "log_det")]
-    return max((axis.size or 1 for op in costly for axis in op.axes), default=1)
 
 
 def _function(options: str, doc: str, body: list[str]) -> str:

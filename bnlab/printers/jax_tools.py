@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from bnlab.printers import jax_blocks
 from bnlab.printers.python_tree import Define, Statement, Verbatim, lines
 
 RATIO = '''
@@ -162,13 +161,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "inverse_digamma": INVERSE_DIGAMMA,
         "gamma_shape": GAMMA_SHAPE,
         "in_blocks": IN_BLOCKS,
-        "abreast": jax_blocks.IN_BLOCKS_OF_STEPS,
-        "units": jax_blocks.UNITS,
-        "linear_in_blocks": jax_blocks.LINEAR_IN_BLOCKS,
-        "affine_in_blocks": jax_blocks.AFFINE_IN_BLOCKS,
     }
-    if "_in_blocks(step" in text:
-        text += "abreast( units("
     return [
         Verbatim(source) for name, source in candidates.items() if re.search(rf"(?<![.\w]){name}\(", text)
     ]

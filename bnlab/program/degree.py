@@ -78,15 +78,25 @@ def condensable(program: Program) -> bool:
         return False
     if any(field.made not in ("", "weight", "rows", program.root) for field in program.chunk):
         return False
-    reader = _Reader(program, {})
+    functions = [program.expect, *([program.evidence] if program.evidence else [])]
     try:
-        for item in program.expect.body:
-            if not isinstance(item, Statement):
+        for function in functions:
+            reader = _read(program, function)
+            if not all(reader.is_sum(result) for result in function.results):
                 return False
-            reader.known[item.target.name] = reader.of(item.expression)
-        return all(reader.is_sum(result) for result in program.expect.results)
     except Other:
         return False
+    return True
+
+
+def _read(program: Program, function: Function) -> _Reader:
+    """What is known after the statements of a function."""
+    reader = _Reader(program, {})
+    for item in function.body:
+        if not isinstance(item, Statement):
+            raise Other
+        reader.known[item.target.name] = reader.of(item.expression)
+    return reader
 
 
 def _real_rows(field: Field, inner: str) -> bool:
@@ -99,17 +109,19 @@ def weighted(program: Program) -> Program:
     if weight is None:
         return program
     symbol = Symbol(weight.name, weight.axes, "chunk")
-    reader = _Reader(program, {})
-    for item in program.expect.body:
-        assert isinstance(item, Statement)
-        reader.known[item.target.name] = reader.of(item.expression)
 
-    def change(part: object) -> object:
-        if isinstance(part, SegmentSum) and not reader.of(part.operand).inner:
-            return replace(part, operand=Binary("*", symbol, part.operand, part.operand.axes))
-        return part
+    def changed(function: Function) -> Function:
+        reader = _read(program, function)
 
-    return replace(program, expect=transform(program.expect, change))
+        def change(part: object) -> object:
+            if isinstance(part, SegmentSum) and not reader.of(part.operand).inner:
+                return replace(part, operand=Binary("*", symbol, part.operand, part.operand.axes))
+            return part
+
+        return transform(function, change)
+
+    evidence = changed(program.evidence) if program.evidence else None
+    return replace(program, expect=changed(program.expect), evidence=evidence)
 
 
 @dataclass(slots=True)

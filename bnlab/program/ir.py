@@ -52,8 +52,6 @@ class Scan:
     outputs: tuple[tuple[Expr, Symbol], ...]
     last: tuple[Symbol | None, ...]
     reverse: bool = False
-    states: Axes = ()
-    bare: tuple[tuple[Statement, ...], Expr] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +156,8 @@ class Program:
     is the outermost plate, whose members are dealt out to chunks ("" if the data are one member); `levels`
     are the plates without size, each with those around it. `leaves` are variables whose values may be -1, missing,
     `notes` sentences on missing values and on evidence. `densities` are those of `functions` that are log densities, by the
-    factor they belong to. `condensed` tells that rows may be replaced by fewer that tell the same (`program/degree.py`).
+    factor they belong to. `evidence` is ln p of a chunk for derivatives, where the E-step has statements without any.
+    `condensed` tells that rows may be replaced by fewer that tell the same (`program/degree.py`).
     """
 
     name: str
@@ -175,4 +174,5 @@ class Program:
     leaves: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     densities: dict[str, Function] = field(default_factory=dict)
+    evidence: Function | None = None
     condensed: bool = False

@@ -18,6 +18,7 @@ from bnlab.runtime import queries
 from bnlab.runtime.criteria import log_joint
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
+from bnlab.runtime.data_titles import by_names, renamed
 from bnlab.runtime.evidence import no_evidence_alone
 from bnlab.runtime.parameters import free
 from bnlab.runtime.records import Bound, FitWarning, Status
@@ -105,10 +106,15 @@ class Fit:
         return queries.score(self.network, self.parameters, self._bound(data, columns, evidence), self._dtype)
 
     def sample(
-        self, sizes: Mapping[str, Any], seed: int = 0, *, given: Mapping[str, Any] | None = None
+        self,
+        sizes: Mapping[str, Any],
+        seed: int = 0,
+        *,
+        given: Mapping[str, Any] | None = None,
+        evidence: Evidence | None = None,
     ) -> dict[str, Any]:
         """Data and latents drawn from the network at these parameters: see `bn.sample`."""
-        return sample(self.network, self.parameters, sizes, seed, given=given)
+        return sample(self.network, self.parameters, sizes, seed, given=given, evidence=evidence)
 
     def bic(self) -> float:
         """Schwarz's criterion, -2 ln p(X) + (free parameters) ln(rows); lower is better. A weighted row counts as often as
@@ -281,7 +287,9 @@ class Fit:
 
     def _bound(self, data: Any, columns: Columns | None, evidence: Evidence | None) -> Bound:
         if data is not None:
-            return bind(self.network.graph, data, columns=columns, dtype=self._dtype, evidence=evidence)
+            data, columns = by_names(self.network, data, columns)
+            known = renamed(self.network, evidence or {})
+            return bind(self.network.graph, data, columns=columns, dtype=self._dtype, evidence=known)
         no_evidence_alone(evidence)
         if self.bound is None:
             raise FitError(

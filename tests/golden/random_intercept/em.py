@@ -52,19 +52,15 @@ def ratio(total, count, old):
     return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
 
 
-def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
-    """ln p(x[b,s]) at the prior means as (S)."""
-    return -0.5 * (jnp.log(2 * jnp.pi * theta.within) + jnp.square(r_x) / theta.within)
+def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
+    """ln p(x[b,s] | a[b]) from what is left of its mean as (S)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.within) + jnp.square(e_x) / theta.within)
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     x, weight, weight_sample, batch_of_sample = chunk
     r_x = x - theta.mu  # x less its prior mean
-    # members of sample are independent
-    log_p_x_given_a_in_batch = jax.ops.segment_sum(
-        weight_sample * log_likelihood_x(theta, r_x), batch_of_sample, num_segments=len(weight)
-    )
     # what the data say of a
     eta_a = jax.ops.segment_sum(
         weight_sample * (1 / theta.within * r_x), batch_of_sample, num_segments=len(weight)
@@ -74,10 +70,16 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     Lambda_a = count_sample * (1 / theta.within)  # and how precisely
     S_a = 1 / (1 + theta.between * Lambda_a)  # (I + between Lambda_a)^-1
     V_a = S_a * theta.between  # Cov(a[b] | x) = (between^-1 + Lambda_a)^-1, also if between is singular
-    d_a = V_a * eta_a  # E[a[b] | x] - mu
-    log_p_x = log_p_x_given_a_in_batch + 0.5 * (eta_a * d_a) + 0.5 * jnp.log(S_a)  # ln p(x[b,:])
+    n_a = S_a * eta_a  # between^-1 times what the data move a by
+    d_a = theta.between * n_a  # E[a[b] | x] - mu
     m_a_in_sample = d_a[batch_of_sample]
     e_x = r_x - m_a_in_sample  # x less its mean, at the posterior means
+    # members of sample are independent
+    log_p_x_given_a_in_batch = jax.ops.segment_sum(
+        weight_sample * log_likelihood_x(theta, e_x), batch_of_sample, num_segments=len(weight)
+    )
+    # ln p(x[b,:]) = ln p(x, a) - ln p(a | x) at the posterior means
+    log_p_x = log_p_x_given_a_in_batch - 0.5 * (n_a * d_a) + 0.5 * jnp.log(S_a)
     weight_in_sample = weight[batch_of_sample] * weight_sample  # the same for every member
     return Statistics(
         log_p=weight @ log_p_x,
@@ -126,10 +128,9 @@ def corners(mean, scatter, count):
     variances, directions = np.linalg.eigh(scatter / np.outer(scale, scale))
     root = scale[:, None] * directions * np.sqrt(np.maximum(variances, 0))
     mirror = np.eye(size)[0] - 1 / np.sqrt(size)
-    simplex = (np.eye(size) - 2 * np.outer(mirror, mirror) / (mirror @ mirror))[
-        :, 1:
-    ]  # has mean 0, and scatter I
-    return mean + np.sqrt(size / count) * simplex @ root.T, np.full(size, count / size)
+    simplex = np.eye(size) - 2 * np.outer(mirror, mirror) / (mirror @ mirror)
+    # its columns but the first have mean 0 and scatter I
+    return mean + np.sqrt(size / count) * simplex[:, 1:] @ root.T, np.full(size, count / size)
 
 
 def scatter(x, weights, means, group):
@@ -150,9 +151,11 @@ def condensed(data):
     """
     x = np.asarray(data["x"], float).reshape(len(data["x"]), -1)
     N, D = x.shape
-    _, member = np.unique(np.asarray(data["batch"], int), return_inverse=True)
+    member = np.asarray(data.get("batch", np.zeros(N)), int)
     count = np.bincount(member)
     weights = np.asarray(data.get("weights", np.ones(len(count))), float)
+    if count.min() == 0 or N <= len(count) + D:
+        return data
     if np.any(np.diff(member) < 0):
         order = np.argsort(member, kind="stable")
         x, member = x[order], member[order]
