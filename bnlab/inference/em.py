@@ -24,6 +24,7 @@ from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.inference.sharing import components
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
+from bnlab.program.degree import condensable
 from bnlab.program.ir import Field, Function, Invoke, Program, Scan, Start, Statement
 from bnlab.program.ops import Axes, Expr, JointBasis, Symbol
 from bnlab.program.walk import symbols
@@ -64,6 +65,7 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Kn
         "expect", (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), _expect_doc(kind)
     )
     found = program_of(run, expect, tuple(fields), m_step, starts_of(run))
+    found = replace(found, condensed=condensable(found))
     return _with_derivative(graph, run, found, known) if kind == "em" and _has_basis(run) else found
 
 

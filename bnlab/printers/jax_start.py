@@ -183,6 +183,10 @@ def _members_of(program: Program, variable: str) -> str:
     rows = next(axis for axis in field.axes if axis.kind == ROW)
     made = "weight" if rows.name == program.root else "rows"
     weight = next(f.name for f in program.chunk if f.made == made and rows in f.axes)
+    if program.condensed and made == "rows":
+        outer = {f.made: f.name for f in program.chunk if f.made in ("weight", program.root)}
+        arrays = (variable, outer["weight"], weight, outer[program.root])
+        return f"alike({', '.join(f'np.asarray(data.{name})' for name in arrays)})"
     return f"np.asarray(data.{variable})[np.asarray(data.{weight}) > 0]"
 
 
