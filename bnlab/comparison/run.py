@@ -84,6 +84,7 @@ def compare(
     seed: int = 0,
     progress: bool = True,
     columns: Columns | None = None,
+    ids: Mapping[str, Any] | None = None,
     weights: ArrayLike | None = None,
 ) -> Comparison:
     """Fits the network by every method and lines the results up.
@@ -99,7 +100,7 @@ def compare(
     """
     began = time.perf_counter()
     _check(methods, options or {}, level, held_out)
-    bound = bind(net.graph, data, columns=columns, weights=weights)
+    bound = bind(net.graph, data, columns=columns, weights=weights, ids=ids)
     proposal = propose(net, bound) if set(methods) - set(POINTS) else None
     network = net if proposal is None else proposal.network
     if proposal is not None and proposal.choices:

@@ -128,8 +128,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(eta=ratio(s.Slevellevel, s.N_level, theta.eta), eps=ratio(s.Sxx, s.N_x, theta.eps))
 
 

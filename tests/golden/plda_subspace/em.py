@@ -1,9 +1,9 @@
 # -*- coding: utf-8 -*-
 """EM for the network `plda_subspace`, derived from its declaration; needs only JAX and NumPy.
 
-for s in 1..S:                                   speaker
-    y[s] ~ Normal(zeros(2), cov=eye(2))          latent
-    for u in 1..U[s]:                            utterance
+for s in 1..S:                                        speaker
+    y[s] ~ Normal(zeros(2), cov=eye(2))               latent
+    for u in 1..U[s]:                                 utterance
         x[s,u] ~ Normal(V @ y[s] + mu, cov=Sigma)     observed
 
 M-step   mu, V, Sigma maximise Q = E[ln p(x, z)] under q
@@ -136,8 +136,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     # of the regressors y[s], 1
     moments_x = jnp.block([[s.Syy, s.Sy[..., :, None]], [s.Sy[..., None, :], s.N_x[..., None, None]]])
     # the regression of r: what the old coefficients left

@@ -109,8 +109,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     # of the regressors y[n], 1
     moments_x = jnp.block([[s.Syy, s.Sy[..., :, None]], [s.Sy[..., None, :], s.N_x[..., None, None]]])
     # the regression of r: what the old coefficients left
