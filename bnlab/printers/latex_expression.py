@@ -345,6 +345,8 @@ class Writer:
                 return self.exponential(expr.operand)
             case "not_negative" | "held":  # only rounding makes it so; only gradients see it
                 return self.write(expr.operand)
+            case "seen":
+                return rf"\left[{self.text_of(expr.operand)} \text{{ seen}}\right]", ATOM
             case "sqrt":
                 return rf"\sqrt{{{self.text_of(expr.operand)}}}", ATOM
             case "square":

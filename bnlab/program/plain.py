@@ -87,6 +87,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return _binary(op, left, right, at)
         case Unary("not_negative" | "held", operand):
             return _text(operand, at)
+        case Unary("seen", operand):
+            return f"({_text(operand, at)[0]} is seen)", ATOM
         case Unary("square", operand):
             return f"{_held(operand, at, ATOM)}^2", ATOM
         case Unary("log1p", operand):

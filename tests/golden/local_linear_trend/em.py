@@ -38,11 +38,11 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()  ln p(x)
     N_slope: Array  # ()  sum_t 1
-    See_slope: Array  # ()  sum_t e_slope[t]^2
+    Sslopeslope: Array  # ()  sum_t r[t]^2
     N_level: Array  # ()  sum_t 1
-    See_level: Array  # ()  sum_t e_level[t]^2
+    Slevellevel: Array  # ()  sum_t r[t]^2
     N_x: Array  # ()  sum_t 1
-    Sxx: Array  # ()  sum_t e_x[t]^2
+    Sxx: Array  # ()  sum_t r[t]^2
 
 
 def ratio(total, count, old):
@@ -137,12 +137,12 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     return Statistics(
         log_p=log_p_x_in_chain,
         N_slope=jnp.ones(e_slope.shape).sum(),
-        See_slope=e_slope @ e_slope
+        Sslopeslope=e_slope @ e_slope
         + cov_slope[1:].sum()
         - 2 * cov_slope_slope_before.sum()
         + cov_slope[:-1].sum(),
         N_level=jnp.ones(e_level.shape).sum(),
-        See_level=e_level @ e_level
+        Slevellevel=e_level @ e_level
         + cov_level[1:].sum()
         - 2 * cov_level_level_before.sum()
         - 2 * cov_level_slope_before.sum()
@@ -169,8 +169,8 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 def m_step(s: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
     return Parameters(
-        eta=ratio(s.See_level, s.N_level, theta.eta),
-        zeta=ratio(s.See_slope, s.N_slope, theta.zeta),
+        eta=ratio(s.Slevellevel, s.N_level, theta.eta),
+        zeta=ratio(s.Sslopeslope, s.N_slope, theta.zeta),
         eps=ratio(s.Sxx, s.N_x, theta.eps),
     )
 
