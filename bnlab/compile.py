@@ -12,7 +12,7 @@ from bnlab.errors import BnlabError, Fault, IntractableError
 from bnlab.inference import derivation, em
 from bnlab.inference.cliques import junction_tree
 from bnlab.inference.derivation import Derivation
-from bnlab.inference.knowledge import Knowledge, analysed, notes
+from bnlab.inference.knowledge import Knowledge, analysed, gaps, notes
 from bnlab.inference.plan import SumChain, plan
 from bnlab.inference.vbem import vbem
 from bnlab.naming import did_you_mean
@@ -73,6 +73,10 @@ def _handed(need: Need, graph: Graph, messages: Messages, known: Knowledge) -> o
             return graph
         case "em":
             return em.em(graph, "em", messages, known)
+        case "complete":
+            return em.em(graph, "em", messages)
+        case "gaps":
+            return gaps(graph, known)
         case "viterbi":
             return em.em(graph, "viterbi", messages, known)
         case "vbem":
@@ -125,7 +129,11 @@ def chain_tables(
 ) -> tuple[tuple[str, tuple[str, ...], int], ...]:
     """Of each chain of categories: its plate, the variables that a step hands on, and the entries of that table."""
     found = analysed(graph, Knowledge(frozenset(missing), frozenset(evidence)))
-    steps = (step for step in plan(found.graph, found.tables).steps if isinstance(step, SumChain))
+    steps = (
+        step
+        for step in plan(found.graph, found.tables, seen=found.regressors).steps
+        if isinstance(step, SumChain)
+    )
     return tuple(
         (
             step.chain,

@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import ClassVar
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from bnlab.domains import Domain, Values
 from bnlab.errors import InternalError
+from bnlab.program.build import local, total
 from bnlab.program.ir import Start, Statement
-from bnlab.program.ops import Axes, Axis, Constant, Expr, Symbol
+from bnlab.program.ops import Axes, Axis, Constant, Expr, Number, Symbol, Unary, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ class Node:
     is then no entry of `own`. An argument that is data is none either.
     `slopes` are the Gaussian latents in the mean; the mean in `arguments` is then what is left of it, and `residual` the
     variable less its mean under the old parameters, expected. `proxy` is an observed variable on the scale of a latent
-    one ("" if there is none).
+    one ("" if there is none). `gradients` is whether the density is there to be differentiated: then every array that a
+    formulation makes on the way is made twice more. `seen` tells which numbers of `value` are there, NaN standing for the
+    others; None where none may be missing.
     """
 
     label: str
@@ -121,6 +124,8 @@ class Node:
     slopes: tuple[Slope, ...] = ()
     residual: Symbol | None = None
     proxy: str = ""
+    gradients: bool = False
+    seen: Expr | None = None
 
     @property
     def gaussian(self) -> bool:
@@ -279,6 +284,8 @@ class AbstractFamily(ABC):
     """Whether the M-step takes means that are sums, and arguments that are data."""
     given_total: ClassVar[bool] = False
     """Whether the density is of counts given their sum: then nothing can be drawn without data."""
+    entrywise: ClassVar[bool] = False
+    """Whether each entry of a vector may be missing by itself: what is left of the density has a closed form."""
     spelling: ClassVar[Mapping[str, str]] = {}
     """By target: "numpyro" is a template in the slots, `dist.Poisson({rate})`, for scalars."""
     tex: ClassVar[Tex | None] = None
@@ -294,6 +301,29 @@ class AbstractFamily(ABC):
     def density(self, node: Node) -> Density:
         """The log density (or log probability) of a node."""
         raise InternalError(f"{self.name} is not the distribution of a variable.")
+
+    def density_of_seen(self, node: Node) -> Density:
+        """The log density of what is not missing, `node.seen`; what is missing has been integrated out: 0 is left of it.
+
+        Here entries that may be missing by themselves are independent. What stands in for a missing number is 1, which every
+        continuous variable and every count may be.
+        """
+        assert node.value is not None and node.seen is not None
+        seen, known = local("seen", node.seen.axes), local("known", node.value.axes)
+        body = (
+            Statement(seen, node.seen, "numerics"),
+            Statement(known, Where(seen, node.value, Number(1.0)), "numerics"),
+        )
+        entries = node.event[:1] if self.entrywise else ()
+        found = self.density(replace(node, value=known, event=() if entries else node.event))
+        log = total(Where(seen, found.log, Number(0.0)), entries)
+        return Density(log, None, (*body, *found.body))
+
+    def seen(self, node: Node) -> Expr:
+        """Which numbers of a node's data are not missing; which vectors, where these are missing as a whole."""
+        assert node.value is not None
+        apart = self.entrywise or not node.event
+        return Unary("seen", node.value if apart else total(node.value, node.event[:1]))
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Where EM starts the node's parameters from."""

@@ -40,6 +40,7 @@ class Exponential(AbstractFamily):
 
     name = "Exponential"
     slots = (Slot("rate", (Positive,), conjugate=("Gamma",)),)
+    entrywise = True
     spelling = {"numpyro": "dist.Exponential({rate})"}
     tex = Tex(r"\ln $rate - $rate \, $x", {"rate": r"\frac{1}{$rate} - $x"})
 

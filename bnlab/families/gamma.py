@@ -40,6 +40,7 @@ class Gamma(AbstractFamily):
     name = "Gamma"
     slots = (Slot("concentration", (Positive,)), Slot("rate", (Positive,), conjugate=("Gamma",)))
     is_prior = True
+    entrywise = True
     spelling = {"numpyro": "dist.Gamma({concentration}, {rate})"}
     tex = Tex(
         r"$concentration \ln $rate - \ln \Gamma($concentration) + ($concentration - 1) \ln $x - $rate $x",
@@ -85,9 +86,10 @@ class Gamma(AbstractFamily):
         entries = node.event[:1]
         cells = minus(tuple(sorted({axis for own in node.own.values() for axis in own.axes})), entries)
         wide = (*cells, *entries)
+        counted = wide if node.seen is not None else cells  # each entry is seen in rows of its own
         name = node.variable
         return {
-            "N": Statistic(Symbol("N", cells, "statistics"), expected((), cells)),
+            "N": Statistic(Symbol("N", counted, "statistics"), expected((), counted)),
             "S": Statistic(
                 Symbol("S", wide, "statistics"), expected((node.value,), wide), f"{name}[{{index}}]"
             ),

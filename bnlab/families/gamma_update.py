@@ -90,7 +90,7 @@ def _weighted(use: Use, axes: Axes, *factors: Expr) -> Expr:
     """
     entries = use.node.event[:1]
     number = use.statistics["N"]
-    told = any(set(entries) & set(factor.axes) for factor in factors)
+    told = any(set(entries) & set(factor.axes) for factor in (number, *factors))
     wanted = axes if told else minus(axes, entries)
     summed = [factor for factor in factors if factor.axes]
     each = set(union(number, *summed)) == set(wanted)

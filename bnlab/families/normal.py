@@ -30,6 +30,7 @@ from bnlab.families.base import (
 )
 from bnlab.families.normal_belief import expected_normal, update_normal
 from bnlab.families.normal_density import diagonal, full
+from bnlab.families.normal_missing import density_of_seen
 from bnlab.families.normal_prior import log_normal_prior, normal_divergence, normal_hyper
 from bnlab.families.normal_regression import spread_slot
 from bnlab.families.normal_starts import coefficient_starts
@@ -51,6 +52,7 @@ class Normal(AbstractFamily):
     )
     is_prior = True
     regression = True
+    entrywise = True
 
     def domain(self, arguments: Mapping[str, Domain]) -> Domain:
         shape = arguments["mean"].event_shape
@@ -68,6 +70,11 @@ class Normal(AbstractFamily):
     def density(self, node: Node) -> Density:
         node, body = _with_mean(node)
         found = full(node) if "cov" in node.arguments and node.event else diagonal(node)
+        return Density(found.log, found.linear, (*body, *found.body))
+
+    def density_of_seen(self, node: Node) -> Density:
+        node, body = _with_mean(node)
+        found = density_of_seen(node)
         return Density(found.log, found.linear, (*body, *found.body))
 
     def starts(self, node: Node) -> tuple[Start, ...]:
@@ -93,7 +100,7 @@ class Normal(AbstractFamily):
 
     def prepare(self, node: Node) -> tuple[Statement, ...]:
         """The residual that moments are taken of: about an origin near the data, so that nothing cancels."""
-        if node.gaussian:
+        if node.residual is not None:
             return ()
         assert node.value is not None
         if node.terms:
@@ -111,7 +118,7 @@ class Normal(AbstractFamily):
             return normal_regression.statistics(node, expected)
         entries = node.event[:1]
         assert node.value is not None
-        residual = local(f"r{node.suffix}", node.value.axes)
+        residual = node.residual or local(f"r{node.suffix}", node.value.axes)
         spread = node.own[spread_slot(node.own)]
         cells = tuple(sorted({*minus(node.own["mean"].axes, entries), *minus(spread.axes, node.event)}))
         moments = spread.axes

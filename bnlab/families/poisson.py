@@ -41,6 +41,7 @@ class Poisson(AbstractFamily):
 
     name = "Poisson"
     slots = (Slot("rate", (Positive,), conjugate=("Gamma",)),)
+    entrywise = True
     spelling = {"numpyro": "dist.Poisson({rate})"}
     tex = Tex(r"$x \ln $rate - $rate - \ln $x!", {"rate": r"\frac{$x}{$rate} - 1"})
 

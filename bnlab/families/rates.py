@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from bnlab.families.base import Belief, Beliefs, Expected, Maximum, Node, PriorOn, Statistic, Use
@@ -15,8 +16,8 @@ Kind = Literal["N", "S"]
 
 
 def cells(node: Node) -> Axes:
-    """The axes of the rate, without those of a vector's entries."""
-    return minus(node.own["rate"].axes, node.event)
+    """The axes of the rate, without those of a vector's entries; with them, where each entry is seen in other rows."""
+    return minus(node.own["rate"].axes, () if node.seen is not None else node.event)
 
 
 def counts_and_sums(node: Node, expected: Expected) -> Mapping[str, Statistic]:
@@ -43,10 +44,12 @@ def maximise_rate(
     own, name = node.own["rate"], node.parameter("rate")
     if name not in free:
         return Maximum((), {})
-    axes: Mapping[Kind, Axes] = {"N": cells(node), "S": own.axes}
+
+    def axes(kind: Kind, use: Use) -> Axes:
+        return own.axes if kind == "S" else cells(replace(node, seen=use.node.seen))
 
     def collected(kind: Kind) -> list[Expr]:
-        return [Symbol(use.statistics[kind].name, axes[kind], "statistics") for use in uses]
+        return [Symbol(use.statistics[kind].name, axes(kind, use), "statistics") for use in uses]
 
     happened, lasted = collected(events), collected(exposure)
     if name in priors:

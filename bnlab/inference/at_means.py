@@ -21,7 +21,7 @@ from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates
 from bnlab.inference.products import named, summed
 from bnlab.network.ir import VarRef
 from bnlab.program import build
-from bnlab.program.ops import Broadcast, Expr, Number, Symbol, Take
+from bnlab.program.ops import Broadcast, Expr, Number, Symbol, Take, Where
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -31,7 +31,8 @@ def log_at_means(run: Elimination, name: str, at: At = "all") -> Expr:
     """The log of a factor or message, with the Gaussian latents in it at their means."""
     if name in run.potentials:
         return run.potentials[name].log
-    factor = next((found for found in run.plan.factors if found.name == name), None)
+    factors = (*run.plan.factors, *run.plan.seen)
+    factor = next((found for found in factors if found.name == name), None)
     if factor is not None:
         return _density(run, factor, at)
     step = next(step for step in run.plan.steps if step.message.name == name)
@@ -104,7 +105,12 @@ def _density(run: Elimination, factor: Factor, at: At) -> Expr:
         terms=(),
     )
     given = (plain.value,) if isinstance(plain.value, Symbol) and plain.value.space == "local" else ()
-    density = registry()["Normal"].density(plain)
+    normal = registry()["Normal"]
+    if isinstance(node.seen, Symbol):
+        density = normal.density_of_seen(replace(plain, residual=residual_at(run, factor, at)))
+        given = (*given, node.seen)
+    else:
+        density = normal.density(plain)
     log = density_function(run, factor, piece, density, given, True)
     return build.add(log, run.offsets[factor.name]) if factor.name in run.offsets else log
 
@@ -122,6 +128,8 @@ def residual_at(run: Elimination, factor: Factor, at: At = "all") -> Symbol:
             value = build.subtract(value, forward(slope, node.event, mean, run.layout.vector(ref, 3)))
         label = piece.label.replace(".", "_")
         text = f"{factor.variable} less its mean, "
+        if isinstance(node.seen, Symbol) and node.slopes:
+            value, text = Where(node.seen, value, Number(0.0)), f"what is seen of {text}"
         if at == "all":
             run.left[key] = named(run, value, f"e_{label}", f"{text}at the posterior means")
         else:

@@ -17,12 +17,14 @@ from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
 from bnlab.inference.expectation import overall, with_residual
 from bnlab.inference.knowledge import Knowledge, analysed, notes
+from bnlab.inference.missing import completed
 from bnlab.inference.nodes import data
 from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.inference.sharing import components
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
+from bnlab.program.degree import condensable
 from bnlab.program.ir import Field, Function, Invoke, Program, Scan, Start, Statement
 from bnlab.program.ops import Axes, Expr, JointBasis, Symbol
 from bnlab.program.walk import symbols
@@ -63,6 +65,7 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Kn
         "expect", (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), _expect_doc(kind)
     )
     found = program_of(run, expect, tuple(fields), m_step, starts_of(run))
+    found = replace(found, condensed=condensable(found))
     return _with_derivative(graph, run, found, known) if kind == "em" and _has_basis(run) else found
 
 
@@ -146,8 +149,8 @@ def elimination(
 ) -> Elimination:
     """A run over the plan of a network, before its first step."""
     found = analysed(graph, known)
-    steps = plan(found.graph, found.tables, found.joint)
-    axes = layout(found.graph, meetings(steps), found.latent)
+    steps = plan(found.graph, found.tables, found.joint, found.regressors)
+    axes = layout(found.graph, meetings(steps), (*found.latent, *found.regressors))
     run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found), bases, beliefs)
     run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
     run.names |= {run.allowed(name).name for name in found.tables}
@@ -174,7 +177,7 @@ def program_of(
         root=run.plan.root,
         levels=row_levels(axes),
         starts=starts,
-        leaves=run.leaves,
+        leaves=(*run.leaves, *(factor.variable for factor in run.plan.seen)),
         notes=run.notes,
         densities=dict(run.densities),
     )
@@ -237,7 +240,8 @@ def chunk_fields(axes: Layout, found: Plan, run: Elimination) -> tuple[Field, ..
     """What a chunk of data holds: the variables, the weights of rows, which steps are real, and which row belongs to which."""
     graph = axes.graph
     fields = []
-    for variable in graph.in_role("observed", "given"):
+    seen = {factor.variable for factor in found.seen}
+    for variable in (v for v in graph.variables if v.role in ("observed", "given") or v.name in seen):
         symbol = data(axes, variable.name)
         fields.append(Field(variable.name, symbol.axes, "", isinstance(variable.domain, Integer)))
     for name in (factor.variable for factor in found.tables):
@@ -294,6 +298,8 @@ def statistics_of(run: Elimination) -> Uses:
             continue
         if node.gaussian:
             node = with_residual(run, factor, piece)
+        elif node.seen is not None:
+            node = completed(run, piece)
         for statement in family.prepare(node):
             if statement not in prepared:
                 run.names.add(statement.target.name)
@@ -303,7 +309,8 @@ def statistics_of(run: Elimination) -> Uses:
         named: dict[str, Symbol] = {}
         for kind, statistic in found.items():
             wanted = _statistic_title(run, factor, piece, kind, statistic.target.axes)
-            title = _shared(collected, wanted, statistic)
+            other = f"{wanted}_of_{factor.variable}" if node.gaussian else wanted
+            title = _shared(collected, wanted, other, statistic)
             symbol = Symbol(title, statistic.target.axes, "statistics")
             named[kind] = symbol
             collected[title] = Statistic(
@@ -320,24 +327,29 @@ def needed(uses: Uses, m_step: Function) -> list[Statistic]:
     return [statistic for statistic in uses.collected if statistic.target.name in read]
 
 
-def _shared(collected: dict[str, Statistic], wanted: str, statistic: Statistic) -> str:
-    """The name of a statistic that is the same already, or the wanted name, made new."""
-    for name, other in collected.items():
-        if other.expression == statistic.expression and other.target.axes == statistic.target.axes:
+def _shared(collected: dict[str, Statistic], wanted: str, other: str, statistic: Statistic) -> str:
+    """The name of a statistic that is the same already, or the wanted name, or the other one, made new."""
+    for name, known in collected.items():
+        if known.expression == statistic.expression and known.target.axes == statistic.target.axes:
             return name
-    name, count = wanted, 2
+    name, count = wanted if wanted not in collected else other, 2
     while name in collected:
-        name, count = f"{wanted}_{count}", count + 1
+        name, count = f"{other}_{count}", count + 1
     return name
 
 
 def _statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, axes: Axes) -> str:
-    variable = factor.variable
-    behind = "_first" + piece.label.partition(".first")[2] if piece.only else ""
+    variable, gaussian = factor.variable, run.nodes[piece.label].gaussian
+    opening = piece.only or (gaussian and factor.steps == "first")
+    behind = "_first" + piece.label.partition(".first")[2] if opening else ""
+    moved = gaussian and run.nodes[piece.label].value is None and run.nodes[piece.label].slopes
     if kind.startswith("S "):
         factors = [name or variable for name in kind.split(" ")[1:]]
-        short = all(len(name) == 1 for name in factors)
-        return ("S" + "".join(factors) if short else "S_" + "_".join(factors)) + behind
+        return f"S{_joined(tuple(factors))}{behind}"
+    if kind == "SS" and moved:
+        return f"See_{variable}{behind}"
+    if kind != "N" and gaussian:
+        return f"S{_joined((variable,) * len(kind))}{behind}"
     if kind != "N":
         return (f"S{variable}{variable}" if kind == "SS" else f"{kind}{variable}") + behind
     if piece.only:
@@ -348,6 +360,12 @@ def _statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, 
         return name if len(first) == 1 else f"{name}_{variable}"
     names = tuple(axis.name.rstrip("'") for axis in axes if axis.kind in (2, 3))
     return wording.count_title(names or (variable,))
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    """`xx` of letters, `_level_level` of words."""
+    short = all(len(name) == 1 for name in names)
+    return "".join(names) if short else "".join(f"_{name}" for name in names)
 
 
 def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic: Statistic) -> str:
@@ -373,6 +391,10 @@ def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic
         for plate, letter in at
     )
     value = f" {statistic.formula.format(index=index)}".rstrip()
+    residual = run.nodes[piece.label].residual
+    if run.nodes[piece.label].gaussian and isinstance(residual, Symbol):
+        value = value.replace(" r[", f" {residual.name}[")
+    value = f" {_with_gaps(run, factor, piece, value.strip())}".rstrip()
     if not states:
         return f"{sums}{value or ' 1'}".strip()
     if seen:
@@ -381,12 +403,22 @@ def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic
         pair = Factor("", (), (), tuple(states), factor.plates)
         start = "".join(f", {letter}={number}" for letter, s in zip(own, starts, strict=True) if s)
         return f"{sums} {wording.posterior_formula(layout, pair)}{value}{start}".strip()
-    value += (
-        f" or, where {factor.variable} is missing, q times its table" if factor.variable in run.leaves else ""
-    )
+    if factor.variable in run.leaves and run.nodes[piece.label].state is not None:
+        value += f" or, where {factor.variable} is missing, q times its table"
     title = wording.posterior_title(tuple(states))
     letters = ",".join([*plates, *(layout.states[ref].letter for ref in states)])
     return f"{sums} {title}[{letters}]{value}".strip()
+
+
+def _with_gaps(run: Elimination, factor: Factor, piece: Piece, formula: str) -> str:
+    """What is summed, where numbers may be missing: it is expected, or left out."""
+    node = run.nodes[piece.label]
+    if factor.variable not in run.leaves or node.state is not None:
+        return formula
+    if node.residual is None:
+        return f"{formula or '1'} where {factor.variable} is seen"
+    residual = node.residual.name if isinstance(node.residual, Symbol) else "r"
+    return f"E[{formula}]" if "r[" in formula or f"{residual}[" in formula else formula
 
 
 def log_p_of(run: Elimination, evidence: Expr) -> Expr:
@@ -463,7 +495,8 @@ def starts_of(run: Elimination) -> tuple[Start, ...]:
     for _, piece in run.parts():
         node = run.nodes[piece.label]
         if node.gaussian:
-            node = replace(node, proxy=_proxy(graph, node.variable))
+            seen = any(factor.variable == node.variable for factor in run.plan.seen)
+            node = replace(node, proxy=node.variable if seen else _proxy(graph, node.variable))
         for start in registry()[piece.cpd.family].starts(node):
             if (
                 start.parameter not in found

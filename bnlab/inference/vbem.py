@@ -50,7 +50,7 @@ def vbem(graph: Graph, messages: Messages = "scaled", known: Knowledge = NOTHING
     Raises IntractableError, by name and with what to write instead, where exact elimination or a closed form does not exist
     or is not derived.
     """
-    _check(graph)
+    _check(graph, known)
     beliefs = Beliefs(_priors(graph), _full(graph))
     run = elimination(graph, False, messages == "scaled", weighted=True, known=known, beliefs=beliefs)
     members = run.upward()
@@ -220,7 +220,7 @@ def _m_step(run: Elimination, uses: Uses, beliefs: Beliefs) -> Function:
 # -- what is not derived
 
 
-def _check(graph: Graph) -> None:
+def _check(graph: Graph, known: Knowledge) -> None:
     """Raises IntractableError, with all faults, where q(theta) has no closed form."""
     free = [parameter for parameter in graph.parameters if parameter.value is None]
     faults = []
@@ -234,6 +234,12 @@ def _check(graph: Graph) -> None:
                 reason, "Declare priors, or take those of bn.weakly_informative(net, data).", bare[0].location
             )
         )
+    for name in sorted(known.missing):
+        variable = next((each for each in graph.variables if each.name == name), None)
+        if variable is not None and not variable.discrete:
+            reason = f"Variational EM is not derived for missing numbers, as `{name}` has."
+            advice = 'Leave out those members, or fit by "em" (MAP with these priors), "svi" or "nuts".'
+            faults.append(Fault(reason, advice, variable.location))
     if not free:
         faults.append(Fault("No parameter is learnt, so there is no q(theta).", 'Use method="em".'))
     families = {cpd.family for variable in graph.variables for cpd in cpds(variable)}

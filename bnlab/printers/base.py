@@ -17,6 +17,8 @@ from typing import Literal
 Need = Literal[
     "network",
     "em",
+    "complete",
+    "gaps",
     "viterbi",
     "vbem",
     "marginals",
@@ -27,8 +29,9 @@ Need = Literal[
     "picture",
     "places",
 ]
-"""What the driver can hand over: the Graph; the Programs of EM, of hard EM, of variational EM, of posterior
-marginals and of the most probable values; the source that eliminates the latents (None where that cannot be derived);
+"""What the driver can hand over: the Graph; the Program of EM, and that on complete data with the names of the variables of
+which numbers may be missing; the Programs of hard EM, of variational EM, of posterior marginals and of the most probable
+values; the source that eliminates the latents (None where that cannot be derived);
 sentences on missing values and evidence; a line on where the text comes from; the
 picture in plates, and the places of all that is in it."""
 

@@ -311,7 +311,7 @@ class Writer:
             for axis in dict.fromkeys(axis for operand in expr.operands for axis in operand.axes)
             if axis not in (*expr.axes, *only) and not (self.matrices and axis in self.names.silent)
         )
-        starts, single = starts_of(expr.operands), alone(expr.operands)
+        starts, single = starts_of(expr.operands, self.names.later), alone(expr.operands)
         over = tuple(axis for axis in over if axis not in single)
         inner = self._renamed(over)
         inner = replace(inner, at={**inner.at, **{axis: str(starts[axis]) for axis in single}})
@@ -345,6 +345,8 @@ class Writer:
                 return self.exponential(expr.operand)
             case "not_negative" | "held":  # only rounding makes it so; only gradients see it
                 return self.write(expr.operand)
+            case "seen":
+                return rf"\left[{self.text_of(expr.operand)} \text{{ seen}}\right]", ATOM
             case "sqrt":
                 return rf"\sqrt{{{self.text_of(expr.operand)}}}", ATOM
             case "square":

@@ -55,6 +55,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "sqrt": np.sqrt,
     "square": np.square,
     "held": lambda value: value,
+    "seen": lambda value: ~np.isnan(value),
     "not_negative": lambda value: np.maximum(value, 0.0),
     "gammaln": np.vectorize(lgamma, otypes=[float]),
     "digamma": special.digamma,
