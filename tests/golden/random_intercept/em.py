@@ -109,8 +109,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_a = s.N_a  # of the regressors 1
     change_a = ratio(s.Sa, moments_a, 0)  # the regression of r: what the old coefficients left
     return Parameters(
