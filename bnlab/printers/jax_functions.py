@@ -25,7 +25,12 @@ def function(
     """A function of the program as a definition; `record` names the NamedTuple that its results are the
     `fields` of.
     """
-    kinds = {"theta": "theta: Parameters", "chunk": "chunk: Data", "statistics": "s: Statistics"}
+    kinds = {
+        "theta": "theta: Parameters",
+        "chunk": "chunk: Data",
+        "statistics": "s: Statistics",
+        "posterior": "q: Posterior",
+    }
     arguments = [kinds[whole] for whole in item.whole] + [
         f"{symbol.name}: Array" for symbol in item.arguments
     ]

@@ -59,6 +59,15 @@ def _emit(
     return emit(graph, target, messages=messages, missing=missing, evidence=evidence, joint=joint)
 
 
+@lru_cache(maxsize=64)
+def emitted_evidence(net: Network | Graph, partial: Partial = COMPLETE) -> str:
+    """The source of ln p(x | theta) alone."""
+    from bnlab.compile import evidence_source
+
+    missing, evidence = partial
+    return evidence_source(net, missing, evidence)
+
+
 @cache
 def _stamp() -> str:
     """What tells the files of this bnlab, with whatever families are installed, from those of any other."""

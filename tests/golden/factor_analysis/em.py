@@ -40,9 +40,9 @@ class Statistics(NamedTuple):
     Syy: Array  # (D, D)  sum_n y[n] y[n]'
     Sy: Array  # (D,)    sum_n y[n]
     N_x: Array  # ()      sum_n 1
-    Sxy: Array  # (G, D)  sum_n r[n] y[n]
-    Sx: Array  # (G,)    sum_n r[n]
-    Sxx: Array  # (G,)    sum_n r[n]^2
+    Sxy: Array  # (G, D)  sum_n e_x[n] y[n]
+    Sx: Array  # (G,)    sum_n e_x[n]
+    Sxx: Array  # (G,)    sum_n e_x[n]^2
 
 
 def ratio(total, count, old):
@@ -111,8 +111,7 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 @jax.jit
 def m_step(s: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
-    # of the regressors y[n], 1
-    moments_x = jnp.block([[s.Syy, s.Sy[..., :, None]], [s.Sy[..., None, :], s.N_x[..., None, None]]])
+    moments_x = jnp.block([[s.Syy, s.Sy[:, None]], [s.Sy, s.N_x]])  # of the regressors y[n], 1
     # the regression of r: what the old coefficients left
     change_x = solve(moments_x, jnp.concatenate([s.Sxy, s.Sx[..., None]], -1))
     change_W = change_x[..., :1]
@@ -138,7 +137,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -36,9 +36,9 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()  ln p(x)
     N_level: Array  # ()  sum_t 1
-    Slevellevel: Array  # ()  sum_t r[t]^2
+    See_level: Array  # ()  sum_t e_level[t]^2
     N_x: Array  # ()  sum_t 1
-    Sxx: Array  # ()  sum_t r[t]^2
+    Sxx: Array  # ()  sum_t e_x[t]^2
 
 
 def ratio(total, count, old):
@@ -106,11 +106,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     return Statistics(
         log_p=log_p_x_in_chain,
         N_level=jnp.ones(e_level.shape).sum(),
-        Slevellevel=e_level @ e_level
-        + cov_level[1:].sum()
-        - cov_level_next.sum()
-        - cov_level_next.sum()
-        + cov_level[:-1].sum(),
+        See_level=e_level @ e_level + cov_level[1:].sum() - 2 * cov_level_next.sum() + cov_level[:-1].sum(),
         N_x=jnp.ones(e_x.shape).sum(),
         Sxx=e_x @ e_x + cov_level.sum(),
     )
@@ -130,7 +126,7 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 @jax.jit
 def m_step(s: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
-    return Parameters(eta=ratio(s.Slevellevel, s.N_level, theta.eta), eps=ratio(s.Sxx, s.N_x, theta.eps))
+    return Parameters(eta=ratio(s.See_level, s.N_level, theta.eta), eps=ratio(s.Sxx, s.N_x, theta.eps))
 
 
 def prepare(data, dtype=float):

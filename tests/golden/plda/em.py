@@ -42,10 +42,10 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()      ln p(x)
     N_z: Array  # ()      sum_s 1
-    Sz: Array  # (D,)    sum_s r[s]
-    Szz: Array  # (D, D)  sum_s r[s] r[s]'
+    Sz: Array  # (D,)    sum_s d_z[s]
+    Szz: Array  # (D, D)  sum_s d_z[s] d_z[s]'
     N_x: Array  # ()      sum_s sum_u 1
-    Sxx: Array  # (G, G)  sum_s sum_u r[s,u] r[s,u]'
+    Sxx: Array  # (G, G)  sum_s sum_u e_x[s,u] e_x[s,u]'
 
 
 def ratio(total, count, old):

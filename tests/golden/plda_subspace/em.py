@@ -44,9 +44,9 @@ class Statistics(NamedTuple):
     Syy: Array  # (D, D)  sum_s sum_u y[s] y[s]'
     Sy: Array  # (D,)    sum_s sum_u y[s]
     N_x: Array  # ()      sum_s sum_u 1
-    Sxy: Array  # (G, D)  sum_s sum_u r[s,u] y[s]
-    Sx: Array  # (G,)    sum_s sum_u r[s,u]
-    Sxx: Array  # (G, G)  sum_s sum_u r[s,u] r[s,u]'
+    Sxy: Array  # (G, D)  sum_s sum_u e_x[s,u] y[s]
+    Sx: Array  # (G,)    sum_s sum_u e_x[s,u]
+    Sxx: Array  # (G, G)  sum_s sum_u e_x[s,u] e_x[s,u]'
 
 
 def ratio(total, count, old):
@@ -136,8 +136,7 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 @jax.jit
 def m_step(s: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
-    # of the regressors y[s], 1
-    moments_x = jnp.block([[s.Syy, s.Sy[..., :, None]], [s.Sy[..., None, :], s.N_x[..., None, None]]])
+    moments_x = jnp.block([[s.Syy, s.Sy[:, None]], [s.Sy, s.N_x]])  # of the regressors y[s], 1
     # the regression of r: what the old coefficients left
     change_x = solve(moments_x, jnp.concatenate([s.Sxy, s.Sx[..., None]], -1))
     change_V = change_x[..., :2]

@@ -41,10 +41,10 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()  ln p(x)
     N_a: Array  # ()  sum_b 1
-    Sa: Array  # ()  sum_b r[b]
-    Saa: Array  # ()  sum_b r[b]^2
+    Sa: Array  # ()  sum_b d_a[b]
+    Saa: Array  # ()  sum_b d_a[b]^2
     N_x: Array  # ()  sum_b sum_s 1
-    Sxx: Array  # ()  sum_b sum_s r[b,s]^2
+    Sxx: Array  # ()  sum_b sum_s e_x[b,s]^2
 
 
 def ratio(total, count, old):
