@@ -60,9 +60,9 @@ def solve(moments, products):
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
 
-def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
-    """ln p(x[n] | y[n]) from what is left of its mean as (N)."""
-    return -0.5 * (4 * jnp.log(2 * jnp.pi * theta.sigma2) + (jnp.square(e_x) / theta.sigma2).sum(-1))
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[n]) at the prior means as (N)."""
+    return -0.5 * (4 * jnp.log(2 * jnp.pi * theta.sigma2) + (jnp.square(r_x) / theta.sigma2).sum(-1))
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
@@ -72,14 +72,14 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     eta_y = 1 / theta.sigma2 * r_x @ theta.W
     Lambda_y = jnp.einsum("gd,,ge->de", theta.W, 1 / theta.sigma2, theta.W)  # and how precisely
     V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
-    d_y = eta_y @ V_y  # E[y[n] | x]
-    e_x = r_x - d_y @ theta.W.T  # x less its mean, at the posterior means
-    # ln p(x[n]) = ln p(x, y) - ln p(y | x) at the posterior means
+    d_y = eta_y @ V_y.T  # E[y[n] | x]
+    # ln p(x[n])
     log_p_x = (
-        log_likelihood_x(theta, e_x)
-        - 0.5 * jnp.einsum("nd,nd->n", d_y, d_y)
+        log_likelihood_x(theta, r_x)
+        + 0.5 * jnp.einsum("nd,nd->n", eta_y, d_y)
         + 0.5 * jnp.linalg.slogdet(V_y)[1]
     )
+    e_x = r_x - d_y @ theta.W.T  # x less its mean, at the posterior means
     return Statistics(
         log_p=weight @ log_p_x,
         Syy=jnp.einsum("n,nd,ne->de", weight, d_y, d_y) + jnp.einsum("n,de->de", weight, V_y),
@@ -109,8 +109,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     # of the regressors y[n], 1
     moments_x = jnp.block([[s.Syy, s.Sy[..., :, None]], [s.Sy[..., None, :], s.N_x[..., None, None]]])
     # the regression of r: what the old coefficients left
@@ -140,8 +141,7 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunks = -(-N // rows)
-    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
+    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )
