@@ -67,7 +67,6 @@ def test_speakers_are_told_apart_by_their_vowels() -> None:
     # With all tokens, not their mean, the model knows that three say more than one.
     assert rates["tokens"] < rates["means"]
     assert 0.40 < bn.cllr(*found["tokens"]) < bn.cllr(*found["means"]) < 0.49
-    print({name: (rates[name], bn.cllr(*found[name])) for name in found})
 
 
 def test_the_page_runs() -> None:
