@@ -204,14 +204,14 @@ def table(name: str, case: Case, lines: Sequence[Line]) -> str:
     for line in sorted(
         lines, key=lambda line: line.whole_fit_s if case.whole else line.seconds_per_iteration
     ):
-        iteration = f"{1000 * line.seconds_per_iteration:10.3f}"
-        ratio = f"{line.seconds_per_iteration / ours.seconds_per_iteration:8.2f}" if ours else " " * 8
-        if case.whole:
-            iteration, ratio = " " * 10, " " * 8
+        iteration = ratio = ""
+        if not case.whole:
+            iteration = f"{1000 * line.seconds_per_iteration:.3f}"
+            ratio = f"{line.seconds_per_iteration / ours.seconds_per_iteration:.2f}" if ours else ""
         whole = f"{line.whole_fit_s / ours.whole_fit_s:8.2f}" if ours else " " * 8
         aim = f"{case.aims[line.library]:7g}" if line.library in case.aims else " " * 7
         rows.append(
-            f"{line.library:<17}{iteration}{ratio}{line.whole_fit_s:>9.3f}{whole}{aim}"
+            f"{line.library:<17}{iteration:>10}{ratio:>8}{line.whole_fit_s:>9.3f}{whole}{aim}"
             f"{line.peak_mb:>9.0f}  {line.log_likelihood:.6f}{apart(line, ours)}"
         )
     return "\n".join(rows)

@@ -104,7 +104,7 @@ def integrate(run: Elimination, step: Integrate) -> None:
     """Completes the square in one latent."""
     ref, name = step.variable, step.variable.name
     entries = run.layout.vector(ref, 3)
-    node = run.nodes[step.own]
+    node = run.distribution(step.own)
     spread = spread_of(node, entries)
     found = multiplied(run, step.others)
     shift, precision = dict(found.shift), dict(found.precision)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from math import prod
 
 from bnlab.printers import jax_condense
+from bnlab.program import walk
 from bnlab.program.ir import Field, Program, Statement
-from bnlab.program.ops import ROW, STEP
+from bnlab.program.ops import ROW, STEP, Axes, Binary, Einsum
 
 PUT = '''
 def put(values, index, fill=None):
@@ -84,15 +85,31 @@ def _read(field: Field) -> str:
 def _chunk_rows(program: Program, steps: str) -> int:
     """Rows of a chunk, so that its largest array stays in a core's cache; a chain needs many sequences abreast.
 
-    Very large tables are built for a few rows at a time, so that they take 256 MiB at most.
+    Very large tables are built for a few rows at a time, so that they take 256 MiB at most; so are the covariances of what is
+    missing at each step.
     """
     parts = [item for function in (*program.functions, program.expect) for item in function.body]
     axes = [item.target.axes for item in parts if isinstance(item, Statement)]
-    cells = max((prod(axis.size or 1 for axis in found) for found in axes), default=1)
-    if steps:
+    grows = [found for found in axes if any(axis.kind in (ROW, STEP) for axis in found)]
+    grows += [_pairs(part) for one in (*program.functions, program.expect) for part in walk.parts(one)]
+    cells = max((prod(axis.size or 1 for axis in found) for found in grows), default=1)
+    if steps and not any(not field.integer for field in program.chunk if field.name in program.leaves):
         return 16384
+    if steps:
+        return max(256, min(16384, 1 << max(0, (2**24 // cells).bit_length() - 1)))
     few: int = max(1, min(512, 2**25 // cells))
     return max(few, min(4096, 1 << max(0, (131072 // cells).bit_length() - 1)))
+
+
+def _pairs(part: object) -> Axes:
+    """The pairs of entries whose products stand beside each row where squared distances are multiplied out."""
+    if not isinstance(part, Einsum) or not all(isinstance(one, Binary) for one in part.operands[:2]):
+        return ()
+    return (
+        tuple({one.axes[-1]: None for one in part.operands[:2] if one.axes})
+        if len(part.operands) == 3
+        else ()
+    )
 
 
 def _function(options: str, doc: str, body: list[str]) -> str:
@@ -117,7 +134,8 @@ def _single(program: Program, variables: list[Field]) -> list[str]:
     return [
         f'N = len(data["{first}"])',
         'weights = np.asarray(data.get("weights", np.ones(N)), dtype)',
-        f"chunk_{root}, place_{root} = np.divmod(np.arange(N), min(rows, N))",
+        "chunks = -(-N // rows)",
+        f"chunk_{root}, place_{root} = np.divmod(np.arange(N), -(-N // chunks))",
     ]
 
 

@@ -110,6 +110,17 @@ def second_moments(q, r):
     return full.at[..., i, j].set(half).at[..., j, i].set(half)
 '''
 
+SQUARED_DISTANCES = '''
+def squared_distances(r, m, P):
+    """(r - m)' P (r - m) of every row r and state, P symmetric: multiplied out, with rows last, its gradient is cheapest."""
+    i, j = np.triu_indices(r.shape[-1])
+    half = jnp.where(i == j, 1, 2) * P[..., i, j]
+    Pm = jnp.einsum("...de,...e->...d", P, m)
+    rows = r.reshape(-1, r.shape[-1]).T
+    found = (half @ (rows[i] * rows[j]) - 2 * Pm @ rows).T + (Pm * m).sum(-1)
+    return found.reshape(*r.shape[:-1], *P.shape[:-2])
+'''
+
 SOLVE = '''
 def solve(moments, products):
     """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
@@ -157,6 +168,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "solve": SOLVE,
         "reliable": RELIABLE,
         "second_moments": SECOND_MOMENTS,
+        "squared_distances": SQUARED_DISTANCES,
         "counts": COUNTS,
         "inverse_digamma": INVERSE_DIGAMMA,
         "gamma_shape": GAMMA_SHAPE,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bnlab.domains import Values
 from bnlab.program.ops import Axes, Expr, Symbol
 
 Because = Literal[
@@ -72,7 +73,7 @@ class Function:
 
     name: str
     arguments: tuple[Symbol, ...]
-    whole: tuple[Literal["theta", "chunk", "statistics"], ...]
+    whole: tuple[Literal["theta", "chunk", "statistics", "posterior"], ...]
     body: tuple[Statement | Scan | Invoke, ...]
     results: tuple[Expr, ...]
     doc: str
@@ -176,3 +177,21 @@ class Program:
     densities: dict[str, Function] = field(default_factory=dict)
     evidence: Function | None = None
     condensed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Variational:
+    """Variational EM: the Program of the E-step at a point, whose M-step gives the hyperparameters in `posterior`.
+
+    `prior` are the numbers of the same hyperparameters before any data. `expectations` makes the point,
+    `program.parameters`, of those of q(theta); `means` the posterior means of the parameters in `learnt`,
+    and `divergence` KL(q(theta) || p(theta)).
+    """
+
+    program: Program
+    posterior: tuple[Field, ...]
+    prior: tuple[Values, ...]
+    learnt: tuple[Field, ...]
+    expectations: Function
+    means: Function
+    divergence: Function

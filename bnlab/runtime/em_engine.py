@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from bnlab.compile import Messages
 from bnlab.network.graph import parents
 from bnlab.network.ir import Graph
 from bnlab.runtime.collapse import collapsed
@@ -21,6 +20,9 @@ from bnlab.runtime.em_names import named_by_evidence
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Problem
+
+if TYPE_CHECKING:
+    from bnlab.compile import Messages
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +63,9 @@ def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, ND
     spreads on their floor where the data about a centre have none: as many centres as rows, say."""
     init = problem.init
     given = {} if isinstance(init, str) else checked(problem.graph, init, complete=False)
-    theta: dict[str, Any] = {}
+    theta: dict[str, Any] = {
+        one.name: one.value.array for one in problem.graph.parameters if one.value is not None
+    }
     if any(one.value is None and one.name not in given for one in problem.graph.parameters):
         method = init if isinstance(init, str) else "data"
         drawn = ready.program.step.init(ready.origin, seed_of(problem.seed, number), method)._asdict()

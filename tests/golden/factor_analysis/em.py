@@ -40,9 +40,9 @@ class Statistics(NamedTuple):
     Syy: Array  # (D, D)  sum_n y[n] y[n]'
     Sy: Array  # (D,)    sum_n y[n]
     N_x: Array  # ()      sum_n 1
-    Sxy: Array  # (G, D)  sum_n r[n] y[n]
-    Sx: Array  # (G,)    sum_n r[n]
-    Sxx: Array  # (G,)    sum_n r[n]^2
+    Sxy: Array  # (G, D)  sum_n e_x[n] y[n]
+    Sx: Array  # (G,)    sum_n e_x[n]
+    Sxx: Array  # (G,)    sum_n e_x[n]^2
 
 
 def ratio(total, count, old):
@@ -109,8 +109,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_x = jnp.block([[s.Syy, s.Sy[:, None]], [s.Sy, s.N_x]])  # of the regressors y[n], 1
     # the regression of r: what the old coefficients left
     change_x = solve(moments_x, jnp.concatenate([s.Sxy, s.Sx[..., None]], -1))
@@ -177,7 +178,8 @@ def prepare(data, dtype=float, rows=4096):
     data = condensed(data)
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -4,6 +4,8 @@
 for n in 1..N:
     y[n] ~ Normal(zeros(1), cov=eye(1))          latent
     x[n] ~ Normal(W @ y[n] + mu, var=psi)        observed
+
+Emitted by bnlab 0.1.0 from network 71f72387.
 """
 
 from typing import NamedTuple
@@ -21,9 +23,8 @@ def parameters():
     mu = numpyro.param("mu", lambda key: jax.random.normal(key, (4,)))
     W = numpyro.param("W", lambda key: jax.random.normal(key, (4, 1)))
     psi = numpyro.param("psi", jnp.ones((4,)), constraint=dist.constraints.positive)
-    return jax.tree.map(
-        jnp.asarray, Parameters(mu=mu, W=W, psi=psi)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(mu=mu, W=W, psi=psi))
 
 
 def model(x=None, num_n=None):
@@ -95,7 +96,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

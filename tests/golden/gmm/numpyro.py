@@ -4,6 +4,8 @@
 for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     x[n] ~ Normal(mu[z[n]], cov=Sigma[z[n]])     observed
+
+Emitted by bnlab 0.1.0 from network 7224ab77.
 """
 
 from typing import NamedTuple
@@ -31,9 +33,8 @@ def parameters():
             constraint=dist.constraints.positive_definite,
             event_dim=2,
         )
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, mu=mu, Sigma=Sigma)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, mu=mu, Sigma=Sigma))
 
 
 def model(x=None, num_n=None):
@@ -110,7 +111,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

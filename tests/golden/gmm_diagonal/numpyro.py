@@ -2,8 +2,10 @@
 """NumPyro models of the network `gmm_diagonal`; need only JAX, NumPy and NumPyro.
 
 for n in 1..N:
-    z[n] ~ Categorical(pi)                       latent
+    z[n] ~ Categorical(pi)                        latent
     x[n] ~ Normal(mu[z[n]], var=sigma2[z[n]])     observed
+
+Emitted by bnlab 0.1.0 from network 25ad3ef7.
 """
 
 from typing import NamedTuple
@@ -25,9 +27,8 @@ def parameters():
     with numpyro.plate("k", 2, dim=-1):
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
         sigma2 = numpyro.param("sigma2", jnp.ones((2, 2)), constraint=dist.constraints.positive, event_dim=1)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, mu=mu, sigma2=sigma2)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, mu=mu, sigma2=sigma2))
 
 
 def model(x=None, num_n=None):
@@ -97,7 +98,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -4,6 +4,8 @@
 for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     x[n] ~ Normal(mu[z[n]], cov=Sigma)           observed
+
+Emitted by bnlab 0.1.0 from network 0b6ae832.
 """
 
 from typing import NamedTuple
@@ -26,9 +28,8 @@ def parameters():
     Sigma = numpyro.param("Sigma", jnp.eye(2), constraint=dist.constraints.positive_definite)
     with numpyro.plate("k", 2, dim=-1):
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, Sigma=Sigma, mu=mu)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, Sigma=Sigma, mu=mu))
 
 
 def model(x=None, num_n=None):
@@ -105,7 +106,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -5,6 +5,8 @@ for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     for i in 1..4:                               item
         x[n,i] ~ Bernoulli(theta[z[n],i])        observed
+
+Emitted by bnlab 0.1.0 from network 6ffee0fd.
 """
 
 from typing import NamedTuple
@@ -30,7 +32,8 @@ def parameters():
             constraint=dist.constraints.unit_interval,
             event_dim=0,
         )
-    return jax.tree.map(jnp.asarray, Parameters(pi=pi, theta=theta))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, theta=theta))
 
 
 def model(x=None, num_n=None):
@@ -101,7 +104,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], int), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

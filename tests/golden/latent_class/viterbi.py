@@ -100,8 +100,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(
         pi=ratio(s.N_z, s.N_z.sum(), theta.pi),
         theta=ratio(jnp.moveaxis(s.N_z_item_x, 2, 0)[1], s.N_z_item_x.sum(-1), theta.theta),
@@ -122,7 +123,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], int), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -2,9 +2,11 @@
 """NumPyro models of the network `mixture_factor_analysers`; need only JAX, NumPy and NumPyro.
 
 for n in 1..N:
-    c[n] ~ Categorical(pi)                       latent
-    y[n] ~ Normal(zeros(1), cov=eye(1))          latent
+    c[n] ~ Categorical(pi)                                latent
+    y[n] ~ Normal(zeros(1), cov=eye(1))                   latent
     x[n] ~ Normal(W[c[n]] @ y[n] + mu[c[n]], var=psi)     observed
+
+Emitted by bnlab 0.1.0 from network 81c9072c.
 """
 
 from typing import NamedTuple
@@ -27,9 +29,8 @@ def parameters():
     with numpyro.plate("k", 3, dim=-1):
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (3, 4)), event_dim=1)
         W = numpyro.param("W", lambda key: jax.random.normal(key, (3, 4, 1)), event_dim=2)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, psi=psi, mu=mu, W=W)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, psi=psi, mu=mu, W=W))
 
 
 def model(x=None, num_n=None):
@@ -110,7 +111,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -2,8 +2,8 @@
 """Hard EM for the network `mixture_factor_analysers`, derived from its declaration; needs only JAX and NumPy.
 
 for n in 1..N:
-    c[n] ~ Categorical(pi)                       latent
-    y[n] ~ Normal(zeros(1), cov=eye(1))          latent
+    c[n] ~ Categorical(pi)                                latent
+    y[n] ~ Normal(zeros(1), cov=eye(1))                   latent
     x[n] ~ Normal(W[c[n]] @ y[n] + mu[c[n]], var=psi)     observed
 
 E-step   q_c[n,k] = 1 at the most probable value, else 0
@@ -43,9 +43,9 @@ class Statistics(NamedTuple):
     N_c: Array  # (K,)       sum_n q_c[n,k]
     Syy: Array  # (K, D, D)  sum_n q_c[n,k] y[n] y[n]'
     Sy: Array  # (K, D)     sum_n q_c[n,k] y[n]
-    Sxy: Array  # (K, G, D)  sum_n q_c[n,k] r[n] y[n]
-    Sx: Array  # (K, G)     sum_n q_c[n,k] r[n]
-    Sxx: Array  # (G,)       sum_n r[n]^2
+    Sxy: Array  # (K, G, D)  sum_n q_c[n,k] e_x[n] y[n]
+    Sx: Array  # (K, G)     sum_n q_c[n,k] e_x[n]
+    Sxx: Array  # (G,)       sum_n e_x[n]^2
 
 
 def ratio(total, count, old):
@@ -125,8 +125,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     # of the regressors y[n], 1
     moments_x = jnp.block([[s.Syy, s.Sy[..., :, None]], [s.Sy[..., None, :], s.N_c[..., None, None]]])
     # the regression of r: what the old coefficients left
@@ -157,7 +158,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -4,6 +4,8 @@
 for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     x[n] ~ Poisson(rate[z[n]])                   observed
+
+Emitted by bnlab 0.1.0 from network 3b4735b6.
 """
 
 from typing import NamedTuple
@@ -24,7 +26,8 @@ def parameters():
     )
     with numpyro.plate("k", 2, dim=-1):
         rate = numpyro.param("rate", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return jax.tree.map(jnp.asarray, Parameters(pi=pi, rate=rate))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, rate=rate))
 
 
 def model(x=None, num_n=None):
@@ -90,7 +93,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -2,9 +2,11 @@
 """NumPyro models of the network `mixture_regression`; need only JAX, NumPy and NumPyro.
 
 for n in 1..N:
-    u[n]                                         given
-    z[n] ~ Categorical(pi)                       latent
+    u[n]                                                          given
+    z[n] ~ Categorical(pi)                                        latent
     y[n] ~ Normal(w[z[n]] @ u[n] + b[z[n]], var=sigma2[z[n]])     observed
+
+Emitted by bnlab 0.1.0 from network b16cf8ea.
 """
 
 from typing import NamedTuple
@@ -27,9 +29,8 @@ def parameters():
         w = numpyro.param("w", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
         b = numpyro.param("b", lambda key: jax.random.normal(key, (2,)), event_dim=0)
         sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, w=w, b=b, sigma2=sigma2)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, w=w, b=b, sigma2=sigma2))
 
 
 def model(u, y=None):
@@ -98,7 +99,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["u"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         u=put(np.asarray(data["u"], dtype), (chunk_n, place_n)),
         y=put(np.asarray(data["y"], dtype), (chunk_n, place_n)),

@@ -4,6 +4,8 @@
 for d in 1..D:
     z[d] ~ Categorical(pi)                       latent
     x[d] ~ Multinomial(word[z[d]])               observed
+
+Emitted by bnlab 0.1.0 from network 1cd78fad.
 """
 
 from typing import NamedTuple
@@ -29,7 +31,8 @@ def parameters():
             constraint=dist.constraints.simplex,
             event_dim=1,
         )
-    return jax.tree.map(jnp.asarray, Parameters(pi=pi, word=word))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, word=word))
 
 
 def model(x=None, num_d=None):
@@ -99,7 +102,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `d`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_d, place_d = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_d, place_d = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_d, place_d)), weight=put(weights, (chunk_d, place_d), 0)
     )

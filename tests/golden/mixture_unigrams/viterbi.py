@@ -92,8 +92,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(
         pi=ratio(s.N_z, s.N_z.sum(), theta.pi), word=ratio(s.Sx, s.Sx.sum(-1)[:, None], theta.word)
     )
@@ -113,7 +114,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `d`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_d, place_d = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_d, place_d = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_d, place_d)), weight=put(weights, (chunk_d, place_d), 0)
     )

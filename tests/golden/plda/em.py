@@ -42,10 +42,10 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()      ln p(x)
     N_z: Array  # ()      sum_s 1
-    Sz: Array  # (D,)    sum_s r[s]
-    Szz: Array  # (D, D)  sum_s r[s] r[s]'
+    Sz: Array  # (D,)    sum_s d_z[s]
+    Szz: Array  # (D, D)  sum_s d_z[s] d_z[s]'
     N_x: Array  # ()      sum_s sum_u 1
-    Sxx: Array  # (G, G)  sum_s sum_u r[s,u] r[s,u]'
+    Sxx: Array  # (G, G)  sum_s sum_u e_x[s,u] e_x[s,u]'
 
 
 def ratio(total, count, old):
@@ -125,8 +125,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_z = s.N_z  # of the regressors 1
     change_z = ratio(s.Sz, moments_z, 0)  # the regression of r: what the old coefficients left
     return Parameters(

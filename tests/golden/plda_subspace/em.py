@@ -1,9 +1,9 @@
 # -*- coding: utf-8 -*-
 """EM for the network `plda_subspace`, derived from its declaration; needs only JAX and NumPy.
 
-for s in 1..S:                                   speaker
-    y[s] ~ Normal(zeros(2), cov=eye(2))          latent
-    for u in 1..U[s]:                            utterance
+for s in 1..S:                                        speaker
+    y[s] ~ Normal(zeros(2), cov=eye(2))               latent
+    for u in 1..U[s]:                                 utterance
         x[s,u] ~ Normal(V @ y[s] + mu, cov=Sigma)     observed
 
 M-step   mu, V, Sigma maximise Q = E[ln p(x, z)] under q
@@ -44,9 +44,9 @@ class Statistics(NamedTuple):
     Syy: Array  # (D, D)  sum_s sum_u y[s] y[s]'
     Sy: Array  # (D,)    sum_s sum_u y[s]
     N_x: Array  # ()      sum_s sum_u 1
-    Sxy: Array  # (G, D)  sum_s sum_u r[s,u] y[s]
-    Sx: Array  # (G,)    sum_s sum_u r[s,u]
-    Sxx: Array  # (G, G)  sum_s sum_u r[s,u] r[s,u]'
+    Sxy: Array  # (G, D)  sum_s sum_u e_x[s,u] y[s]
+    Sx: Array  # (G,)    sum_s sum_u e_x[s,u]
+    Sxx: Array  # (G, G)  sum_s sum_u e_x[s,u] e_x[s,u]'
 
 
 def ratio(total, count, old):
@@ -138,8 +138,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_x = jnp.block([[s.Syy, s.Sy[:, None]], [s.Sy, s.N_x]])  # of the regressors y[s], 1
     # the regression of r: what the old coefficients left
     change_x = solve(moments_x, jnp.concatenate([s.Sxy, s.Sx[..., None]], -1))

@@ -4,6 +4,8 @@
 for n in 1..N:
     y[n] ~ Normal(zeros(2), cov=eye(2))          latent
     x[n] ~ Normal(W @ y[n] + mu, var=sigma2)     observed
+
+Emitted by bnlab 0.1.0 from network 497becf7.
 """
 
 from typing import NamedTuple
@@ -21,9 +23,8 @@ def parameters():
     mu = numpyro.param("mu", lambda key: jax.random.normal(key, (4,)))
     W = numpyro.param("W", lambda key: jax.random.normal(key, (4, 2)))
     sigma2 = numpyro.param("sigma2", 1.0, constraint=dist.constraints.positive)
-    return jax.tree.map(
-        jnp.asarray, Parameters(mu=mu, W=W, sigma2=sigma2)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(mu=mu, W=W, sigma2=sigma2))
 
 
 def model(x=None, num_n=None):
@@ -95,7 +96,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -41,10 +41,10 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()  ln p(x)
     N_a: Array  # ()  sum_b 1
-    Sa: Array  # ()  sum_b r[b]
-    Saa: Array  # ()  sum_b r[b]^2
+    Sa: Array  # ()  sum_b d_a[b]
+    Saa: Array  # ()  sum_b d_a[b]^2
     N_x: Array  # ()  sum_b sum_s 1
-    Sxx: Array  # ()  sum_b sum_s r[b,s]^2
+    Sxx: Array  # ()  sum_b sum_s e_x[b,s]^2
 
 
 def ratio(total, count, old):
@@ -109,8 +109,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_a = s.N_a  # of the regressors 1
     change_a = ratio(s.Sa, moments_a, 0)  # the regression of r: what the old coefficients left
     return Parameters(
