@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection
+from math import prod
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from bnlab.errors import BnlabError, Fault, IntractableError
@@ -12,6 +13,7 @@ from bnlab.inference import derivation, em
 from bnlab.inference.cliques import junction_tree
 from bnlab.inference.derivation import Derivation
 from bnlab.inference.knowledge import Knowledge, analysed, notes
+from bnlab.inference.plan import SumChain, plan
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.network.formats import to_json
@@ -106,6 +108,22 @@ def derive(net: Network | Graph) -> Derivation:
     Raises IntractableError, which names the variables and says why, where exact inference is impossible or not derived.
     """
     return derivation.derive(graph_of(net))
+
+
+def chain_tables(
+    graph: Graph, missing: Collection[str] = (), evidence: Collection[str] = ()
+) -> tuple[tuple[str, tuple[str, ...], int], ...]:
+    """Of each chain of categories: its plate, the variables that a step hands on, and the entries of that table."""
+    found = analysed(graph, Knowledge(frozenset(missing), frozenset(evidence)))
+    steps = (step for step in plan(found.graph, found.tables).steps if isinstance(step, SumChain))
+    return tuple(
+        (
+            step.chain,
+            tuple(dict.fromkeys(ref.name for ref in step.kept)),
+            prod(getattr(found.graph.variable(ref.name).domain, "size", 1) for ref in step.kept),
+        )
+        for step in steps
+    )
 
 
 def draw(

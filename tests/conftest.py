@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
 import jax
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+
+MAPS = Path("/proc/self/maps")
+MOST_MAPS = 30_000
+"""Linux gives a process 65530 mappings of memory, each compiled program takes some, and one too many kills the process."""
+
+finished = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def compiled_programs_are_let_go() -> Iterator[None]:
+    """Thousands of small networks are compiled in one process: forget them before there is no room for more."""
+    yield
+    if next(finished) % 20 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

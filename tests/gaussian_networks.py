@@ -435,6 +435,62 @@ def level_and_slope() -> bn.Network:
     return net
 
 
+def coupled_chains() -> bn.Network:
+    """A vector and a scalar that move one another, one of them within the step; an input drives, and each is seen."""
+    with bn.Network("coupled_chains") as net:
+        F = bn.parameter("F", bn.Real(2, 2))
+        g = bn.parameter("g", bn.Real(2))
+        Q = bn.parameter("Q", bn.Covariance(2))
+        h = bn.parameter("h", bn.Real(2))
+        k = bn.parameter("k", bn.Real())
+        beta = bn.parameter("beta", bn.Real())
+        q = bn.parameter("q", bn.Positive())
+        H = bn.parameter("H", bn.Real(2, 2))
+        R = bn.parameter("R", bn.Positive(2))
+        r = bn.parameter("r", bn.Positive())
+        m = bn.parameter("m", bn.Real(2))
+        with bn.plate("sequence"), bn.chain("t"):
+            u = bn.given("u", bn.Real())
+            y = bn.latent(
+                "y",
+                bn.Normal(F @ bn.previous("y") + g * bn.previous("w"), cov=Q),
+                first=bn.Normal(m, cov=bn.eye(2)),
+            )
+            w = bn.latent(
+                "w",
+                bn.Normal(h @ y + k * bn.previous("w") + beta * u, var=q),
+                first=bn.Normal(h @ y, var=bn.constant(0.5)),
+            )
+            bn.observed("x", bn.Normal(H @ y, var=R))
+            bn.observed("v", bn.Normal(w, var=r))
+    return net
+
+
+def effects_of_sequences() -> bn.Network:
+    """A vector of each sequence, its mean chosen by a class, in the mean of every step and of what is observed."""
+    with bn.Network("effects_of_sequences") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            m = bn.parameter("m", bn.Real(2))
+            f = bn.parameter("f", bn.Real())
+        A = bn.parameter("A", bn.Covariance(2))
+        b = bn.parameter("b", bn.Real(2))
+        q = bn.parameter("q", bn.Positive())
+        h = bn.parameter("h", bn.Real(2))
+        R = bn.parameter("R", bn.Covariance(2))
+        with bn.plate("sequence"):
+            c = bn.latent("c", bn.Categorical(pi))
+            a = bn.latent("a", bn.Normal(m[c], cov=A))
+            with bn.chain("t"):
+                y = bn.latent(
+                    "y",
+                    bn.Normal(f[c] * bn.previous("y") + b @ a, var=q),
+                    first=bn.Normal(b @ a, var=bn.constant(1.0)),
+                )
+                bn.observed("x", bn.Normal(a + h * y, cov=R))
+    return net
+
+
 def group_beside_chain() -> bn.Network:
     """A latent of the whole sequence shifts every observation of its chain."""
     with bn.Network("group_beside_chain") as net:
@@ -685,6 +741,61 @@ def class_of_each_row() -> bn.Network:
     return net
 
 
+def second_order() -> bn.Network:
+    """A latent that reads two steps back."""
+    with bn.Network("second_order") as net:
+        f = bn.parameter("f", bn.Real())
+        q = bn.parameter("q", bn.Positive())
+        v = bn.parameter("v", bn.Positive())
+        start = bn.Normal(bn.zeros(), var=bn.constant(1.0))
+        with bn.plate("series"), bn.chain("t"):
+            y = bn.latent(
+                "y",
+                bn.Normal(f * bn.previous("y", 2), var=q),
+                first=(start, start),
+            )
+            bn.observed("x", bn.Normal(y, var=v))
+    return net
+
+
+def effect_of_several_chains() -> bn.Network:
+    """A latent of the school in the steps of each of its pupils' chains."""
+    with bn.Network("effect_of_several_chains") as net:
+        a2 = bn.parameter("a2", bn.Positive())
+        q = bn.parameter("q", bn.Positive())
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("school"):
+            a = bn.latent("a", bn.Normal(bn.zeros(), var=a2))
+            with bn.plate("pupil"), bn.chain("t"):
+                y = bn.latent(
+                    "y",
+                    bn.Normal(bn.previous("y"), var=q),
+                    first=bn.Normal(bn.zeros(), var=bn.constant(1.0)),
+                )
+                bn.observed("x", bn.Normal(y + a, var=v))
+    return net
+
+
+def effect_seen_twice() -> bn.Network:
+    """A latent of the sequence in the steps of its chain, and seen by itself."""
+    with bn.Network("effect_seen_twice") as net:
+        a2 = bn.parameter("a2", bn.Positive())
+        w = bn.parameter("w", bn.Positive())
+        q = bn.parameter("q", bn.Positive())
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("sequence"):
+            a = bn.latent("a", bn.Normal(bn.zeros(), var=a2))
+            bn.observed("size", bn.Normal(a, var=w))
+            with bn.chain("t"):
+                y = bn.latent(
+                    "y",
+                    bn.Normal(bn.previous("y"), var=q),
+                    first=bn.Normal(bn.zeros(), var=bn.constant(1.0)),
+                )
+                bn.observed("x", bn.Normal(y + a, var=v))
+    return net
+
+
 def crossed_effects() -> bn.Network:
     """Students and questions both have effects: every answer ties two latents of different plates."""
     with bn.Network("crossed_effects") as net:
@@ -734,6 +845,8 @@ GAUSSIAN = (
     Example(controlled_chain, RAGGED),
     Example(local_level, {"series": (5, 1, 4, 3)}),
     Example(level_and_slope, {"series": (5, 1, 4, 3)}),
+    Example(coupled_chains, RAGGED),
+    Example(effects_of_sequences, {"sequence": (4, 1, 3, 4, 2, 3, 4, 5)}),
     Example(group_beside_chain, RAGGED),
     Example(mixture_of_linear_chains, RAGGED),
     Example(chain_with_factors, {"sequence": (5, 1, 4, 5, 3, 5, 4, 5)}),
@@ -760,6 +873,9 @@ REFUSED = (
     Example(class_of_each_row, {"group": (3, 1, 2)}),
 )
 """What can be declared and listed, and has no exact EM that could be written."""
+
+LATER = (second_order, effect_of_several_chains, effect_seen_twice)
+"""What has an exact EM that bnlab does not derive."""
 
 CROSSED = (crossed_effects,)
 """What cannot even be unrolled by nested plates."""

@@ -356,11 +356,19 @@ def test_states_that_differ_only_in_what_follows_them_are_no_saddle() -> None:
     assert "z" not in told(found)
 
 
-@pytest.mark.parametrize("name", ["gmm", "gmm_tied", "hmm", "hmm_categorical", "latent_class", "hmm_poisson"])
+@pytest.mark.parametrize("name", ["gmm", "gmm_tied", "hmm", "latent_class"])
 def test_ordinary_fits_say_nothing(name: str) -> None:
     loaded = model(name)
     found = bn.fit(loaded.network, loaded.example(), progress=False, max_iter=2000)
     assert found.converged and found.warnings == ()
+
+
+@pytest.mark.parametrize(("name", "table"), [("hmm_categorical", "B"), ("hmm_poisson", "A")])
+def test_ordinary_fits_with_a_probability_of_0_say_only_that(name: str, table: str) -> None:
+    loaded = model(name)
+    found = bn.fit(loaded.network, loaded.example(), progress=False, max_iter=2000)
+    assert found.converged and [warning.concerns for warning in found.warnings] == [table]
+    assert "boundary" in found.warnings[0].message
 
 
 # Size and place of the numbers

@@ -143,6 +143,43 @@ def test_too_large_a_table_is_refused_by_name_at_once() -> None:
     assert time.perf_counter() - began < 5  # seconds; nothing of that size was made
 
 
+def test_too_many_tables_are_refused_with_the_largest_named() -> None:
+    """Five pairs, each table just within the limit for one."""
+    with bn.Network("pairs") as net:
+        ps = [bn.parameter(f"p{i}", bn.Simplex(4000)) for i in range(5)]
+        with bn.plate("k", 4000):
+            ts = [bn.parameter(f"T{i}", bn.Simplex(4000)) for i in range(5)]
+            vs = [bn.parameter(f"B{i}", bn.Simplex(2)) for i in range(5)]
+        with bn.plate("n"):
+            for i, (p, t, v) in enumerate(zip(ps, ts, vs, strict=True)):
+                a = bn.latent(f"a{i}", bn.Categorical(p))
+                b = bn.latent(f"b{i}", bn.Categorical(t[a]))
+                bn.observed(f"x{i}", bn.Categorical(v[b]))
+    began = time.perf_counter()
+    with pytest.raises(bn.IntractableError) as raised:
+        bn.derive(net)
+    assert time.perf_counter() - began < 5
+    assert "80,020,000 entries in all for each member of `n`; the limit is 67,108,864." in str(raised.value)
+    assert "The largest is over `a4`, `b4`: 16,000,000 entries." in str(raised.value)
+
+
+def test_messages_of_a_chain_that_do_not_fit_are_refused_before_anything_is_built() -> None:
+    with bn.Network("long") as net:
+        with bn.plate("k", 2000):
+            A, B = bn.parameter("A", bn.Simplex(2000)), bn.parameter("B", bn.Simplex(2))
+        with bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(A[0]))
+            bn.observed("x", bn.Categorical(B[z]))
+    began = time.perf_counter()
+    with pytest.raises(bn.DataError) as raised:
+        bn.fit(net, {"x": np.zeros(1_000_000, int)}, progress=False)
+    assert time.perf_counter() - began < 20  # the million values are checked too
+    assert "The chain t keeps a table over `z` of 2,000 entries for each of 1,000,000 steps" in str(
+        raised.value
+    )
+    assert "Cut the sequences" in str(raised.value)
+
+
 def test_alarm_is_orderly_and_runs_alone(tmp_path: Path) -> None:
     net = bn.read(DATA / "alarm.bif")
     unseen = [name for name in net.topological_order() if net.children(name)]

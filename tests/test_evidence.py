@@ -19,7 +19,7 @@ ROUNDING = 1e-12  # sums of a few dozen logarithms
 def test_the_page_runs() -> None:
     """Its blocks are one program, and its asserts hold."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     exec(compile("\n".join(blocks), str(PAGE), "exec"), {})
 
 
@@ -153,3 +153,67 @@ def test_given_values_may_not_be_missing() -> None:
 def test_other_texts_do_not_leave_it_out_in_silence() -> None:
     with pytest.raises(bn.BnlabError, match="takes no account"):
         bn.emit(networks.naive_bayes(), "latex", missing=("x",))
+
+
+# Draws given evidence
+
+
+def test_draws_given_final_states_are_those_of_the_chain_conditioned() -> None:
+    """Against all paths of three steps, listed: P(z) of those that end in state 1, over their sum."""
+    count, steps = 4000, 3
+    drawn = bn.sample(chain(), INIT, {"sequence": count, "t": steps}, evidence={"z": bn.final(1)})
+    pi, A, B = (np.array(INIT[name]) for name in ("pi", "A", "B"))
+    path = {z: pi[z[0]] * A[z[0], z[1]] * A[z[1], z[2]] for z in np.ndindex(2, 2, 2) if z[2] == 1}
+    z = np.stack(drawn["z"])
+    assert (z[:, -1] == 1).all()
+    for states, chance in path.items():
+        expected = chance / sum(path.values())
+        # five standard errors of a share
+        assert abs((z == states).all(1).mean() - expected) < 5 * np.sqrt(expected * (1 - expected) / count)
+    seen = np.bincount(np.stack(drawn["x"])[z == 0], minlength=3) / (z == 0).sum()
+    assert np.abs(seen - B[0]).max() < 5 * np.sqrt(0.25 / (z == 0).sum())
+
+
+def test_draws_of_causes_given_what_they_share() -> None:
+    """Two causes of one effect, drawn one after the other, depend on one another once the effect is known."""
+    with bn.Network("causes") as net:
+        p, q = bn.parameter("p", bn.Simplex(2)), bn.parameter("q", bn.Simplex(2))
+        with bn.plate("i", 2), bn.plate("j", 2):
+            r = bn.parameter("r", bn.Simplex(3))
+        with bn.plate("k", 3):
+            mu = bn.parameter("mu", bn.Real())
+        with bn.plate("n"):
+            a, b = bn.latent("a", bn.Categorical(p)), bn.latent("b", bn.Categorical(q))
+            c = bn.latent("c", bn.Categorical(r[a, b]))
+            bn.observed("x", bn.Normal(mu[c], var=1e-6))
+    table = np.array([[[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]], [[0.1, 0.2, 0.7], [0.3, 0.6, 0.1]]])
+    theta = {"p": [0.3, 0.7], "q": [0.6, 0.4], "r": table, "mu": [0.0, 1.0, 2.0]}
+    count = 6000
+    allowed = np.tile([True, False, True], (count, 1))
+    allowed[: count // 2] = [False, True, False]
+    found = bn.sample(net, theta, {"n": count}, seed=1, evidence={"c": allowed, "b": np.full(count, -1)})
+    assert set(found["c"][: count // 2]) == {1} and set(found["c"][count // 2 :]) == {0, 2}
+    np.testing.assert_allclose(found["x"], found["c"], atol=0.01)  # ten standard deviations
+    joint = np.array(theta["p"])[:, None, None] * np.array(theta["q"])[:, None] * table
+    for rows, states in ((slice(None, count // 2), [1]), (slice(count // 2, None), [0, 2])):
+        expected = joint[:, :, states].sum(-1) / joint[:, :, states].sum()
+        shares = np.array(
+            [[np.mean((found["a"][rows] == i) & (found["b"][rows] == j)) for j in (0, 1)] for i in (0, 1)]
+        )
+        assert np.abs(shares - expected).max() < 5 * np.sqrt(0.25 / (count // 2))  # five standard errors
+
+
+def test_draws_given_evidence_that_cannot_be() -> None:
+    theta = {**INIT, "A": [[1.0, 0.0], [0.0, 1.0]], "pi": [1.0, 0.0]}
+    with pytest.raises(bn.DataError, match="The evidence is impossible"):
+        bn.sample(chain(), theta, {"sequence": 2, "t": 3}, evidence={"z": bn.final(1)})
+    with pytest.raises(bn.DataError, match="The evidence has 2 members of t"):
+        bn.sample(chain(), INIT, {"sequence": 2, "t": 3}, evidence={"z": [np.array([0]), np.array([1])]})
+    with pytest.raises(bn.DataError, match="x is observed"):
+        bn.sample(chain(), INIT, {"sequence": 2, "t": 3}, evidence={"x": [[0, 0, 0], [1, 1, 1]]})
+
+
+def test_without_evidence_draws_are_what_they_were() -> None:
+    sizes = {"sequence": 2, "t": 3}
+    plain, none = bn.sample(chain(), INIT, sizes), bn.sample(chain(), INIT, sizes, evidence={})
+    assert all(np.array_equal(plain[name], none[name]) for name in plain)

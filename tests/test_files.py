@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -298,3 +299,29 @@ def test_what_is_long_and_means_nothing_ends(tmp_path: Path) -> None:
         assert len(str(caught.value)) < 10_000
     with pytest.raises(bn.ModelError, match="at most"):
         bn.read(file(tmp_path, " " * (1 << 23) + " ", "large.bif"))
+
+
+def test_data_under_the_names_of_the_file(tmp_path: Path) -> None:
+    """Data, columns of frames, evidence and targets may use the names that the file has; states are as the file names them."""
+    net = bn.read(file(tmp_path, SMALL, "small.bif"))
+    states = [net.graph.variable(name).domain.labels for name in ("lung_cancer", "x_ray")]
+    lung = np.array([states[0][0], states[0][1], states[0][0]], object)
+    ray = np.array([states[1][2], None, states[1][0]], object)
+    ours, theirs = {"lung_cancer": lung, "x_ray": ray}, {"lung cancer": lung, "x-ray": ray}
+    fits = [bn.fit(net, data, progress=False) for data in (ours, theirs, pd.DataFrame(theirs))]
+    other = bn.fit(net, pd.DataFrame({"a": lung, "x-ray": ray}), columns={"lung cancer": "a"}, progress=False)
+    for found in (*fits, other):
+        assert found.objective.tolist() == fits[0].objective.tolist()
+    assert fits[0].score(theirs).tolist() == fits[0].score(ours).tolist()
+    asked = bn.query(net, fits[0].parameters, {"x-ray": ray}, ["lung cancer", ("lung cancer", "x-ray")])
+    same = bn.query(net, fits[0].parameters, {"x_ray": ray}, ["lung_cancer", ("lung_cancer", "x_ray")])
+    for (title, one), (_, two) in zip(asked.items(), same.items(), strict=True):
+        assert "lung cancer" in title and np.array_equal(one, two)
+    hidden = net.hide("lung_cancer")
+    labels = {"lung cancer": lung}
+    known = bn.fit(hidden, {"x-ray": ray}, evidence=labels, init=net.parameters, max_iter=0, progress=False)
+    assert known.log_likelihood[0] == pytest.approx(
+        bn.fit(net, ours, init=net.parameters, max_iter=0, progress=False).log_likelihood[0], rel=1e-12
+    )
+    with pytest.raises(bn.DataError, match='both for x_ray and for "x-ray"'):
+        bn.fit(net, {**ours, "x-ray": ray}, progress=False)

@@ -12,13 +12,10 @@ import pytest
 
 import bnlab as bn
 from tests import gaussian_networks as gaussian
+from tests import models
 from tests.networks import Example
 
-NOT_YET = (
-    "level_and_slope",
-    "group_beside_chain",
-)  # two Gaussian latents of one chain: no exact EM is written yet
-EXAMPLES = [example for example in gaussian.GAUSSIAN if example.name not in NOT_YET]
+EXAMPLES = gaussian.GAUSSIAN
 SAMPLE = (
     gaussian.two_covariances,
     gaussian.mixture_of_factors,
@@ -26,6 +23,7 @@ SAMPLE = (
     gaussian.eight_schools,
     gaussian.slopes,
     gaussian.partly_fixed,
+    gaussian.coupled_chains,
 )
 
 
@@ -56,15 +54,22 @@ def test_posterior_precision_is_a_sum() -> None:
     text = bn.emit(gaussian.two_covariances(), "latex")
     assert r"\Lambda^{(z)}_{g} &= R_{g} \Sigma_{wc}^{-1}" in text
     assert r"\left(V^{(z)}_{g}\right)^{-1} &= \Sigma_{ac}^{-1} + R_{g} \Sigma_{wc}^{-1}" in text
-    assert r"d^{(z)}_{g} &= V^{(z)}_{g} h^{(z)}_{g}" in text
+    assert r"d^{(z)}_{g} &= \Sigma_{ac} \nu^{(z)}_{g}" in text
 
 
 def test_filter_and_smoother_are_recursions() -> None:
     text = bn.emit(gaussian.linear_chain(), "latex")
     assert r"\bar{\Phi}_{t+1} &= F \Phi_{t} F^{\top} + Q" in text
-    assert r"f_{s,t} &= \bar{f}_{s,t} + \Phi_{t} u_{s,t}" in text
+    assert r"f_{s,t} &= \bar{f}_{s,t} + \bar{\Phi}_{t} \nu_{s,t}" in text
     assert r"A_{s,t-1} &= F^{\top} \Omega_{s,t} F" in text
     assert r"g_{s,t} &= f_{s,t} + \Phi_{t} a_{s,t}" in text
+
+
+def test_messages_of_a_discrete_chain_are_equations_beside_gaussian_latents() -> None:
+    text = bn.emit(models.model("hmm_factor_analysis").network, "latex")
+    assert r"\bar{\alpha}_{s,t,k} &= \sum_{j} \alpha_{s,t-1,j} A_{j,k}" in text
+    assert r"\beta_{s,t-1,j} &= \sum_{k} \frac{\beta_{s,t,k} b_{s,t,k} A_{j,k}}{c_{s,t}}" in text
+    assert r"N^{(zz)}_{j,k} &= \sum_{s,t\ge 2} \xi_{s,t,j,k}" in text
 
 
 def test_products_of_latents_have_their_covariance_added() -> None:

@@ -134,6 +134,9 @@ def fit(
     tol: Annotated[
         float | None, Parameter(help="stop when the objective rises by at most TOL (1 + |objective|)")
     ] = None,
+    accelerate: Annotated[
+        bool, Parameter(negative="", help="try longer steps than EM's own; method em only")
+    ] = False,
     seed: Seed = 0,
     out: Annotated[Path | None, Parameter(help="save the fit here, as FILE.nc")] = None,
     settings: Settings = None,
@@ -147,7 +150,9 @@ def fit(
     _remember_compilations()
     loaded = _load(model, settings)
     table = load_data(data, loaded, columns or ())
-    options = _when(columns=table.columns, init=init, max_iter=max_iter, tol=tol)
+    options = _when(
+        columns=table.columns, init=init, max_iter=max_iter, tol=tol, accelerate=accelerate or None
+    )
     result = bn.fit(
         loaded.network,
         table.values,

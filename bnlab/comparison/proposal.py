@@ -25,6 +25,7 @@ from bnlab.network.text import prior_text
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.data_layout import sizes
+from bnlab.runtime.data_titles import by_names
 from bnlab.runtime.records import Bound
 
 WIDE = 5.0
@@ -53,6 +54,7 @@ def weakly_informative(net: Network, data: Any, *, columns: Columns | None = Non
 
     Priors that are declared stay. Raises DataError where the data do not fit.
     """
+    data, columns = by_names(net, data, columns)
     return propose(net, bind(net.graph, data, columns=columns))
 
 

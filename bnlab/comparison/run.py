@@ -23,6 +23,7 @@ from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
+from bnlab.runtime.data_titles import by_names, renamed
 from bnlab.runtime.diagnostics import effective
 from bnlab.runtime.fit import METHODS, fit_bound
 from bnlab.runtime.marginal import marginal_of
@@ -86,6 +87,7 @@ def compare(
     columns: Columns | None = None,
     ids: Mapping[str, Any] | None = None,
     weights: ArrayLike | None = None,
+    evidence: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Fits the network by every method and lines the results up.
 
@@ -93,14 +95,17 @@ def compare(
     EM is then MAP-EM, and the result says so. SVI and NUTS start where EM ended. `options` are those of `bn.fit` by
     method: {"nuts": {"num_samples": 500}}. Intervals hold `level` of the probability. `held_out` is the part of the
     members of the outermost plate that second fits leave out, to be predicted; 0 saves the time. `certify` holds the
-    densities and optima of EM and NumPyro against one another.
+    densities and optima of EM and NumPyro against one another. `evidence` is what is known of discrete latents, as in
+    `bn.fit`.
 
     Ctrl-C ends the method that runs, and what is done becomes the result. A method that fails is left out with a warning.
     Raises DataError or FitError where nothing can be compared.
     """
     began = time.perf_counter()
     _check(methods, options or {}, level, held_out)
-    bound = bind(net.graph, data, columns=columns, weights=weights, ids=ids)
+    data, columns = by_names(net, data, columns)
+    known = renamed(net, evidence or {})
+    bound = bind(net.graph, data, columns=columns, weights=weights, evidence=known, ids=ids)
     proposal = propose(net, bound) if set(methods) - set(POINTS) else None
     network = net if proposal is None else proposal.network
     if proposal is not None and proposal.choices:

@@ -44,7 +44,7 @@ def density_function(
     piece: Piece,
     density: Density,
     given: tuple[Symbol, ...] = (),
-    note: str = "",
+    of_residual: bool = False,
 ) -> Expr:
     """A function of its own for a density that takes more than a line. `given` are arrays that it reads beside data."""
     reads: dict[Expr, Symbol] = {symbol: symbol for symbol in given}
@@ -57,7 +57,7 @@ def density_function(
     result = function.log
     own = _seen(run.layout, factor, piece)
     shape = ", ".join(axis.extent or axis.letter.upper() for axis in result.axes)
-    doc = f"{wording.formula(run.layout, own)}{note} as ({shape})"
+    doc = f"{wording.formula(run.layout, own)}{' from what is left of its mean' if of_residual else ''} as ({shape})"
     doc += f"{_when(piece, run.layout, factor)}."
     tex = wording.formula_tex(run.layout, own)
     run.densities[piece.label] = Function(
@@ -69,7 +69,7 @@ def density_function(
 
 def _seen(layout: Layout, factor: Factor, piece: Piece) -> Factor:
     """What one distribution of a factor is the density of."""
-    if piece.whole and factor.steps != "all":
+    if factor.continuous or (piece.whole and factor.steps != "all"):
         return factor
     given = discrete_scope(layout.graph, piece.cpd)
     mine = tuple(ref for ref in factor.scope if ref in given or ref.name == factor.variable)

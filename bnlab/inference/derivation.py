@@ -99,9 +99,15 @@ def _step(derivation: Derivation, axes: Layout, step: Step) -> Iterator[str]:
             yield f"Prior:    {_factor(derivation, axes, own)}."
             if others:
                 yield f"Multiply: {_factors(derivation, axes, others)}."
-        case IntegrateChain(chain, variable):
-            yield f"The chain {chain} is integrated out forwards; its interface is {variable}: a filter, and a smoother back."
-            for title, used in (("First:", step.first), ("Later:", step.later), ("Every:", step.every)):
+        case IntegrateChain(chain, variables, beside):
+            names = " and ".join((*variables, *beside))
+            yield f"The chain {chain} is integrated out forwards; its interface is {names}: a filter, and a smoother back."
+            for title, used in (
+                ("Prior:", beside),
+                ("First:", step.first),
+                ("Later:", step.later),
+                ("Every:", step.every),
+            ):
                 if used:
                     yield f"{title:9} {_factors(derivation, axes, used)}."
     yield f"Leaves:   {formula(axes, step.message)}."

@@ -8,21 +8,23 @@ instead of the distribution.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bnlab.families.base import Node, registry
 from bnlab.inference import wording
+from bnlab.inference.at_means import along, explained, integrated
 from bnlab.inference.axes import Layout
 from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
 from bnlab.inference.densities import density_function, joined
 from bnlab.inference.expectation import Random, expected
-from bnlab.inference.filtering import integrate_chain, smoothed
+from bnlab.inference.filtering import Filter, chain_means, integrate_chain, smoothed
 from bnlab.inference.gaussian import Quadratic
-from bnlab.inference.integrate import Solved, integrate
+from bnlab.inference.integrate import Moved, Solved, integrate
 from bnlab.inference.leaves import unseen, where_seen
 from bnlab.inference.linear_nodes import declare_child, prior_mean
-from bnlab.inference.moments import Moments
+from bnlab.inference.moments import At, Moments
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.pieces import Piece, pieces
 from bnlab.inference.plan import (
@@ -65,7 +67,8 @@ class Elimination:
     """One run over a plan. `body` and `functions` grow; names are given out once each.
 
     `leaves` are observed variables of which values may be missing, -1 in the data; nothing reads them. `notes` are
-    sentences on missing values and evidence.
+    sentences on missing values and evidence. `bases` allows eigenvectors, which are fast, but have no derivative where
+    eigenvalues repeat.
     """
 
     layout: Layout
@@ -75,6 +78,7 @@ class Elimination:
     weighted: bool = True
     leaves: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    bases: bool = True
     body: list[Statement | Scan | Invoke] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     potentials: dict[str, Potential] = field(default_factory=dict)
@@ -88,8 +92,13 @@ class Elimination:
     quadratics: dict[str, Quadratic] = field(default_factory=dict)
     origins: dict[str, Expr] = field(default_factory=dict)
     residuals: dict[str, Expr] = field(default_factory=dict)
+    filters: dict[str, Filter] = field(default_factory=dict)
     solved: dict[str, Solved] = field(default_factory=dict)
     moments: dict[str, Moments] = field(default_factory=dict)
+    means: dict[tuple[str, At], Mapping[VarRef, tuple[Expr, tuple[str, ...]]]] = field(default_factory=dict)
+    moved: dict[tuple[str, At], Moved] = field(default_factory=dict)
+    carried: dict[Expr, Symbol] = field(default_factory=dict)
+    left: dict[tuple[str, At], Symbol] = field(default_factory=dict)
     randoms: dict[tuple[str, str], Random] = field(default_factory=dict)
     counts: dict[tuple[tuple[str, ...], tuple[str, ...]], Expr] = field(default_factory=dict)
     tables: frozenset[str] = frozenset()
@@ -144,6 +153,10 @@ class Elimination:
         """The posterior moments of a Gaussian chain."""
         return smoothed(self, step, name)
 
+    def chain_means(self, step: IntegrateChain, at: At) -> Mapping[VarRef, Expr]:
+        """The means of a Gaussian chain, given all data or those up to each step."""
+        return chain_means(self, step, at)
+
     def log(self, table: Expr) -> Expr:
         """The log of a table. Where nothing underflows, zeros must not spoil the gradient either."""
         return Unary("log", table) if self.scaled else Unary("log_or_never", table)
@@ -169,9 +182,10 @@ class Elimination:
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
         self.nodes[piece.label] = found
         if VarRef(factor.variable) not in factor.continuous:
-            declare_child(self, factor, piece, found)
+            declare_child(self, factor, found)
             return
-        if isinstance(self.consumer(factor.name), IntegrateChain):
+        step = self.consumer(factor.name)
+        if isinstance(step, IntegrateChain) and factor.variable in step.variables:
             return
         mean = prior_mean(self, found, factor.plates)
         if isinstance(mean, Binary | Einsum):
@@ -224,14 +238,18 @@ class Elimination:
 
     def pass_on(self, step: Step, found: Quadratic) -> None:
         """What is left after a Gaussian latent: a function of others, or a table."""
+        if step.message.continuous:
+            self.quadratics[step.message.name] = found
+            return
         text, tex = (write(self.layout, step.message) for write in (wording.formula, wording.formula_tex))
         title = wording.title(step.message)
         if isinstance(step, IntegrateChain):
             title += "_in_chain"
-        constant = self.statement(title, found.constant, "sum out", text, tex)
-        if step.message.continuous:
-            self.quadratics[step.message.name] = replace(found, constant=constant)
-            return
+            value = along(self, step)
+        else:
+            assert isinstance(step, Integrate)
+            value = integrated(self, step)
+        constant = self.statement(title, value, "sum out", f"{text} = {explained(self, step)}", tex)
         self.messages[step.message.name] = constant
         self.potentials[step.message.name] = Potential(constant)
 
@@ -381,6 +399,9 @@ class Elimination:
         if step is None:
             return self.unit((self.plan.root,)) if self.weighted and self.plan.root else None
         key = step.message.name
+        if isinstance(step, IntegrateChain) and name in step.beside:
+            outer = self.posterior(key)
+            return None if outer is None else self._kept(outer, step)
         if key not in self.posteriors:
             match step:
                 case SumOut():

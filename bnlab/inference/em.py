@@ -23,8 +23,8 @@ from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.inference.sharing import components
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
-from bnlab.program.ir import Field, Function, Program, Start, Statement
-from bnlab.program.ops import Axes, Expr, Symbol
+from bnlab.program.ir import Field, Function, Invoke, Program, Scan, Start, Statement
+from bnlab.program.ops import Axes, Expr, JointBasis, Symbol
 from bnlab.program.walk import symbols
 
 NOTHING = Knowledge()
@@ -56,18 +56,53 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Kn
     what = f"ln p(x{allowed})" if kind == "em" else f"ln p(x, z*) at the most probable z*{allowed}"
     fields = [Field("log_p", (), what)]
     results: list[Expr] = [_log_p(run, members)]
-    for statistic in _needed(run, uses, m_step):
+    for statistic in _needed(uses, m_step):
         fields.append(Field(statistic.target.name, statistic.target.axes, statistic.formula))
         results.append(statistic.expression)
-    expect = Function("expect", (), ("theta", "chunk"), tuple(run.body), tuple(results), _expect_doc(kind))
-    return _program(run, expect, tuple(fields), m_step, _starts(run))
+    expect = Function(
+        "expect", (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), _expect_doc(kind)
+    )
+    found = _program(run, expect, tuple(fields), m_step, _starts(run))
+    return _with_derivative(graph, run, found, known) if kind == "em" and _has_basis(run) else found
+
+
+def alive(run: Elimination, results: tuple[Expr, ...]) -> tuple[Statement | Scan | Invoke, ...]:
+    """The statements that something reads."""
+    read = {symbol.name for symbol in symbols(results)}
+    kept = []
+    for item in reversed(run.body):
+        made = {item.target.name} if isinstance(item, Statement) else set()
+        made |= {target.name for target in item.targets} if isinstance(item, Invoke) else set()
+        if made and not made & read:
+            continue
+        kept.append(item)
+        read |= {symbol.name for symbol in symbols(item)}
+    return tuple(kept[::-1])
+
+
+def _has_basis(run: Elimination) -> bool:
+    return any(isinstance(item, Statement) and isinstance(item.expression, JointBasis) for item in run.body)
+
+
+def _with_derivative(graph: Graph, before: Elimination, found: Program, known: Knowledge) -> Program:
+    """The program with an evidence of its own, that goes without eigenvectors."""
+    run = _run(graph, maximise=False, scaled=before.scaled, weighted=True, known=known, bases=False)
+    run.names |= {function.name for function in found.functions}
+    run.densities.update(found.densities)
+    log_p = _log_p(run, run.upward())
+    doc = (
+        "ln p of one chunk. The basis that members share in `expect` has no derivative where two\n"
+        "eigenvalues are equal; here each member has an inverse of its own.\n"
+    )
+    evidence = Function("evidence", (), ("theta", "chunk"), alive(run, (log_p,)), (log_p,), doc)
+    return replace(found, functions=(*found.functions, *run.functions), evidence=evidence)
 
 
 def evidence(graph: Graph, known: Knowledge = NOTHING) -> Program:
-    """The Program of ln p(x) alone, which never underflows."""
-    run = _run(graph, maximise=False, scaled=False, weighted=True, known=known)
+    """The Program of ln p(x) alone, which never underflows and has derivatives everywhere."""
+    run = _run(graph, maximise=False, scaled=False, weighted=True, known=known, bases=False)
     log_p = _log_p(run, run.upward())
-    expect = Function("expect", (), ("theta", "chunk"), tuple(run.body), (log_p,), "ln p of one chunk.")
+    expect = Function("expect", (), ("theta", "chunk"), alive(run, (log_p,)), (log_p,), "ln p of one chunk.")
     return _program(run, expect, (Field("log_p", ()),))
 
 
@@ -96,15 +131,17 @@ def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NO
             "maximise",
             "ln p(x, z*) of each member, and z* as ones and zeros: the most probable joint value.",
         )
-    expect = Function(title, (), ("theta", "chunk"), tuple(run.body), tuple(results), doc)
+    expect = Function(title, (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), doc)
     return _program(run, expect, tuple(fields))
 
 
-def _run(graph: Graph, maximise: bool, scaled: bool, weighted: bool, known: Knowledge) -> Elimination:
+def _run(
+    graph: Graph, maximise: bool, scaled: bool, weighted: bool, known: Knowledge, bases: bool = True
+) -> Elimination:
     found = analysed(graph, known)
     steps = plan(found.graph, found.tables, found.joint)
     axes = layout(found.graph, meetings(steps), found.latent)
-    run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found))
+    run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found), bases)
     run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
     run.names |= {run.allowed(name).name for name in found.tables}
     return run
@@ -235,7 +272,6 @@ class Uses:
 
     by_family: tuple[tuple[AbstractFamily, tuple[Use, ...]], ...]
     collected: tuple[Statistic, ...]
-    prepared: frozenset[Statement]
 
 
 def _statistics(run: Elimination) -> Uses:
@@ -268,23 +304,13 @@ def _statistics(run: Elimination) -> Uses:
             )
         groups.setdefault(family.name, []).append(Use(node, named))
     by_family = tuple((registry()[name], tuple(uses)) for name, uses in groups.items())
-    return Uses(by_family, tuple(collected.values()), frozenset(prepared))
+    return Uses(by_family, tuple(collected.values()))
 
 
-def _needed(run: Elimination, uses: Uses, m_step: Function) -> list[Statistic]:
-    """The statistics that the M-step reads; what only the others were made of goes from the E-step."""
+def _needed(uses: Uses, m_step: Function) -> list[Statistic]:
+    """The statistics that the M-step reads."""
     read = {symbol.name for symbol in symbols(m_step) if symbol.space == "statistics"}
-    found = [statistic for statistic in uses.collected if statistic.target.name in read]
-    made = {symbol.name for statistic in found for symbol in symbols(statistic.expression)}
-    kept = []
-    for item in reversed(run.body):
-        if isinstance(item, Statement) and item in uses.prepared:
-            if item.target.name not in made:
-                continue
-            made |= {symbol.name for symbol in symbols(item.expression)}
-        kept.append(item)
-    run.body = kept[::-1]
-    return found
+    return [statistic for statistic in uses.collected if statistic.target.name in read]
 
 
 def _shared(collected: dict[str, Statistic], wanted: str, statistic: Statistic) -> str:

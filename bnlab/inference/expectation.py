@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bnlab.families.base import Node, Slope
+from bnlab.inference.at_means import residual_at
 from bnlab.inference.chain import cut
 from bnlab.inference.factor import Factor
-from bnlab.inference.gaussian import called, coefficient, forward, pair
+from bnlab.inference.gaussian import called, coefficient, forward, pair, zero_free
 from bnlab.inference.moments import Moments, at_members, moments
 from bnlab.inference.nodes import indicators
 from bnlab.inference.pieces import Piece
-from bnlab.inference.plan import IntegrateChain, LeavePlates
+from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates
 from bnlab.inference.potentials import marginal
 from bnlab.inference.products import named
 from bnlab.network.ir import Variable, VarRef
@@ -56,17 +57,11 @@ def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
     """The node with its residual and its regressors at the posterior means."""
     node, name = run.nodes[piece.label], factor.variable
     found = at_members(run, moments(run, factor.name), factor.plates)
-    value: Expr = found.mean[VarRef(name)] if node.value is None else run.residuals[name]
+    value = residual_at(run, factor) if node.value is not None else _latent_residual(run, factor, node, found)
     terms, own = list(node.terms), VarRef(name)
     for slope in node.slopes:
-        ref = VarRef(slope.parent, slope.lag)
-        at = run.layout.vector(ref, 3)
-        fitted = forward(_at_steps(run, factor, slope), node.event, found.mean[ref], at)
-        value = build.subtract(value, fitted)
         if terms[slope.place].free:
             terms[slope.place] = replace(terms[slope.place], value=_regressor(run, node, slope, found))
-    if node.value is None and isinstance(run.consumer(factor.name), IntegrateChain):
-        value = build.subtract(value, _part(run, factor, node.arguments["mean"]))
     label = "e_" + piece.label.replace(".", "_")
     residual = named(run, value, label, f"{name} less its mean, at the posterior means")
     sides = [] if node.value is not None else [(own, Slope(name, 0, node.event[:1], None, True, 1))]
@@ -77,6 +72,21 @@ def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
     changed = replace(node, residual=residual, terms=tuple(terms))
     run.nodes[piece.label] = changed
     return changed
+
+
+def _latent_residual(run: Elimination, factor: Factor, node: Node, found: Moments) -> Expr:
+    """A Gaussian latent less its mean, at the posterior means."""
+    step = run.consumer(factor.name)
+    if isinstance(step, Integrate) and (step.message.name, "all") in run.moved:
+        return run.moved[step.message.name, "all"].away
+    value = found.mean[VarRef(factor.variable)]
+    for slope in node.slopes:
+        ref = VarRef(slope.parent, slope.lag)
+        turned = _at_steps(run, factor, slope)
+        value = build.subtract(value, forward(turned, node.event, found.mean[ref], run.layout.vector(ref, 3)))
+    if isinstance(step, IntegrateChain) and factor.variable in step.variables:
+        value = build.subtract(value, _part(run, factor, zero_free(node.arguments["mean"])))
+    return value
 
 
 def _regressor(run: Elimination, node: Node, slope: Slope, found: Moments) -> Symbol:
@@ -177,15 +187,38 @@ def _covariance(
         for a in left.sides
         for b in right.sides
     ]
-    return tuple(term for term in terms if term != Number(0.0))
+    return _merged(axes, [term for term in terms if term != Number(0.0)])
+
+
+def _merged(axes: Axes, terms: list[Expr]) -> tuple[Expr, ...]:
+    """The terms, those that are the same written once with their number."""
+    totals: dict[Expr, float] = {}
+    for term in terms:
+        scale, value = 1.0, term
+        if isinstance(term, Binary) and term.op == "*" and isinstance(term.left, Number):
+            scale, value = term.left.value, term.right
+        totals[value] = totals.get(value, 0.0) + scale
+    return tuple(
+        value if scale == 1 else Binary("*", Number(scale), value, axes)
+        for value, scale in totals.items()
+        if scale
+    )
 
 
 def _together(axes: Axes, *terms: Expr) -> Expr:
     """The sum of some arrays with these axes, laid out as they are."""
     total = terms[0]
     for term in terms[1:]:
-        if isinstance(term, Binary) and term.left == Number(-1.0):
-            total = Binary("-", total, term.right, axes)
+        if (
+            isinstance(term, Binary)
+            and term.op == "*"
+            and isinstance(term.left, Number)
+            and term.left.value < 0
+        ):
+            rest = term.right
+            if term.left.value != -1:
+                rest = Binary("*", Number(-term.left.value), rest, axes)
+            total = Binary("-", total, rest, axes)
         else:
             total = Binary("+", total, term, axes)
     return total

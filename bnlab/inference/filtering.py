@@ -1,21 +1,23 @@
 """A chain of one Gaussian latent: a filter forwards, a smoother back (Rauch, Tung and Striebel 1965).
 
 At each step the prediction N(p, P) meets what the data of the step say, exp(eta' y - 1/2 y' Lambda y). With
-S = (I + P Lambda)^-1 and u = eta - Lambda p the filtered moments are V = S P and m = p + V u. The smoothed ones are m + V a and
-V - V A V, where a = F' n and A = F' N F come from the step after, n = S' (u + a) and N = Lambda S + S' A S. That is the
-smoother with n = P^-1 (smoothed mean - p) and N = P^-1 (P - smoothed covariance) P^-1, so that no covariance is inverted
-and singular ones are no exception (Bryson and Frazier 1963).
+S = (I + P Lambda)^-1 and n = S' (eta - Lambda p) the filtered moments are V = S P and m = p + P n. The smoothed ones are
+m + V a and V - V A V, where a = F' n_all and A = F' N F come from the step after, n_all = n + S' a and
+N = Lambda S + S' A S. That is the smoother with n_all = P^-1 (smoothed mean - p) and N = P^-1 (P - smoothed covariance) P^-1,
+so that no covariance is inverted and singular ones are no exception (Bryson and Frazier 1963).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bnlab.errors import Fault, IntractableError
-from bnlab.families.base import Node, Slope
+from bnlab.families.base import Slope
 from bnlab.inference.chain import cut, extents, local
 from bnlab.inference.gaussian import (
+    Pair,
     Quadratic,
     back,
     called,
@@ -25,15 +27,15 @@ from bnlab.inference.gaussian import (
     log_det,
     multiplied_matrix,
     other_side,
+    pair,
     turned,
     unit,
-    zero_free,
 )
-from bnlab.inference.integrate import at_name, observed_names
-from bnlab.inference.linear_nodes import spread_of
-from bnlab.inference.moments import Moments
+from bnlab.inference.integrate import at_name, observed_names, plain_origin
+from bnlab.inference.moments import At, Moments
 from bnlab.inference.plan import IntegrateChain
-from bnlab.inference.products import multiplied, named
+from bnlab.inference.products import multiplied
+from bnlab.inference.state_space import System, part_of, system
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
@@ -46,21 +48,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One Gaussian chain in one run: its distributions, what the data say at each step, and the axes of its moments."""
+    """One Gaussian chain in one run: its state, what the data say at each step, and the axes of its moments."""
 
     run: Elimination
     step: IntegrateChain
-    later: Node
-    first: Node
-    slope: Slope | None
-    entries: Axes
+    system: System
     axis: Axis
-    eta: Symbol
-    Lambda: Symbol
     vectors: Axes
     matrices: Axes
     mask: Symbol | None
     suffix: str
+
+    @property
+    def entries(self) -> Axes:
+        return self.system.entries
+
+    @property
+    def earlier(self) -> Axes:
+        """The axes of the state one step earlier."""
+        return self.system.earlier
+
+    @property
+    def slope(self) -> Slope | None:
+        return self.system.slope
+
+    @property
+    def title(self) -> str:
+        return self.system.title
 
     def local(self, name: str, axes: Axes) -> Symbol:
         taken = {variable.name for variable in self.run.layout.graph.variables}
@@ -68,11 +82,6 @@ class Filter:
 
     def array(self, role: str) -> Symbol:
         return self.run.arrays[self.step.message.name, role]
-
-    @property
-    def earlier(self) -> Axes:
-        """The axes of the latent one step earlier."""
-        return self.run.layout.vector(VarRef(self.step.variable, 1), 3)
 
     def at_step(self, expr: Expr) -> Expr:
         """An expression of all steps inside a recursion: its data are those of one step."""
@@ -91,162 +100,126 @@ class Filter:
 
 def integrate_chain(run: Elimination, step: IntegrateChain) -> None:
     """Writes the filter, and the message ln p(data of the chain | what it depends on outside)."""
-    ref = VarRef(step.variable)
     found = multiplied(run, step.every)
-    if ref not in found.shift:
-        reason = (
-            f"Nothing observed depends on the chain of `{step.variable}`, so its parameters cannot be learnt."
-        )
+    told = [name for name in (*step.variables, *step.beside) if VarRef(name) in found.shift]
+    if not told:
+        names = " and ".join(f"`{name}`" for name in step.variables)
+        reason = f"Nothing observed depends on the chain of {names}, so its parameters cannot be learnt."
         raise IntractableError(Fault(reason, "Give it an observed child."))
-    text = f"what the data of a step say of {step.variable}"
-    eta = named(run, found.shift[ref], f"eta_{step.variable}", text)
-    Lambda = named(run, found.precision[ref, ref], f"Lambda_{step.variable}", "and how precisely")
-    _name_drive(run, step)
-    log_g = named(
-        run, found.constant, f"log_g_{step.variable}", f"ln p of the data of a step at {step.variable} = 0"
-    )
-    run.arrays[step.message.name, "eta"], run.arrays[step.message.name, "Lambda"] = eta, Lambda
-    chain = _filter(run, step, eta, Lambda)
-    function = _forward(chain, log_g)
+    chain = run.filters[step.message.name] = _filter(run, step, found)
+    function = _forward(chain)
     run.functions.append(function)
     arrays = tuple(
         Symbol(run.fresh(s.name + chain.suffix), s.axes) for s in function.results if isinstance(s, Symbol)
     )
-    for role, symbol in zip(("m", "V", "S", "u", "log_c"), arrays, strict=True):
+    for role, symbol in zip(("m", "V", "S", "n", "log_ratio"), arrays, strict=True):
         run.arrays[step.message.name, role] = symbol
-    inputs = _arguments(chain, eta, Lambda, log_g)
-    run.body.append(Invoke(arrays, function.name, (Symbol("theta", ()), *inputs)))
-    run.pass_on(step, Quadratic(run.sum_steps(arrays[-1], step.chain)))
+    run.body.append(Invoke(arrays, function.name, (Symbol("theta", ()), *_arguments(chain))))
+    run.pass_on(step, Quadratic())
 
 
-def _name_drive(run: Elimination, step: IntegrateChain) -> None:
-    """What data add to the mean of each step, as an array of its own."""
-    for name in step.later or step.every[:1]:
-        node = run.nodes[name]
-        mean = node.arguments["mean"]
-        if run.layout.plates[step.chain] in mean.axes and not isinstance(mean, Symbol):
-            text = f"what the data of a step add to the mean of {step.variable}"
-            drive = run.statement(f"drive_{step.variable}", mean, "recursion", text)
-            run.nodes[name] = replace(node, arguments={**node.arguments, "mean": drive})
-
-
-def _filter(run: Elimination, step: IntegrateChain, eta: Symbol, Lambda: Symbol) -> Filter:
+def _filter(run: Elimination, step: IntegrateChain, found: Quadratic) -> Filter:
     layout = run.layout
-    later = run.nodes[(step.later or step.every)[0]]
-    first = run.nodes[step.first[0]]
-    entries = layout.vector(VarRef(step.variable), 3)
+    state = system(run, step, found)
     axis = layout.plates[step.chain]
-    slope = later.slopes[0] if later.slopes else None
+    slope = state.slope
     coefficients = [] if slope is None or slope.coefficient is None else [slope.coefficient]
-    spreads = [spread_of(later, entries).value, spread_of(first, entries).value]
-    means = [later.arguments["mean"], first.arguments["mean"]]
-    outer = (axis, *entries, *layout.vector(VarRef(step.variable, 1), 3))
-    matrices = (*build.minus(union(Lambda, *coefficients, *spreads), outer), *entries[:2])
-    vectors = (*build.minus(union(eta, *means, matrices), outer), *entries[:1])
+    outer = (axis, *state.entries, *state.earlier)
+    parts = (state.Lambda, *coefficients, state.noise.value, state.spread.value)
+    matrices = (*build.minus(union(*parts), outer), *state.entries[:2])
+    means = (state.eta, state.offset, state.start)
+    vectors = (*build.minus(union(*means, matrices), outer), *state.entries[:1])
     chains = [other for other in run.plan.steps if isinstance(other, IntegrateChain)]
-    suffix = "" if len(chains) == 1 else f"_{step.variable}"
-    return Filter(
-        run,
-        step,
-        later,
-        first,
-        slope,
-        entries,
-        axis,
-        eta,
-        Lambda,
-        vectors,
-        matrices,
-        run.mask(step.chain),
-        suffix,
-    )
+    suffix = "" if len(chains) == 1 else f"_{state.title}"
+    return Filter(run, step, state, axis, vectors, matrices, run.mask(step.chain), suffix)
 
 
-def _arguments(chain: Filter, *arrays: Symbol) -> tuple[Symbol, ...]:
-    mask = (chain.mask,) if chain.mask else ()
-    driven = (s for s in _driven(chain) if s not in arrays)
-    return (*arrays, *mask, *driven)
+def _arguments(chain: Filter) -> tuple[Symbol, ...]:
+    """What the filter reads beside parameters."""
+    arrays = (chain.system.eta, chain.system.Lambda)
+    fixed = _locals(chain, *_moving(chain), chain.system.start, chain.system.spread.value)
+    return tuple(dict.fromkeys((*arrays, *fixed, *chain.driven(*_moving(chain)))))
 
 
-def _driven(chain: Filter) -> tuple[Symbol, ...]:
-    spread = spread_of(chain.later, chain.entries).value
+def _moving(chain: Filter) -> tuple[Expr, ...]:
+    """What a step is made of, given the one before."""
     coefficient = chain.slope.coefficient if chain.slope else None
-    parts = [chain.later.arguments["mean"], spread, *([coefficient] if coefficient is not None else [])]
-    return chain.driven(*parts)
+    parts = (chain.system.offset, chain.system.noise.value)
+    return parts if coefficient is None else (*parts, coefficient)
 
 
-def _forward(chain: Filter, log_g: Symbol) -> Function:
+def _locals(chain: Filter, *parts: Expr) -> tuple[Symbol, ...]:
+    """The arrays made before, the same at each step, that some expressions read."""
+    found = (symbol for part in parts for symbol in symbols(part))
+    return tuple(s for s in found if s.space == "local" and chain.axis not in s.axes and s.name != "jnp.pi")
+
+
+def _forward(chain: Filter) -> Function:
     """The filter as a function of what the data say at each step."""
     entries, axis = chain.entries, chain.axis
     row = entries[:1]
     p, P = chain.local("p", chain.vectors), chain.local("P", chain.matrices)
     S, V = chain.local("S", chain.matrices), chain.local("V", chain.matrices)
-    u, m = chain.local("u", chain.vectors), chain.local("m", chain.vectors)
-    log_c = chain.local("log_c", build.minus(chain.vectors, entries))
-    eta, Lambda, g = chain.at_step(chain.eta), chain.at_step(chain.Lambda), chain.at_step(log_g)
-    on = chain.at_step(chain.mask) if chain.mask else None
-    pulled = multiplied_matrix(Lambda, p, entries)
-    evidence = build.add(
-        g,
-        contract((), Number(0.5), contract(row, p, build.add(eta, u))),
-        contract((), Number(0.5), contract(row, u, build.subtract(m, p))),
+    n, m = chain.local("n", chain.vectors), chain.local("m", chain.vectors)
+    log_ratio = chain.local("log_ratio", build.minus(chain.vectors, entries))
+    eta, Lambda = chain.at_step(chain.system.eta), chain.at_step(chain.system.Lambda)
+    surprise = build.subtract(eta, multiplied_matrix(Lambda, p, entries))
+    ratio = build.subtract(
         contract((), Number(0.5), log_det(S, entries)),
+        contract((), Number(0.5), contract(row, n, build.subtract(m, p))),
     )
     covariance = multiplied_matrix(P, Lambda, entries)
     letter = axis.letter
+    y = f"{chain.title}[{letter}]"
     body = (
         Statement(S, inverse(build.add(unit(entries), covariance), entries), "recursion"),
         Statement(
             V,
             multiplied_matrix(S, P, entries),
             "recursion",
-            f"Cov({chain.step.variable}[{letter}] | data up to {letter})",
+            f"Cov({y} | data up to {letter})",
         ),
-        Statement(u, build.subtract(eta, pulled), "recursion", "what the data say beyond the prediction"),
+        Statement(n, turned(S, surprise, entries), "recursion", "what the data say beyond the prediction"),
         Statement(
             m,
-            build.add(p, multiplied_matrix(V, u, entries)),
+            build.add(p, multiplied_matrix(P, n, entries)),
             "recursion",
-            f"E[{chain.step.variable}[{letter}] | data up to {letter}]",
+            f"E[{y} | data up to {letter}]",
         ),
         Statement(
-            log_c,
-            Where(on, evidence, Number(0.0)) if on is not None else evidence,
+            log_ratio,
+            ratio,
             "recursion",
-            f"ln p(data[{letter}] | data before)",
+            f"ln p({y} | data before) - ln p({y} | data up to {letter}) at {y} = m[{letter}]",
         ),
     )
-    driven = _driven(chain)
+    driven = chain.driven(*_moving(chain))
     nexts = {symbol: Symbol(f"{symbol.name}_next", build.minus(symbol.axes, (axis,))) for symbol in driven}
     mean, spread = predicted(chain, m, V, nexts)
     inputs: list[tuple[Symbol, Expr]] = []
-    for array in (chain.eta, chain.Lambda, log_g, *((chain.mask,) if chain.mask else ())):
+    for array in (chain.system.eta, chain.system.Lambda):
         if axis in array.axes:
             now = chain.at_step(array)
             assert isinstance(now, Symbol)
             inputs.append((now, local(array)))
     inputs += [(after, Steps(local(symbol), axis, "next")) for symbol, after in nexts.items()]
-    like = Steps(local(chain.eta), axis, "first")
-    begin = _spread_out(zero_free(chain.first.arguments["mean"]), like, chain.vectors)
-    first = spread_of(chain.first, entries)
+    like = Steps(local(chain.system.eta), axis, "first")
+    begin = _spread_out(chain.system.start, like, chain.vectors)
+    first = chain.system.spread
     start = first.value if first.full or not entries else contract((), first.value, unit(entries))
     carry = (
         (p, begin, _spread_out(mean, m, chain.vectors)),
         (P, _spread_out(start, like, chain.matrices), _spread_out(spread, V, chain.matrices)),
     )
-    outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (m, V, S, u, log_c))
+    outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (m, V, S, n, log_ratio))
     scan = Scan(carry, tuple(inputs), body, outputs, (None, None))
-    y = f"{chain.step.variable}[{letter}]"
     doc = (
-        f"Filter: m[{letter}] = E[{y} | data up to {letter}] as {extents(outputs[0][1].axes)}, V[{letter}] its\n"
-        "covariance, and "
-        f"log_c[{letter}] = ln p(data[{letter}] | data before); p and P are the moments of the prediction.\n"
+        f"Filter: m[{letter}] = E[{y} | data up to {letter}] as {extents(outputs[0][1].axes)}, and\n"
+        f"V[{letter}] its covariance; p and P are the moments of the prediction from the data before.\n"
     )
-    arguments = tuple(local(symbol) for symbol in _arguments(chain, chain.eta, chain.Lambda, log_g))
+    arguments = tuple(local(symbol) for symbol in _arguments(chain))
     results = tuple(symbol for _, symbol in outputs)
-    return Function(
-        chain.run.fresh(f"filter_{chain.step.variable}"), arguments, ("theta",), (scan,), results, doc
-    )
+    return Function(chain.run.fresh(f"filter_{chain.title}"), arguments, ("theta",), (scan,), results, doc)
 
 
 def _spread_out(value: Expr, like: Expr, axes: Axes) -> Expr:
@@ -260,8 +233,7 @@ def predicted(chain: Filter, m: Expr, V: Expr, at: dict[Symbol, Symbol]) -> tupl
         return transform(expr, lambda part: at.get(part, part) if isinstance(part, Symbol) else part)
 
     entries, earlier = chain.entries, chain.earlier
-    offset = then(zero_free(chain.later.arguments["mean"]))
-    spread = spread_of(chain.later, entries)
+    offset, spread = then(chain.system.offset), chain.system.noise
     noise = then(spread.value if spread.full or not entries else contract((), spread.value, unit(entries)))
     if chain.slope is None:
         return offset, noise
@@ -301,37 +273,105 @@ def across(matrix: Expr, slope: Slope, entries: Axes, earlier: Axes) -> Expr:
 # -- back
 
 
+def chain_means(run: Elimination, step: IntegrateChain, at: At) -> Mapping[VarRef, Expr]:
+    """The means of a chain's latents at all steps, given all data or those up to each step."""
+    chain = run.filters[step.message.name]
+    if at == "filtered":
+        return {VarRef(name): _filtered_mean(chain, name) for name in (*step.variables, *step.beside)}
+    _smooth(chain)
+    return {VarRef(name): _smoothed_mean(chain, name) for name in (*step.variables, *step.beside)}
+
+
+def _filtered_mean(chain: Filter, name: str) -> Expr:
+    text = f"E[{at_name(chain.run, VarRef(name))} | data so far]{plain_origin(chain.run, VarRef(name))}"
+    return part_of(
+        chain.run, chain.system, chain.array("m"), (name,), (_rows(chain, name),), f"m_{name}", text
+    )
+
+
+def _smoothed_mean(chain: Filter, name: str) -> Expr:
+    y = at_name(chain.run, VarRef(name))
+    text = f"E[{y} | {observed_names(chain.run)}]{plain_origin(chain.run, VarRef(name))}"
+    return part_of(
+        chain.run, chain.system, chain.array("mean"), (name,), (_rows(chain, name),), f"mean_{name}", text
+    )
+
+
 def smoothed(run: Elimination, step: IntegrateChain, name: str) -> Moments:
     """The posterior moments at the steps where a factor stands, those of two neighbouring steps for a transition."""
-    chain = _filter(run, step, *(_known(run, step, title) for title in ("eta", "Lambda")))
-    if (step.message.name, "mean") not in run.arrays:
-        _smooth(chain)
-    mean, cov = chain.array("mean"), chain.array("cov")
-    ref, before = VarRef(step.variable), VarRef(step.variable, 1)
-    plates = step.joint.plates
+    chain = run.filters[step.message.name]
+    _smooth(chain)
     factor = next((f for f in run.plan.factors if f.name == name), None)
-    if factor is None or factor.steps == "all" or factor.variable != step.variable:
-        return Moments({ref: mean}, {(ref, ref): cov}, plates)
-    if factor.steps == "first":
-        return Moments(
-            {ref: Steps(mean, chain.axis, "first")}, {(ref, ref): cut(cov, chain.axis, "first")}, plates
+    if factor is None or (factor.steps == "all" and name not in step.beside):
+        names = (*step.variables, *step.beside)
+        refs = tuple(map(VarRef, names)) if factor is None or factor.variable in names else factor.continuous
+        return _moments(chain, refs, "")
+    if name in step.beside:
+        found = _moments(chain, (VarRef(name),), "first")
+        return replace(found, plates=run.plan.factor(name).plates)
+    return _moments(chain, factor.continuous, "first" if factor.steps == "first" else "later")
+
+
+def _moments(chain: Filter, refs: tuple[VarRef, ...], steps: str) -> Moments:
+    """The moments of some latents at some steps; those one step earlier among them."""
+    means: dict[VarRef, Expr] = {}
+    covs: dict[Pair, Expr] = {}
+    for place, a in enumerate(refs):
+        means[a] = _lagged(
+            chain, a, _at(chain, _smoothed_mean(chain, a.name), "earlier" if a.lag else steps), 1
         )
-    lag = dict(zip(chain.entries, chain.earlier, strict=True))
-    means: dict[VarRef, Expr] = {ref: Steps(mean, chain.axis, "later")}
-    covs = {(ref, ref): cut(cov, chain.axis, "later")}
-    if chain.slope is not None:
-        means[before] = called(Steps(mean, chain.axis, "earlier"), lag)
-        covs[before, before] = called(cut(cov, chain.axis, "earlier"), lag)
-        covs[ref, before] = _lag_one(chain)
-    return Moments(means, covs, plates)
+        for b in refs[place:]:
+            covs[pair(a, b)] = _cov(chain, *pair(a, b), steps)
+    return Moments(means, covs, chain.step.joint.plates)
 
 
-def _known(run: Elimination, step: IntegrateChain, title: str) -> Symbol:
-    return run.arrays[step.message.name, title]
+def _at(chain: Filter, value: Expr, steps: str) -> Expr:
+    return cut(value, chain.axis, steps) if steps else value
+
+
+def _lagged(chain: Filter, ref: VarRef, value: Expr, rank: int) -> Expr:
+    """An array of a latent with the axes of its entries as they are read, that many times."""
+    if not ref.lag:
+        return value
+    now, before = (chain.run.layout.vector(VarRef(ref.name, lag), 3)[:rank] for lag in (0, 1))
+    return called(value, dict(zip(now, before, strict=True)))
+
+
+def _cov(chain: Filter, a: VarRef, b: VarRef, steps: str) -> Expr:
+    """The posterior covariance of two latents, each at its own step."""
+    run, step = chain.run, chain.step
+    beside = [ref.name in step.beside for ref in (a, b)]
+    if a.lag == b.lag or any(beside):
+        names = (a.name, b.name)
+        title = f"cov_{a.name}" if a.name == b.name else f"cov_{a.name}_{b.name}"
+        both = ", ".join(dict.fromkeys(at_name(run, VarRef(name)) for name in names))
+        text = f"Cov({both} | {observed_names(run)})"
+        column = run.layout.vector(VarRef(b.name), 3)[1:2] if a.name == b.name else _rows(chain, b.name)
+        ends = (_rows(chain, a.name), column)
+        value = part_of(run, chain.system, chain.array("cov"), names, ends, title, text)
+        value = _at(chain, value, "earlier" if a.lag or b.lag else steps)
+        if a == b:
+            return _lagged(chain, a, value, 2)
+        return _lagged(chain, b, _lagged(chain, a, value, 1), 1)
+    now, before = (a, b) if b.lag else (b, a)
+    lag = _lag_one(chain)
+    if not chain.system.places:
+        return lag
+    letter = chain.axis.letter
+    text = f"Cov({now.name}[{letter}], {before.name}[{letter}-1] | {observed_names(run)})"
+    title = f"cov_{now.name}_{before.name}_before"
+    ends = (_rows(chain, now.name), run.layout.vector(before, 1))
+    return part_of(run, chain.system, lag, (now.name, before.name), ends, title, text)
+
+
+def _rows(chain: Filter, name: str) -> Axes:
+    return chain.run.layout.vector(VarRef(name), 1)
 
 
 def _smooth(chain: Filter) -> None:
     run, step, entries = chain.run, chain.step, chain.entries
+    if (step.message.name, "mean") in run.arrays:
+        return
     function = _backward(chain)
     run.functions.append(function)
     a, A = (
@@ -340,21 +380,21 @@ def _smooth(chain: Filter) -> None:
     arrays = _backward_arguments(chain)
     run.body.append(Invoke((a, A), function.name, (Symbol("theta", ()), *arrays)))
     m, V = chain.array("m"), chain.array("V")
-    y = at_name(run, VarRef(step.variable))
+    y = chain.title if chain.system.places else at_name(run, VarRef(chain.title))
     value = build.add(m, multiplied_matrix(V, a, entries))
-    mean = run.statement(f"mean_{step.variable}", value, "posterior", f"E[{y} | {observed_names(run)}]")
+    mean = run.statement(f"mean_{chain.title}", value, "posterior", f"E[{y} | {observed_names(run)}]")
     half = multiplied_matrix(V, A, entries)
     value = build.subtract(V, multiplied_matrix(half, V, entries))
-    cov = run.statement(f"cov_{step.variable}", value, "posterior", f"Cov({y} | {observed_names(run)})")
+    cov = run.statement(f"cov_{chain.title}", value, "posterior", f"Cov({y} | {observed_names(run)})")
     for role, symbol in (("A", A), ("mean", mean), ("cov", cov)):
         run.arrays[step.message.name, role] = symbol
 
 
 def _backward_arguments(chain: Filter) -> tuple[Symbol, ...]:
-    names = (chain.array("S"), chain.array("u"), chain.Lambda)
+    names = (chain.array("S"), chain.array("n"), chain.system.Lambda)
     coefficient = chain.slope.coefficient if chain.slope else None
-    driven = chain.driven(*([coefficient] if coefficient is not None else []))
-    return (*names, *((chain.mask,) if chain.mask else ()), *(s for s in driven if s.space == "chunk"))
+    read = () if coefficient is None else (*_locals(chain, coefficient), *chain.driven(coefficient))
+    return (*names, *((chain.mask,) if chain.mask else ()), *read)
 
 
 def _backward(chain: Filter) -> Function:
@@ -363,13 +403,18 @@ def _backward(chain: Filter) -> Function:
     ragged = union(chain.matrices, build.minus(chain.mask.axes, (axis,))) if chain.mask else chain.matrices
     matrices = (*build.minus(ragged, entries), *entries[:2])
     a, A = chain.local("a", chain.vectors), chain.local("A", matrices)
-    n, N = chain.local("n", chain.vectors), chain.local("N", matrices)
+    n, N = chain.local("n_all", chain.vectors), chain.local("N", matrices)
     whole = _backward_arguments(chain)
-    S, u, Lambda = (chain.at_step(symbol) for symbol in whole[:3])
+    S, told, Lambda = (chain.at_step(symbol) for symbol in whole[:3])
     on = chain.at_step(chain.mask) if chain.mask else None
     inner = multiplied_matrix(turned(S, A, entries), S, entries)
     body = (
-        Statement(n, turned(S, build.add(u, a), entries), "recursion", "the smoothed mean is p + P n"),
+        Statement(
+            n,
+            build.add(told, turned(S, a, entries)),
+            "recursion",
+            "the smoothed mean is p + P n_all",
+        ),
         Statement(
             N,
             build.add(multiplied_matrix(Lambda, S, entries), inner),
@@ -403,11 +448,11 @@ def _backward(chain: Filter) -> Function:
     outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (a, A))
     scan = Scan(carry, tuple(inputs), body, outputs, (None, None), reverse=True)
     doc = (
-        f"Smoother: what the data after {letter} add. E[{chain.step.variable}[{letter}] | all data] = m + V a, its covariance\n"
+        f"Smoother: what the data after {letter} add. E[{chain.title}[{letter}] | all data] = m + V a, its covariance\n"
         "is V - V A V.\n"
     )
     arguments = tuple(local(symbol) for symbol in whole)
-    title = chain.run.fresh(f"smooth_{chain.step.variable}")
+    title = chain.run.fresh(f"smooth_{chain.title}")
     return Function(title, arguments, ("theta",), (scan,), tuple(symbol for _, symbol in outputs), doc)
 
 
@@ -428,7 +473,7 @@ def _lag_one(chain: Filter) -> Expr:
     column = earlier[1:2]
     value = multiplied_matrix(moved, carried, entries)
     value = called(value, dict(zip(column, earlier[:1], strict=True)))
-    y, text = chain.step.variable, observed_names(chain.run)
+    y, text = chain.title, observed_names(chain.run)
     letter = axis.letter
     symbol = chain.run.statement(
         f"cov_{y}_next", value, "posterior", f"Cov({y}[{letter}], {y}[{letter}-1] | {text})"

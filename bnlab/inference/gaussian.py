@@ -1,8 +1,9 @@
 """Gaussian functions of latents, by their linear algebra with named axes.
 
-A factor is exp(constant + sum_a shift_a' y_a - 1/2 sum_ab y_a' precision_ab y_b) of the distances y_a of the latents from
-their prior means: data far from 0 lose no digits, and no offset is left to carry along. A latent's own distribution
-is kept by its covariance P, which may be singular, until it is integrated out.
+A factor is proportional to exp(sum_a shift_a' y_a - 1/2 sum_ab y_a' precision_ab y_b) of the distances y_a of the latents
+from their prior means: data far from 0 lose no digits, and no offset is left to carry along. Its constant is taken where the
+posterior is (`at_means`). A latent's own distribution is kept by its covariance P, which may be singular, until it is
+integrated out.
 """
 
 from __future__ import annotations
@@ -34,9 +35,8 @@ Pair = tuple[VarRef, VarRef]
 
 @dataclass(frozen=True, slots=True)
 class Quadratic:
-    """The log of a Gaussian function: `shift` by latent, `precision` by pairs of latents, each pair once."""
+    """The log of a Gaussian function, less its constant: `shift` by latent, `precision` by pairs of latents, each pair once."""
 
-    constant: Expr
     shift: Mapping[VarRef, Expr] = field(default_factory=dict)
     precision: Mapping[Pair, Expr] = field(default_factory=dict)
 

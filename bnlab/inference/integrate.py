@@ -5,14 +5,16 @@ with S = (I + P Lambda)^-1, completing the square gives
 
     y | the others ~ N(S P eta + sum_u S C_u u - sum_s S P Lambda_s s, V),   V = S P = (P^-1 + Lambda)^-1,
 
-and ln integral = eta' V eta / 2 - ln |I + P Lambda| / 2 + a quadratic form in the others. P may be singular: it is never
-inverted.
+and what is left is exp of a quadratic form in the others. P may be singular: it is never inverted. The mean is
+its prior mean, sum_u C_u u, plus P n with n = S' (eta - Lambda sum_u C_u u - sum_s Lambda_s s), so that n is P^-1 times what
+the data move it by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bnlab.families.base import Node
@@ -57,16 +59,42 @@ if TYPE_CHECKING:
 
 
 WIDE = 16
-"""From this many entries on, members whose precisions are multiples of one matrix share a basis: no inverse for each."""
+"""From this many entries on, members whose precisions are multiples of one matrix share a basis: no inverse for each. The
+basis has no derivative where eigenvalues repeat, so what is differentiated goes without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How far data move a latent from its prior mean given the others: `away`, P n. `left` and `right` have (P n)' P^-1 (P n)
+    for their inner product."""
+
+    away: Expr
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What data say of a latent, `eta` and `Lambda`, and what other latents do (`across`); `moved` is where it goes for what
+    is said of it at its prior mean given the others."""
+
+    eta: Expr
+    Lambda: Expr
+    across: Mapping[VarRef, Expr]
+    moved: Callable[[Expr], Moved]
 
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """A latent that has been integrated out: its mean given 0 for the others, its covariance, and the gain of each other."""
+    """A latent that has been integrated out, given the others: its covariance, and the gain of each other in its mean.
 
-    mean: Expr
+    `told` is None where data say nothing of it; `log_det` is ln |S|.
+    """
+
     cov: Expr
     gains: Mapping[VarRef, Expr]
+    told: Told | None = None
+    log_det: Expr = Number(0.0)
 
 
 def integrate(run: Elimination, step: Integrate) -> None:
@@ -76,26 +104,27 @@ def integrate(run: Elimination, step: Integrate) -> None:
     node = run.nodes[step.own]
     spread = spread_of(node, entries)
     found = multiplied(run, step.others)
-    log, shift, precision = found.constant, dict(found.shift), dict(found.precision)
+    shift, precision = dict(found.shift), dict(found.precision)
     eta, own = shift.pop(ref, None), precision.pop((ref, ref), None)
     across = {_other(key, ref): value for key, value in precision.items() if ref in key}
     precision = {key: value for key, value in precision.items() if ref not in key}
     if own is None or eta is None:
         solved = _unseen(run, node, spread, ref)
         run.solved[step.message.name] = solved
-        run.pass_on(step, Quadratic(log, shift, precision))
+        run.pass_on(step, Quadratic(shift, precision))
         return
     eta = named(run, eta, f"eta_{name}")
     alike = counted(own)
     if (
-        alike is not None
+        run.bases
+        and alike is not None
         and spread.full
         and not node.slopes
         and not across
         and (entries[0].size or 0) >= WIDE
     ):
-        run.solved[step.message.name], log = _together(run, step, spread, eta, alike, log)
-        run.pass_on(step, Quadratic(log, shift, precision))
+        run.solved[step.message.name] = _together(run, step, spread, eta, alike)
+        run.pass_on(step, Quadratic(shift, precision))
         return
     own = named(run, own, f"Lambda_{name}", "and how precisely")
     shrunk = inverse(build.add(unit(entries), spread_times(spread, own)), entries)
@@ -108,13 +137,7 @@ def integrate(run: Elimination, step: Integrate) -> None:
         V = run.statement(
             f"V_{name}", times_spread(S, spread), "posterior", f"{text}, also if {prior} is singular"
         )
-    mean = matrix_times(V, eta, entries) if entries else contract((), V, eta)
-    origin = plain_origin(run, ref)
-    d = run.statement(
-        f"d_{name}", mean, "posterior", f"E[{at_name(run, ref)} | {observed_names(run)}]{origin}"
-    )
-    energy = contract((), Number(0.5), contract(entries[:1], eta, d))
-    log = build.add(log, energy, contract((), Number(0.5), log_det(S, entries)))
+    told = Told(eta, own, across, partial(_moved, run, step, spread, S))
     gains: dict[VarRef, Expr] = {}
     if node.slopes:
         pulled = named(run, multiplied_matrix(own, S, entries), f"K_{name}", "Lambda S")
@@ -125,17 +148,21 @@ def integrate(run: Elimination, step: Integrate) -> None:
             at = run.layout.vector(parent, 3)
             gain = multiplied_matrix(S, coefficient_matrix(slope, entries, at), entries)
             gains[parent] = _plus(gains.get(parent), gain)
-    _onto_partners(run, ref, V, d, across, shift, precision)
+    if across:
+        mean = matrix_times(V, eta, entries) if entries else contract((), V, eta)
+        text = f"E[{at_name(run, ref)} | {observed_names(run)}], with the others at their prior means"
+        d = run.statement(f"d_{name}", mean, "posterior", text)
+        _onto_partners(run, ref, V, d, across, shift, precision)
     for other, cross in across.items():
         gain = contract((), Number(-1.0), multiplied_matrix(V, cross, entries))
         gains[other] = _plus(gains.get(other), gain)
-    run.solved[step.message.name] = Solved(d, V, gains)
-    run.pass_on(step, Quadratic(log, shift, precision))
+    run.solved[step.message.name] = Solved(V, gains, told, log_det(S, entries))
+    run.pass_on(step, Quadratic(shift, precision))
 
 
 def _together(
-    run: Elimination, step: Integrate, spread: Spread, eta: Symbol, alike: tuple[Symbol, Expr], log: Expr
-) -> tuple[Solved, Expr]:
+    run: Elimination, step: Integrate, spread: Spread, eta: Symbol, alike: tuple[Symbol, Expr]
+) -> Solved:
     """The same where Lambda is a number times one matrix J: in a basis T with T T' = P and T' J T = diag(lambda) every
     posterior covariance is diagonal, V = T diag(1 / (1 + N lambda)) T', so that no member inverts a matrix of its own.
     """
@@ -156,16 +183,36 @@ def _together(
     shrink = run.statement(f"shrink_{name}", value, "posterior", text)
     along = called(shrink, {row: inner})
     V = build.einsum((*build.minus(union(along, left, right), entries), row, column), left, along, right)
-    turned_eta = contract((row,), eta, left)
-    d = run.statement(
-        f"d_{name}",
-        called(contract((inner,), contract((), turned_eta, along), right), {column: row}),
-        "posterior",
-        f"E[{at_name(run, ref)} | {observed_names(run)}]{plain_origin(run, ref)}",
-    )
-    energy = contract((), Number(0.5), contract((row,), eta, d))
-    log = build.add(log, energy, contract((), Number(0.5), build.total(build.log(shrink), (row,))))
-    return Solved(d, V, {}), log
+
+    def moved(told: Expr) -> Moved:
+        value = contract((), called(contract((row,), told, left), {inner: row}), shrink)
+        g = run.statement(f"g_{name}", value, "posterior", "the same in the basis T")
+        away = called(contract((inner,), called(g, {row: inner}), right), {column: row})
+        d = run.statement(f"d_{name}", away, "posterior", _mean_text(run, ref))
+        return Moved(d, g, g)
+
+    return Solved(V, {}, Told(eta, J, {}, moved), build.total(build.log(shrink), (row,)))
+
+
+def _moved(run: Elimination, step: Integrate, spread: Spread, S: Expr, told: Expr) -> Moved:
+    """n = S' (what is said of the latent), and P n."""
+    ref, name = step.variable, step.variable.name
+    entries = run.layout.vector(ref, 3)
+    value = turned(S, told, entries)
+    alone = not step.message.continuous
+    title = f"d_{name}" if alone else f"e_{name}"
+    text = _mean_text(run, ref) if alone else f"{name} less its mean, at the posterior means"
+    if is_identity(spread):
+        d = run.statement(title, value, "posterior", text)
+        return Moved(d, d, d)
+    prior = spread.value.name if isinstance(spread.value, Symbol) else "P"
+    n = run.statement(f"n_{name}", value, "posterior", f"{prior}^-1 times what the data move {name} by")
+    d = run.statement(title, spread_times(spread, n), "posterior", text)
+    return Moved(d, n, d)
+
+
+def _mean_text(run: Elimination, ref: VarRef) -> str:
+    return f"E[{at_name(run, ref)} | {observed_names(run)}]{plain_origin(run, ref)}"
 
 
 def _plus(old: Expr | None, new: Expr) -> Expr:
@@ -252,7 +299,7 @@ def _unseen(run: Elimination, node: Node, spread: Spread, ref: VarRef) -> Solved
         gains[parent] = _plus(
             gains.get(parent), coefficient_matrix(slope, entries, run.layout.vector(parent, 3))
         )
-    return Solved(Number(0.0), cov, gains)
+    return Solved(cov, gains)
 
 
 def plain_origin(run: Elimination, ref: VarRef) -> str:

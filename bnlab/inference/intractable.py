@@ -40,7 +40,9 @@ def refuse_mixture(graph: Graph, names: Sequence[str], factors: Sequence[Factor]
             raise IntractableError(Fault(reason, remedy, graph.variable(names[0]).location))
 
 
-def refuse_chain(graph: Graph, chain: str, names: tuple[str, ...], factors: Sequence[Factor]) -> None:
+def refuse_chain(
+    graph: Graph, chain: str, names: tuple[str, ...], factors: Sequence[Factor], pending: Sequence[Factor]
+) -> None:
     """Raises IntractableError where a Gaussian chain is not one filter."""
     for factor in factors:
         steps = [ref for ref in factor.scope if chain in graph.variable(ref.name).plates]
@@ -55,24 +57,46 @@ def refuse_chain(graph: Graph, chain: str, names: tuple[str, ...], factors: Sequ
         if strange:
             reason = f"`{factor.left[0]}` reads `{strange[0].name}` of an earlier step: not derived yet."
             raise IntractableError(Fault(reason, f"Let it read `{strange[0].name}` of its own step."))
-    outside = [ref for factor in factors for ref in factor.continuous if ref.name not in names]
-    if outside:
-        reason = (
-            f"The chain of {_listed(names)} reads the Gaussian latent {_placed(graph, outside[0])} from outside the chain: "
-            "not derived yet."
-        )
-        raise IntractableError(
-            Fault(
-                reason,
-                "Fit this network by NUTS: its NumPyro model can be emitted.",
-                graph.variable(names[0]).location,
-            )
-        )
-    if len(names) > 1:
-        reason = f"{_listed(names)} are several Gaussian latents of one chain that depend on one another: not derived yet."
-        raise IntractableError(
-            Fault(reason, "Declare one vector that holds them all.", graph.variable(names[0]).location)
-        )
+        far = [ref for ref in factor.continuous if ref.lag > 1]
+        if far:
+            reason = f"`{factor.left[0]}` reads the Gaussian latent `{far[0].name}` {far[0].lag} steps back: not derived yet."
+            remedy = f"Declare a vector of `{far[0].name}` and its value one step before, which reads one step back."
+            raise IntractableError(Fault(reason, remedy, graph.variable(names[0]).location))
+    outside = {ref: f for f in factors for ref in f.continuous if ref.name not in names}
+    outer = {plate for plate in graph.variable(names[0]).plates if plate != chain}
+    for ref, reader in outside.items():
+        _refuse_beside(graph, chain, names, ref, reader, outer, [f for f in pending if f not in factors])
+
+
+def _refuse_beside(
+    graph: Graph,
+    chain: str,
+    names: tuple[str, ...],
+    ref: VarRef,
+    reader: Factor,
+    outer: set[str],
+    pending: Sequence[Factor],
+) -> None:
+    """Raises IntractableError where a Gaussian latent outside a chain is not one more entry of what its steps hand on."""
+    others = [f for f in pending if ref in f.continuous and f.name != ref.name]
+    own = [f for f in pending if f.name == ref.name and f.continuous == (ref,)]
+    if set(graph.variable(ref.name).plates) != outer:
+        where = "is not in the plates of the sequences"
+    elif others:
+        where = f"is read by {_listed(list(dict.fromkeys(others[0].left)))} outside the chain too"
+    elif not own:
+        where = "has Gaussian parents"
+    else:
+        return
+    reason = (
+        f"{_placed(graph, ref)} is a Gaussian latent outside the chain `{chain}`, which `{reader.left[0]}` reads beside "
+        f"the chain of {_listed(names)}, and {where}: not derived yet."
+    )
+    remedy = (
+        "Fit this network by NUTS, for which the NumPyro model can be emitted, or declare it in the plates of the sequences, "
+        "read by the steps alone."
+    )
+    raise IntractableError(Fault(reason, remedy, graph.variable(ref.name).location))
 
 
 def _placed(graph: Graph, ref: VarRef) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bnlab.families.base import Node, Slope, registry
-from bnlab.inference.densities import density_function
+from bnlab.families.base import Node, Slope
 from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import (
     Pair,
@@ -20,7 +18,6 @@ from bnlab.inference.gaussian import (
     pair,
     zero_free,
 )
-from bnlab.inference.pieces import Piece
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ops import (
@@ -66,7 +63,7 @@ def spread_of(node: Node, entries: Axes) -> Spread:
     raise AssertionError("a Normal has a spread")
 
 
-def declare_child(run: Elimination, factor: Factor, piece: Piece, node: Node) -> None:
+def declare_child(run: Elimination, factor: Factor, node: Node) -> None:
     """An observed child of Gaussian latents, as a function of these."""
     assert node.value is not None
     about = prior_mean(run, node, factor.plates)
@@ -76,11 +73,6 @@ def declare_child(run: Elimination, factor: Factor, piece: Piece, node: Node) ->
         residual = run.statement(f"r_{factor.variable}", build.subtract(residual, about), "numerics", text)
     else:
         residual = node.value
-    arguments = {**node.arguments, "mean": Number(0.0)}
-    plain = replace(node, value=residual, arguments=arguments, slopes=(), terms=())
-    density = registry()["Normal"].density(plain)
-    given = (residual,) if isinstance(residual, Symbol) and residual.space == "local" else ()
-    constant = density_function(run, factor, piece, density, given, " at the prior means")
     spread = spread_of(node, node.event)
     precision = _precision(run, factor, spread)
     weighted = _weigh(precision, spread, residual, node.event)
@@ -94,7 +86,7 @@ def declare_child(run: Elimination, factor: Factor, piece: Piece, node: Node) ->
         for other in node.slopes[place:]:
             key, value = _curvature(run, node, spread, precision, slope, other)
             matrix[key] = build.add(matrix[key], value) if key in matrix else value
-    run.quadratics[factor.name] = Quadratic(constant, shift, matrix)
+    run.quadratics[factor.name] = Quadratic(shift, matrix)
     run.residuals[factor.variable] = residual
 
 

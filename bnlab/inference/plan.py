@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 import networkx as nx
 
@@ -24,7 +25,9 @@ from bnlab.network.ir import CPD, Graph, Variable, VarRef
 
 LARGEST_TABLE = 2**24
 """Entries of the largest table that is built for one member of a plate: 128 MiB in float64."""
-
+LARGEST_TOTAL = 2**26
+"""Entries of all tables together for one member of the outermost plate, and one member of each plate that takes its size
+from the data: 512 MiB in float64. A chain counts for one step."""
 
 MOST_NAMED = 12
 """Variables of a table that is too large that its refusal names."""
@@ -71,6 +74,11 @@ class SumChain:
     def factors(self) -> tuple[str, ...]:
         return (*self.first, *self.later, *self.every)
 
+    @property
+    def kept(self) -> tuple[VarRef, ...]:
+        """What the message of a step is over: the interface, and the outer latents that stay beside it."""
+        return tuple(dict.fromkeys((*self.interface, *self.message.scope)))
+
 
 @dataclass(frozen=True, slots=True)
 class Integrate:
@@ -89,13 +97,15 @@ class Integrate:
 
 @dataclass(frozen=True, slots=True)
 class IntegrateChain:
-    """The Gaussian latent `variable` of all steps of a chain is integrated out by a forward recursion: a filter.
+    """The Gaussian latents `variables` of all steps of a chain are integrated out by a forward recursion: a filter.
 
-    `first` and `later` are its distributions at the first and at later steps, `every` the factors of single steps.
+    `first` and `later` are their distributions at the first and at later steps, `every` the factors of single steps.
+    `beside` are Gaussian latents outside the chain that its steps read: the same at each of them.
     """
 
     chain: str
-    variable: str
+    variables: tuple[str, ...]
+    beside: tuple[str, ...]
     first: tuple[str, ...]
     later: tuple[str, ...]
     every: tuple[str, ...]
@@ -104,7 +114,7 @@ class IntegrateChain:
 
     @property
     def factors(self) -> tuple[str, ...]:
-        return (*self.first, *self.later, *self.every)
+        return (*self.beside, *self.first, *self.later, *self.every)
 
 
 Step = SumOut | LeavePlates | SumChain | Integrate | IntegrateChain
@@ -219,8 +229,9 @@ class _Elimination:
 
     def run(self) -> Plan:
         root = (self.root,) if self.root else ()
-        while inner := self._innermost(root):
+        while (inner := self._innermost(root)) is not None:
             self._plates(inner, root)
+        self._check_total()
         left = tuple(factor.name for factor in self.pending)
         return Plan(self.factors, tuple(self.steps), left, self.root, self.tables, self.joins)
 
@@ -268,7 +279,8 @@ class _Elimination:
             if name not in interface:
                 self._integrate(name, plates)
         if chain and interface:
-            self._integrate_chain(chain, tuple(interface), plates)
+            for component in _components(interface, self._at(plates)):
+                self._integrate_chain(chain, component, plates)
 
     def _integrate(self, name: str, plates: tuple[str, ...]) -> None:
         used = [f for f in self._at(plates) if VarRef(name) in f.continuous]
@@ -282,17 +294,21 @@ class _Elimination:
 
     def _integrate_chain(self, chain: str, names: tuple[str, ...], plates: tuple[str, ...]) -> None:
         used = [f for f in self._at(plates) if any(ref.name in names for ref in f.continuous)]
-        refuse_chain(self.graph, chain, names, used)
-        joint = self._joint(used, plates)
+        read = dict.fromkeys(ref for f in used for ref in f.continuous if ref.name not in names)
+        beside = tuple(ref.name for ref in read)
+        used += [f for f in self._at(plates) if f not in used and set(f.continuous) & set(read)]
+        refuse_chain(self.graph, chain, names, used, self.pending)
+        own = [factor for factor in self.pending if factor.name in beside]
+        joint = self._joint([*own, *used], plates)
         self._check_size(joint)
         outer = tuple(plate for plate in plates if plate != chain)
-        gone = {ref for ref in joint.continuous if ref.name in names}
+        gone = set(joint.continuous)
         message = _without(joint, gone, f"chain {names[0]}", outer)
         parts = {kind: tuple(f.name for f in used if f.steps == kind) for kind in ("first", "later", "all")}
         self.steps.append(
-            IntegrateChain(chain, names[0], parts["first"], parts["later"], parts["all"], joint, message)
+            IntegrateChain(chain, names, beside, parts["first"], parts["later"], parts["all"], joint, message)
         )
-        self._replace(used, message)
+        self._replace([*own, *used], message)
 
     def _at(self, plates: tuple[str, ...]) -> list[Factor]:
         return [factor for factor in self.pending if set(factor.plates) == set(plates)]
@@ -381,21 +397,43 @@ class _Elimination:
         self.pending = [factor for factor in self.pending if factor not in used] + [message]
 
     def _check_size(self, joint: Factor, interface: tuple[VarRef, ...] = ()) -> None:
-        entries = 1
-        scope = dict.fromkeys((*joint.scope, *interface))
-        for ref in scope:
-            entries *= self.sizes[ref.name]
+        scope = tuple(dict.fromkeys((*joint.scope, *interface)))
+        entries = self._entries(scope)
         if entries > LARGEST_TABLE:
-            found = list(dict.fromkeys(f"`{ref.name}`" for ref in scope))
-            more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-            names = ", ".join(found[:MOST_NAMED]) + more
             raise IntractableError(
                 Fault(
-                    f"Exact elimination needs one table over {names}: {entries:,} entries for each member of its plates; "
-                    f"the limit is {LARGEST_TABLE:,}.",
+                    f"Exact elimination needs one table over {_titles(scope)}: {entries:,} entries for each member of its "
+                    f"plates; the limit is {LARGEST_TABLE:,}.",
                     "Observe one of these variables, or give them fewer categories.",
                 )
             )
+
+    def _check_total(self) -> None:
+        """Many tables, each small enough, may still be too much together."""
+        tables = [step.joint for step in self.steps if not isinstance(step, LeavePlates) and step.joint.scope]
+        members = [prod(self.graph.plate(name).size or 1 for name in joint.plates) for joint in tables]
+        entries = [count * self._entries(joint.scope) for joint, count in zip(tables, members, strict=True)]
+        if sum(entries) > LARGEST_TOTAL:
+            most = entries.index(max(entries))
+            times = f", {members[most]:,} times" if members[most] > 1 else ""
+            raise IntractableError(
+                Fault(
+                    f"Exact elimination needs {len(tables)} tables with {sum(entries):,} entries in all for each member of "
+                    f"`{self.root}`; the limit is {LARGEST_TOTAL:,}. The largest is over "
+                    f"{_titles(tables[most].scope)}: {self._entries(tables[most].scope):,} entries{times}.",
+                    "Observe some of these variables, or give them fewer categories.",
+                )
+            )
+
+    def _entries(self, scope: Iterable[VarRef]) -> int:
+        return prod(self.sizes[ref.name] for ref in scope)
+
+
+def _titles(scope: Iterable[VarRef]) -> str:
+    """The variables of a table, the first few of them by name."""
+    found = list(dict.fromkeys(f"`{ref.name}`" for ref in scope))
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return ", ".join(found[:MOST_NAMED]) + more
 
 
 def _without(joint: Factor, gone: set[VarRef], name: str, plates: tuple[str, ...]) -> Factor:
@@ -426,13 +464,20 @@ def _components(names: list[str], factors: list[Factor]) -> list[tuple[str, ...]
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(names)
     for factor in factors:
-        members = [ref.name for ref in factor.scope if ref.name in names]
-        graph.add_edges_from((members[0], other) for other in members[1:])
+        for members in (
+            [ref.name for ref in factor.scope if ref.name in names],
+            [*_continuous(factor, names)],
+        ):
+            graph.add_edges_from((members[0], other) for other in members[1:])
     parts = nx.connected_components(graph)
-    return sorted(
-        (tuple(name for name in names if name in part) for part in parts),
-        key=lambda part: names.index(part[0]),
-    )
+    found = (tuple(name for name in names if name in part) for part in parts)
+    return sorted((part for part in found if part), key=lambda part: names.index(part[0]))
+
+
+def _continuous(factor: Factor, names: list[str]) -> Iterable[str]:
+    """The Gaussian latents of a factor that has one of the names among them."""
+    found = [ref.name for ref in factor.continuous]
+    return found if any(name in names for name in found) else []
 
 
 def _fill(graph: nx.Graph[str], name: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnlab.inference import wording
 from bnlab.inference.gaussian import (
     Pair,
     Quadratic,
@@ -28,17 +27,9 @@ if TYPE_CHECKING:
 
 
 def leave(run: Elimination, step: LeavePlates) -> None:
-    """The product over the members of the plates that are left: constants, shifts and precisions add."""
+    """The product over the members of the plates that are left: shifts and precisions add."""
     found = multiplied(run, step.factors)
     source, target = step.joint.plates, step.message.plates
-    left = ", ".join(plate for plate in source if plate not in target)
-    text = f"members of {left} are independent"
-    constant = run.statement(
-        f"{wording.title(step.message)}_in_{target[-1] if target else 'all'}",
-        summed(run, found.constant, source, target),
-        "leave plate",
-        text,
-    )
     shift, precision = {}, {}
     for ref, value in found.shift.items():
         shift[ref] = run.statement(
@@ -53,7 +44,7 @@ def leave(run: Elimination, step: LeavePlates) -> None:
         if counted(total) is None:
             total = run.statement(f"Lambda_{names}", total, "leave plate", "and how precisely")
         precision[a, b] = total
-    run.quadratics[step.message.name] = Quadratic(constant, shift, precision)
+    run.quadratics[step.message.name] = Quadratic(shift, precision)
 
 
 def counted(value: Expr) -> tuple[Symbol, Expr] | None:
@@ -113,21 +104,18 @@ def _sum_inside(run: Elimination, value: Einsum, source: tuple[str, ...], target
 
 
 def multiplied(run: Elimination, names: tuple[str, ...]) -> Quadratic:
-    """The product of factors: tables and Gaussian functions."""
-    constants: list[Expr] = []
+    """The product of those factors that are Gaussian functions."""
     shift: dict[VarRef, Expr] = {}
     precision: dict[Pair, Expr] = {}
     for name in names:
         found = run.quadratics.get(name)
         if found is None:
-            constants.append(run.potentials[name].log)
             continue
-        constants.append(found.constant)
         for ref, value in found.shift.items():
             shift[ref] = build.add(shift[ref], value) if ref in shift else value
         for key, value in found.precision.items():
             precision[key] = build.add(precision[key], value) if key in precision else value
-    return Quadratic(build.add(*constants), shift, precision)
+    return Quadratic(shift, precision)
 
 
 def named(run: Elimination, value: Expr, wanted: str, text: str = "") -> Symbol:

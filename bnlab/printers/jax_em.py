@@ -56,6 +56,13 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
     return e_step(theta, data).log_p
 '''
 
+EVIDENCE = '''
+@jax.jit
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: evidence(theta, chunk), data).sum()
+'''
+
 FIT = '''
 def fit(data: Data, theta: Parameters, max_iter=200, tol=1e-6):
     """{what} from theta; the trace holds {objective} at the start and after every iteration."""
@@ -92,6 +99,9 @@ def text(program: Program, generative: str, kind: Literal["em", "viterbi"] = "em
     update = replace(
         function(program.m_step, (), "Parameters", _names(program.parameters)), decorator="jax.jit"
     )
+    evidence = []
+    if program.evidence is not None:
+        evidence = [function(program.evidence, unpack(program, program.evidence))]
     objective = _objective(kind, prior)
     what = "ln p(x | theta)." if kind == "em" else "ln p(x, z* | theta) at the most probable z*."
     plus = " + log_prior(theta)" if prior else ""
@@ -101,11 +111,12 @@ def text(program: Program, generative: str, kind: Literal["em", "viterbi"] = "em
         Record("Data", _fields(program.chunk), _data_doc(program)),
         Record("Statistics", _fields(program.statistics), STATISTICS),
         *constants,
-        *tools((*functions, expect, update)),
+        *tools((*functions, expect, *evidence, update)),
         *functions,
         expect,
         Verbatim(E_STEP_CHUNKS if program.root else E_STEP_WHOLE),
-        Verbatim(LOG_EVIDENCE.format(what=what)),
+        *(evidence if evidence else []),
+        Verbatim(EVIDENCE if evidence else LOG_EVIDENCE.format(what=what)),
         *([function(program.log_prior)] if program.log_prior else []),
         update,
         *(Verbatim(part) for part in (*jax_data.helpers(program), jax_data.prepare(program))),
@@ -285,6 +296,7 @@ def hoisted(program: Program) -> tuple[Program, list[Statement]]:
         program,
         functions=transform(program.functions, named),
         expect=transform(program.expect, named),
+        evidence=transform(program.evidence, named),
         m_step=transform(program.m_step, named),
         log_prior=transform(program.log_prior, named),
     )

@@ -373,11 +373,19 @@ def _blocks(expr: Blocks) -> ast.expr:
             sizes = [prod(axis.size or 1 for axis in part) for part in parts]
             leading = [literal(axis.size or 1) for axis in batch]
             return method(tree, "reshape", *leading, *map(literal, sizes))
-        if all(parts):
-            return tree
+        if all(parts) or (not batch and expr.columns and not parts[0]):
+            return tree  # `jnp.block` takes a vector as a row
         shown = [COLON if part else literal(None) for part in parts]
-        return subscript(tree, literal(...), *shown)
+        return subscript(tree, *([literal(...)] if batch else []), *shown)
 
+    every = [block for line in expr.blocks for block in line]
+    if not any(expr.rows) and not any(expr.columns) and all(block.axes == batch for block in every):
+        if not expr.columns:
+            values = ast.List([_as_real(block) for block in expr.blocks[0]])
+            return call("jnp.stack", values, literal(-1)) if batch else call("jnp.array", values)
+        if not batch:
+            lines = [ast.List([_as_real(block) for block in line]) for line in expr.blocks]
+            return call("jnp.array", ast.List([*lines]))
     if not expr.columns:
         pieces = [flat(block, rows) for block, rows in zip(expr.blocks[0], expr.rows, strict=True)]
         return call("jnp.concatenate", ast.List(pieces), literal(-1)) if len(pieces) > 1 else pieces[0]
@@ -388,7 +396,14 @@ def _blocks(expr: Blocks) -> ast.expr:
     return call("jnp.block", ast.List([*lines])) if len(lines) > 1 else lines[0].elts[0]
 
 
+def _as_real(expr: Expr) -> ast.expr:
+    """A number with its point, so that an array of numbers alone is no array of integers."""
+    return ast.Constant(float(expr.value)) if isinstance(expr, Number) else expression(expr)
+
+
 def _part(expr: Part) -> ast.expr:
+    if expr.behind or isinstance(expr.operand, Part):
+        return _entries(expr)
     entries = expr.axes[len(expr.operand.axes) - 1 :]
     tree, whole = expression(expr.operand), expr.operand.axes[-1].size
     if not entries:
@@ -400,6 +415,20 @@ def _part(expr: Part) -> ast.expr:
     if len(entries) == 1:
         return tree
     return method(tree, "reshape", *(literal(axis.size or 1) for axis in expr.axes))
+
+
+def _entries(expr: Part) -> ast.expr:
+    """Entries along the last axes of an array, cut one after the other, in one subscript."""
+    operand: Expr = expr
+    picks: list[ast.expr] = []
+    while isinstance(operand, Part):
+        place = len(operand.operand.axes) - 1 - operand.behind
+        kept = place < len(operand.axes) - operand.behind
+        start, stop, whole = operand.start, operand.stop, operand.operand.axes[place].size
+        begin, end = literal(start) if start else None, literal(stop) if stop != whole else None
+        picks.append(ast.Slice(begin, end) if kept else literal(start))
+        operand = operand.operand
+    return subscript(expression(operand), literal(...), *picks)
 
 
 def _linear(expr: Linear) -> ast.expr:

@@ -74,11 +74,12 @@ def _opening(graph: Graph) -> tuple[str, ...]:
 def _gaussian(graph: Graph, program: Program) -> str:
     """The article where Gaussian latents are integrated out."""
     named = gaussian_names(_densities(names(graph, program)))
+    walk = EStep(named)
     body = [
         *_opening(graph),
         *section(named),
-        *e_step(named),
-        *((*auxiliary(named), *m_step(named), *_bound(named)) if _learnt(graph) else NOTHING),
+        *e_step(named, walk),
+        *((*auxiliary(named, walk), *m_step(named), *_bound(named)) if _learnt(graph) else NOTHING),
     ]
     body += [*dictionary(named, "\n".join(body)), r"\end{document}"]
     return "\n".join(body) + "\n"

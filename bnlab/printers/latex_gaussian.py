@@ -20,8 +20,9 @@ from bnlab.printers.latex_names import Names, escaped, symbols_of
 from bnlab.printers.latex_network import Use, own_name, uses
 from bnlab.printers.latex_recursions import quoted as quoted_recursion
 from bnlab.printers.latex_recursions import recursion
+from bnlab.printers.latex_steps import EStep
 from bnlab.program.ir import Invoke, Scan, Statement
-from bnlab.program.ops import EVENT, Call, Expr, Linear, Reduce, Symbol, Take
+from bnlab.program.ops import EVENT, STATE, Call, Expr, Linear, Symbol, Take
 from bnlab.program.plain import plain as plain_text
 from bnlab.program.walk import symbols
 
@@ -44,6 +45,10 @@ BASES = {
     "a": "a",
     "A": "A",
     "n": r"\nu",
+    "v": "v",
+    "g": "g",
+    "F": r"\mathcal{F}",
+    "Q": r"\mathcal{Q}",
     "N": r"\Omega",
     "p": r"\bar{f}",
     "P": r"\bar{\Phi}",
@@ -82,10 +87,8 @@ def gaussian_names(names: Names) -> Names:
 def _base(name: str, names: Names, taken: set[str]) -> str:
     head, _, rest = name.partition("_")
     chains = [v.name for v in names.graph.in_role("latent") if _is_filtered(names, v)]
-    if name.startswith(("log_c", "log_g")):
-        return (r"\ln c" if name[4] == "c" else r"\ell") + (
-            rf"^{{({_word(rest[2:])})}}" if rest[2:] in chains else ""
-        )
+    if name.startswith("log_ratio"):
+        return r"\ln \rho" + (rf"^{{({_word(rest[6:])})}}" if rest[6:] in chains else "")
     if name.startswith("log_p") and "_in_" in name:
         return rf"\ell^{{({_word(name.rpartition('_in_')[2])})}}"
     if head == "change" and rest in {parameter.name for parameter in names.graph.parameters}:
@@ -96,7 +99,7 @@ def _base(name: str, names: Names, taken: set[str]) -> str:
         return ""
     plain = letter if letter not in taken else rf"\tilde{{{letter}}}"
     words = [word for word in rest.split("_") if word]
-    if not words or filtered or rest == "now":
+    if not words or filtered or rest == "now" or head in ("F", "Q"):
         return plain
     above = ",".join(_word(word) for word in words)
     return rf"{plain}^{{({above})}}"
@@ -141,10 +144,10 @@ def algebra(names: Names) -> Algebra:
 
 
 def _call_text(names: Names, function: object) -> str:
-    """The density of what data leave of the prior means, which the functions of children are."""
+    """The density of what data leave of their mean, which the functions of children are."""
     for factor, density in names.program.densities.items():
         if density is function:
-            return next((_at_prior_means(use) for use in uses(names) if _label(use) == factor), "")
+            return next((_from_residual(use) for use in uses(names) if _label(use) == factor), "")
     return ""
 
 
@@ -153,12 +156,13 @@ def _label(use: Use) -> str:
     return name if use.steps != "first" else f"{name}.first" + (str(use.start) if use.start else "")
 
 
-def _at_prior_means(use: Use) -> str:
+def _from_residual(use: Use) -> str:
     if use.cpd.family != "Normal" or not any(_is_latent(use, ref.name) for ref in use.parents):
         return ""
     index = use.value("state").partition("_")[2].strip("{}")
-    about = f"r_{use.variable.name}" in {s.name for s in symbols_of(use.names.program)}
-    residual = f"{use.names.bases[f'r_{use.variable.name}']}_{{{index}}}" if about else use.value("state")
+    density = use.names.program.densities[_label(use)]
+    known = use.names.bases
+    (residual,) = (f"{known[each.name]}_{{{index}}}" for each in density.arguments if each.name in known)
     return rf"\ln \mathcal{{N}}({residual}; 0, {covariance(use)})"
 
 
@@ -167,9 +171,10 @@ def _is_latent(use: Use, name: str) -> bool:
     return variable.role == "latent" and not variable.discrete
 
 
-def e_step(names: Names) -> Iterator[str]:
-    """Text and equations in the order of the emitted statements."""
+def e_step(names: Names, walk: EStep) -> Iterator[str]:
+    """Text and equations in the order of the emitted statements; `walk` tells those of discrete latents alone."""
     pen = algebra(names)
+    walk.inline.update({name: value for name, (_, value) in pen.inline.items()})
     everything, hidden = names.everything
     old = rf"{names.eta}_{{\mathrm{{old}}}}"
     yield r"\section{The E-step}"
@@ -184,22 +189,29 @@ def e_step(names: Names) -> Iterator[str]:
             r"h^{\top} v - \tfrac{1}{2} v^{\top} (P^{-1} + \Lambda) v",
             (
                 r"-\tfrac{1}{2} (v - d)^{\top} V^{-1} (v - d)",
-                r"+\tfrac{1}{2} h^{\top} d",
+                r"+\mathrm{const}",
             ),
         ),
         line("V^{-1}", r"P^{-1} + \Lambda"),
-        line("d", "V h"),
-        line(
-            r"\ln \int \mathcal{N}(v; 0, P) e^{h^{\top} v - \frac{1}{2} v^{\top} \Lambda v} \, dv",
-            (r"\tfrac{1}{2} h^{\top} d", r"+\tfrac{1}{2} \ln \left|\mathcal{S}\right|"),
-        ),
+        line("d", ("V h",)),
     )
     yield (
-        r"with $\mathcal{S} = (I + P \Lambda)^{-1}$ and $V = \mathcal{S} P$, which hold for a singular $P$ too. "
-        "The posterior of $v$ has mean $d$ and covariance $V$. For this network:"
+        r"The posterior of $v$ has mean $d$ and covariance $V$. With $\mathcal{S} = (I + P \Lambda)^{-1}$ and "
+        r"$\nu = \mathcal{S}^{\top} h$ these are $V = \mathcal{S} P$ and $d = P \nu$, also for a singular $P$. The evidence "
+        rf"is $\ln p({everything}) = \ln p({everything}, v) - \ln p(v \mid {everything})$ at any $v$; at $v = d$ no term is "
+        "large, and"
     )
+    yield display(
+        line(
+            r"\ln \mathcal{N}(d; 0, P) - \ln \mathcal{N}(d; d, V)",
+            (r"-\tfrac{1}{2} \nu^{\top} d", r"+\tfrac{1}{2} \ln \left|\mathcal{S}\right|"),
+        ),
+    )
+    yield "For this network:"
     for item in names.program.expect.body:
         match item:
+            case Statement() | Invoke() if _is_discrete(names, item):
+                yield from walk.told(item)
             case Statement():
                 yield from _statement(names, pen, item)
             case Invoke():
@@ -209,6 +221,20 @@ def e_step(names: Names) -> Iterator[str]:
     yield "Together,"
     evidence = rf"\ln p({everything} \mid {names.eta})"
     yield _shown(pen, evidence, names.program.expect.results[0], "log_p")
+
+
+def _is_discrete(names: Names, item: Statement | Invoke) -> bool:
+    """Whether the statement is of messages and posteriors of discrete latents, which hold no vectors."""
+    if isinstance(item, Invoke):
+        function = next(each for each in names.program.functions if each.name == item.function)
+        return all(len(part.carry) == 1 for part in function.body if isinstance(part, Scan))
+    head, told = item.target.name.partition("_")[0], [*symbols(item.expression), item.target]
+    if (
+        any(axis.kind == EVENT for symbol in told for axis in symbol.axes)
+        or item.target.name in names.meanings
+    ):
+        return False
+    return head not in BASES and any(axis.kind == STATE for symbol in told for axis in symbol.axes)
 
 
 def _statement(names: Names, pen: Algebra, item: Statement) -> Iterator[str]:
@@ -274,7 +300,8 @@ def _own_precision(names: Names, item: Statement) -> Symbol | None:
 
 def _reason(item: Statement) -> str:
     head, _, rest = item.target.name.partition("_")
-    name = rest.split("_")[0]
+    first, *others = rest.split("_")
+    name = rf"\mathrm{{{first}}}" if len(first) > 1 else first
     match head:
         case "r":
             return f"What data leave of their mean, with every Gaussian latent at its prior mean (${name}$):"
@@ -289,13 +316,25 @@ def _reason(item: Statement) -> str:
         case "V" if rest.endswith("_all"):
             return f"The posterior covariance of ${name}$:"
         case "V" if rest.count("_") == 1:
-            return f"The posterior covariance of ${name}$ with ${rest.split('_')[1]}$:"
+            return f"The posterior covariance of ${name}$ with ${others[0]}$:"
         case "V":
             return f"The posterior covariance of ${name}$, given what is not yet integrated out:"
+        case "cov" if others:
+            second = rf"\mathrm{{{others[0]}}}" if len(others[0]) > 1 else others[0]
+            step = " one step before" if others[1:] else ""
+            return f"The posterior covariance of ${name}$ with ${second}${step}:"
         case "cov":
             return f"The posterior covariance of ${name}$:"
-        case "d":
+        case "n":
+            return f"Its prior precision times what the data move ${name}$ by:"
+        case "d" if "others" in item.formula:
             return f"The posterior mean of ${name}$, from its prior mean, with the others at their own:"
+        case "d":
+            return f"The posterior mean of ${name}$, from its prior mean:"
+        case "v":
+            return f"What is left of ${name}$ at the means given the data so far:"
+        case "m" if "so far" in item.formula:
+            return f"The mean of ${name}$ given the data so far:"
         case "m":
             return f"The posterior mean of ${name}$, from its prior mean:"
         case "mean":
@@ -305,8 +344,8 @@ def _reason(item: Statement) -> str:
         case _:
             if item.because == "leave plate":
                 return "The members of the plate are independent, so their densities multiply:"
-            if item.because == "sum out" and not isinstance(item.expression, Reduce):
-                return "A Gaussian latent is integrated out, by the integral above:"
+            if item.because == "sum out" and "means" in item.formula:
+                return "The evidence, with Gaussian latents at their means:"
             if item.because == "sum out":
                 return "The discrete latent is summed out:"
             if item.formula and not item.formula.startswith("ln p"):

@@ -182,8 +182,18 @@ def _inner_products(chain: Chain) -> list[Matrix]:
             raise UnwritableError
         left = first.turned()
         found.append(Matrix(" ".join([left, *rest]), PRODUCT))
-    if chain.matrices:
-        raise UnwritableError
+    return [*found, *_traces(chain)]
+
+
+def _traces(chain: Chain) -> list[Matrix]:
+    """Products of matrices that end where they begin, and are summed over that axis too."""
+    found = []
+    while chain.matrices:
+        start = chain.matrices[0].axes[0]
+        factors, end = chain.walk(start)
+        if end != start:
+            raise UnwritableError
+        found.append(Matrix(rf"\operatorname{{tr}}\left({' '.join(factors)}\right)", ATOM))
     return found
 
 

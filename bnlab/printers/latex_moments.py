@@ -12,11 +12,12 @@ from bnlab.printers.latex_layout import display, line
 from bnlab.printers.latex_matrices import UnwritableError
 from bnlab.printers.latex_names import Names, escaped
 from bnlab.printers.latex_network import uses
+from bnlab.printers.latex_steps import EStep
 from bnlab.program.ir import Statement
 from bnlab.program.ops import Symbol
 
 
-def auxiliary(names: Names) -> Iterator[str]:
+def auxiliary(names: Names, walk: EStep) -> Iterator[str]:
     """The function that the M-step maximises, and the moments that it needs."""
     pen, program = algebra(names), names.program
     yield r"\section{The auxiliary function}"
@@ -33,7 +34,7 @@ def auxiliary(names: Names) -> Iterator[str]:
         "covariance added. Expected moments, summed over members:"
     )
     found = [
-        Statement(Symbol(statistic.name, value.axes, "statistics"), value, "expect")
+        Statement(Symbol(statistic.name, value.axes, "statistics"), walk.paired(value), "expect")
         for statistic, value in zip(program.statistics[1:], program.expect.results[1:], strict=True)
     ]
     yield from together(pen, found)

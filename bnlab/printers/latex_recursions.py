@@ -45,11 +45,9 @@ def _introduction(names: Names, item: Invoke, scan: Scan, axis: Axis) -> str:
     return (
         f"Filter, along the chain {chain} from its first step. ${found['m']}$ and ${found['V']}$ are the mean and the "
         f"covariance given the data up to step ${letter}$, {predicted} those of the prediction from the steps before, and "
-        f"${found['log']}$ is the log density of the data of a step given those before. Completing the square in each "
-        r"step with the prediction as the prior, so that $\Phi^{-1} = \bar{\Phi}^{-1} + \Lambda$:".replace(
-            r"\Phi^{-1} = \bar{\Phi}^{-1}",
-            f"{found['V']}^{{-1}} = {names.bases[scan.carry[1][0].name]}^{{-1}}",
-        )
+        f"${found['log']}$ is how much lower the log density of the prediction is at ${found['m']}$ than that given the data "
+        "too. Completing the square in each step with the prediction as the prior, so that "
+        rf"${found['V']}^{{-1}} = {names.bases[scan.carry[1][0].name]}^{{-1}} + \Lambda$:"
     )
 
 

@@ -63,21 +63,25 @@ class EStep:
     def paragraphs(self) -> Iterator[str]:
         """Text and equations, in the order of the emitted statements."""
         for item in self.names.program.expect.body:
-            match item:
-                case Statement(_, Call(function)) if scan := self._recursion(function):
-                    yield from self._backward(item, scan)
-                case Statement():
-                    yield from self._statement(item)
-                case Invoke(targets, function, arguments):
-                    scan = self._recursion(function)
-                    assert scan is not None, "a function with several results is a recursion"
-                    yield from self._forward(targets, scan, arguments)
-                case Scan():
-                    raise AssertionError("recursions are functions of their own")
+            yield from self.told(item)
         names, everything = self.names, self.names.everything[0]
         evidence = rf"\ln p({everything} \mid {names.eta})"
         yield "Together,"
         yield display(line(evidence, self.writer().terms(names.program.expect.results[0])[1]))
+
+    def told(self, item: Statement | Scan | Invoke) -> Iterator[str]:
+        """Text and equations of one statement."""
+        match item:
+            case Statement(_, Call(function)) if scan := self._recursion(function):
+                yield from self._backward(item, scan)
+            case Statement():
+                yield from self._statement(item)
+            case Invoke(targets, function, arguments):
+                scan = self._recursion(function)
+                assert scan is not None, "a function with several results is a recursion"
+                yield from self._forward(targets, scan, arguments)
+            case Scan():
+                raise AssertionError("recursions are functions of their own")
 
     def statistics(self) -> Iterator[Line]:
         """What the M-step is told: one line a statistic."""
@@ -89,7 +93,7 @@ class EStep:
             yield self.line(moment.target, value)
         for statistic, value in zip(program.statistics[1:], program.expect.results[1:], strict=True):
             symbol = Symbol(statistic.name, value.axes, "statistics")
-            yield self.line(symbol, self._paired(value))
+            yield self.line(symbol, self.paired(value))
 
     def _about_origin(self, value: Expr) -> tuple[Expr, list[Statement]]:
         """A residual with its origin by the name that the M-step gives it, and the statements that it is."""
@@ -321,12 +325,12 @@ class EStep:
         """The variable whose states an axis has, at its own step or at the one before."""
         return self.names.variable(self.names.read(axis))
 
-    def _paired(self, value: Expr) -> Expr:
+    def paired(self, value: Expr) -> Expr:
         """A statistic of neighbouring steps, with the posterior of the pair by its name."""
         if isinstance(value, Binary) and value.op == "+":
-            return Binary("+", self._paired(value.left), self._paired(value.right))
+            return Binary("+", self.paired(value.left), self.paired(value.right))
         if isinstance(value, Einsum) and len(value.operands) == 1 and isinstance(value.operands[0], Binary):
-            return self._paired(value.operands[0])
+            return self.paired(value.operands[0])
         factors = _flat(value)
         for chain, pair in zip(self.chains.values(), self.pairs, strict=False):
             before = [f for f in factors if isinstance(f, Steps) and _is(_whole(f), chain.alpha)]

@@ -203,8 +203,9 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
             return _solve(
                 _aligned(value(matrix), matrix.axes, (*vector.axes, matrix.axes[-1])), value(vector)
             )
-        case Part(operand, start, stop, axes):
-            return value(operand)[..., start:stop].reshape(_part_shape(value(operand), operand.axes, axes))
+        case Part(operand, start, stop, axes, behind):
+            taken = value(operand).take(range(start, stop), -1 - behind)
+            return taken.reshape(_part_shape(value(operand), operand.axes, axes))
         case Relabel(operand):
             return value(operand)
         case Prepend(first, rest, axis):

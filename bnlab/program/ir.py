@@ -156,7 +156,7 @@ class Program:
     is the outermost plate, whose members are dealt out to chunks ("" if the data are one member); `levels`
     are the plates without size, each with those around it. `leaves` are variables whose values may be -1, missing,
     `notes` sentences on missing values and on evidence. `densities` are those of `functions` that are log densities, by the
-    factor they belong to.
+    factor they belong to. `evidence` is ln p of a chunk for derivatives, where the E-step has statements without any.
     """
 
     name: str
@@ -173,3 +173,4 @@ class Program:
     leaves: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     densities: dict[str, Function] = field(default_factory=dict)
+    evidence: Function | None = None

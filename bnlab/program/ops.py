@@ -293,12 +293,15 @@ class Solve:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The entries from `start` to before `stop` of the last axis, laid out as the last of `axes`."""
+    """The entries from `start` to before `stop` of the last axis, laid out as the last of `axes`; of the one that has as many
+    as `behind` behind it.
+    """
 
     operand: Expr
     start: int
     stop: int
     axes: Axes
+    behind: int = 0
 
 
 @dataclass(frozen=True, slots=True)

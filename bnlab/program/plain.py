@@ -118,9 +118,9 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return f"[{'; '.join(lines)}]", ATOM
         case Solve(matrix, vector):
             return f"{_held(matrix, at, ATOM)}^-1 {_held(vector, at, ATOM)}", PRODUCT
-        case Part(operand, start, stop):
+        case Part(operand, start, stop, _, behind):
             where = str(start + 1) if stop == start + 1 else f"{start + 1}..{stop}"
-            return _text(operand, {**at, operand.axes[-1]: where})
+            return _text(operand, {**at, operand.axes[-1 - behind]: where})
         case Count(_, axis):
             return at.get(axis, axis.letter), ATOM
         case Relabel(operand):

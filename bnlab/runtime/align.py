@@ -1,8 +1,9 @@
-"""Posterior samples under one naming of the latent states.
+"""Posterior samples under one naming of the latent states, and one choice of axes of Gaussian latents (`turn.py`).
 
 Where states are exchangeable, chains may name them differently and change names as they run; means over such draws mean
 nothing. Each draw's states are matched with those of a reference by the parameters that they index: first with one draw,
 then, a few times, with the means over the draws as matched so far, every number relative to its own spread over the draws.
+What turns with a Gaussian latent says little of states, and is matched only where there is nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from bnlab.domains import Count
 from bnlab.network.graph import cpds
 from bnlab.network.ir import CPD, Affine, Argument, Graph, Parameter, Ref, VarRef
 from bnlab.runtime.proof.relabel import Axis, groups, rename
+from bnlab.runtime.symmetry import linear_symmetries
+from bnlab.runtime.turn import turned_all
 
 PASSES = 3
 """How often the draws are matched: once with the reference, then with their own means."""
@@ -26,25 +29,31 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def aligned(graph: Graph, draws: Arrays, reference: Arrays) -> dict[str, NDArray[Any]]:
-    """Draws as (chain, draw, ...) with their states named as in `reference`, which is one of them or near them."""
+    """Draws as (chain, draw, ...) with their states named, and their latents' axes chosen, as in `reference`, which is one of
+    them or near them."""
     chains = next(iter(draws.values())).shape[:2]
     found = {name: np.array(array).reshape(-1, *array.shape[2:]) for name, array in draws.items()}
+    turning = {name for symmetry in linear_symmetries(graph) for name in symmetry.parameters}
     for axes in exchangeable(graph):
+        still = {axis for axis in axes if axis[0] not in turning}
         target = reference
         spread = {name: found[name].std((0, axis + 1), keepdims=True)[0] for name, axis in axes}
         for _ in range(PASSES):
-            _match_all(found, target, spread, axes)
+            _match_all(found, target, spread, axes, still or axes)
             target = {name: array.mean(0) for name, array in found.items()}
             spread = {name: found[name].std(0).mean(axis, keepdims=True) for name, axis in axes}
+    found = turned_all(graph, found, reference)
     return {name: array.reshape(*chains, *array.shape[1:]) for name, array in found.items()}
 
 
-def _match_all(found: dict[str, NDArray[Any]], target: Arrays, spread: Arrays, axes: set[Axis]) -> None:
-    """Renames the states of every draw in place."""
+def _match_all(
+    found: dict[str, NDArray[Any]], target: Arrays, spread: Arrays, axes: set[Axis], by: set[Axis]
+) -> None:
+    """Renames the states of every draw in place, as the parameters of `by` tell."""
     names = {name for name, _ in axes}
     for i in range(len(next(iter(found.values())))):
         draw = {name: found[name][i] for name in names}
-        for name, value in rename(draw, axes, matching(draw, target, spread, axes)).items():
+        for name, value in rename(draw, axes, matching(draw, target, spread, by)).items():
             found[name][i] = value
 
 

@@ -20,7 +20,7 @@ from bnlab.runtime.em import State
 from bnlab.runtime.records import Status
 
 FORMAT = "bnlab checkpoint 1"
-GROUPS = ("theta", "before", "active", "ever", "counts")
+GROUPS = ("theta", "before", "active", "ever", "counts", "memory")
 STATUSES: tuple[Status | None, ...] = (
     None,
     "converged",
@@ -91,6 +91,7 @@ def _group(run: State, group: str) -> Mapping[str, NDArray[Any]]:
         "active": run.active,
         "ever": run.ever,
         "counts": run.counts,
+        "memory": run.memory,
     }
     return groups[group]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -17,8 +17,10 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from bnlab.runtime.em_accelerate import fresh, iteration
 from bnlab.runtime.em_floor import Floor
-from bnlab.runtime.em_loop import CHUNK, STOPS, Carry, Control, Count, loop
+from bnlab.runtime.em_leap import Space
+from bnlab.runtime.em_loop import CHUNK, STOPS, Carry, Control, Count, loop, parts, plain
 from bnlab.runtime.load import load_source
 from bnlab.runtime.records import Status
 
@@ -58,8 +60,8 @@ class State:
     While `stop` is None, `theta` is to be evaluated next, as entry len(objective) of the traces; afterwards the last
     entry is that of `theta`. `before` are the parameters one iteration earlier. `active` tells by parameter which
     components stand on a floor in `theta`, `ever` which did at some time. `counts` are the expected counts of the states
-    of discrete latents at the last parameters evaluated. `logarithms` is the entry from which on messages are
-    logarithms, -1 if they never are.
+    of discrete latents at the last parameters evaluated. `memory` is what an accelerated run remembers between
+    evaluations (em_accelerate.py). `logarithms` is the entry from which on messages are logarithms, -1 if they never are.
     """
 
     theta: Arrays
@@ -71,6 +73,12 @@ class State:
     counts: Arrays
     stop: Status | None = None
     logarithms: int = -1
+    memory: Arrays = field(default_factory=dict)
+
+    @property
+    def e_steps(self) -> int:
+        """Passes over the data made: the entries of the traces, and what was tried and not taken."""
+        return len(self.objective) + int(self.memory.get("rejected", 0))
 
     def reopened(self) -> State:
         """The same state with its last evaluation still to be made: what a later, longer run goes on from."""
@@ -103,25 +111,31 @@ def program(
     floors: tuple[Floor, ...],
     counts: tuple[Count, ...],
     dtype: str,
+    accelerated: tuple[Space, ...] | None = None,
 ) -> Program:
-    """The emitted texts, loaded, and the loop over them; it is compiled once for each shape of data."""
+    """The emitted texts, loaded, and the loop over them; it is compiled once for each shape of data. `accelerated` are the
+    coordinates to extrapolate in, None for plain EM."""
     with precision(dtype):
         step = load_source(step_text, f"{name}_em")
         evidence = None if evidence_text is None else load_source(evidence_text, f"{name}_evidence")
     found = tuple(count for count in counts if count.field in step.Statistics._fields)
-    one = loop(step, evidence, floors, found)
+    one = loop(
+        parts(step, evidence, floors, found),
+        plain if accelerated is None else iteration(step, floors, accelerated),
+    )
     each = Control(steps=0, left=0, tol=None, slack=None)
-    several = jax.vmap(one, in_axes=(0, 0, 0, 0, 0, None, None, None, each))
+    several = jax.vmap(one, in_axes=(0, 0, 0, 0, 0, 0, None, None, None, each))
     return Program(step, evidence, jax.jit(one), jax.jit(several))
 
 
-def start(theta: Arrays, floors: tuple[Floor, ...]) -> State:
+def start(theta: Arrays, floors: tuple[Floor, ...], accelerated: bool = False) -> State:
     """A run that has not begun."""
     none = {
         floor.parameter: np.zeros(theta[floor.parameter].shape[: floor.plates], dtype=bool)
         for floor in floors
     }
-    return State(theta, theta, np.zeros(0), np.zeros(0), none, none, {})
+    memory = fresh(theta) if accelerated else {}
+    return State(theta, theta, np.zeros(0), np.zeros(0), none, none, {}, memory=memory)
 
 
 def advance(
@@ -185,7 +199,7 @@ def _arguments(one: Program, state: State, limits: Limits, steps: int) -> tuple[
         number(SLACK[limits.dtype]),
     )
     previous = number(state.objective[-1] if done else np.nan)
-    return theta, before, previous, dict(state.active), dict(state.ever), control
+    return theta, before, previous, dict(state.active), dict(state.ever), dict(state.memory), control
 
 
 def _after(state: State, carry: Carry) -> State:
@@ -200,4 +214,5 @@ def _after(state: State, carry: Carry) -> State:
         counts=carry.counts,
         stop=STOPS[int(carry.reason)],
         logarithms=state.logarithms,
+        memory=carry.memory,
     )

@@ -15,6 +15,7 @@ from bnlab.network.ir import Graph
 from bnlab.runtime.collapse import collapsed
 from bnlab.runtime.em import Feed, Program, program
 from bnlab.runtime.em_floor import floors, raised, scales
+from bnlab.runtime.em_leap import spaces
 from bnlab.runtime.em_loop import Count
 from bnlab.runtime.em_names import named_by_evidence
 from bnlab.runtime.emitted import emitted
@@ -39,7 +40,8 @@ def engine(problem: Problem, messages: Messages) -> Engine:
     em = emitted(problem.network, "em", messages, partial)
     hard = emitted(problem.network, "viterbi", partial=partial) if problem.method == "viterbi" else None
     step_text, evidence_text = (em, None) if hard is None else (hard, em)
-    one = program(step_text, evidence_text, graph.name, floors(graph), counts(graph), problem.dtype)
+    ahead = spaces(graph) if accelerated(problem) else None
+    one = program(step_text, evidence_text, graph.name, floors(graph), counts(graph), problem.dtype, ahead)
     dtype = np.dtype(problem.dtype)
     few = collapsed(graph, canonical)
     step = jax.device_put(one.step.prepare(few, dtype))
@@ -47,6 +49,11 @@ def engine(problem: Problem, messages: Messages) -> Engine:
     feed = Feed(step, evidence, scales(graph, canonical, problem.dtype))
     origin = step if few is canonical else one.step.prepare(canonical, dtype)
     return Engine(one, feed, step_text + (evidence_text or ""), origin)
+
+
+def accelerated(problem: Problem) -> bool:
+    """Whether longer steps are tried: the option `accelerate`."""
+    return bool(problem.options.get("accelerate", False))
 
 
 def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, NDArray[Any]]:

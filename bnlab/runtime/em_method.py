@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bnlab.errors import Fault, FitError
+from bnlab.runtime.boundary import boundaries
 from bnlab.runtime.em import Limits, State, precision
 from bnlab.runtime.em_engine import Engine, engine, theta_of_start
 from bnlab.runtime.em_report import warnings
@@ -26,7 +27,8 @@ SEVERAL = 4
 def run(problem: Problem) -> Outcome:
     """EM, or hard EM where the method is "viterbi": the best of `n_init` runs.
 
-    Option: `batch`, how many starts run together (em_starts.py). Raises FitError where it cannot start: no discrete
+    Options: `batch`, how many starts run together (em_starts.py); for "em" also `accelerate`, whether longer steps than
+    EM's own are tried (em_accelerate.py). Raises FitError where it cannot start: no discrete
     latents for hard EM, an unusable `init`, data that the initial parameters make impossible, or a checkpoint of another
     fit.
     """
@@ -44,11 +46,16 @@ def run(problem: Problem) -> Outcome:
 
 def _refuse(problem: Problem) -> None:
     """Raises FitError for what EM cannot do with this problem."""
+    able = ("batch", "accelerate") if problem.method == "em" else ("batch",)
+    theirs = f"Its option{'s are' * (len(able) > 1) or ' is'} {' and '.join(able)}."
     faults = [
-        Fault(f'method "{problem.method}" has no option {name}.', "Its option is batch.")
+        Fault(f'method "{problem.method}" has no option {name}.', theirs)
         for name in problem.options
-        if name != "batch"
+        if name not in able
     ]
+    accelerate = problem.options.get("accelerate", False)
+    if not isinstance(accelerate, bool | np.bool_):
+        faults.append(Fault(f"accelerate is {accelerate!r}; it is True or False."))
     batch = problem.options.get("batch", 1)
     if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
         faults.append(Fault(f"batch is {batch!r}; it is a whole number of at least 1.", "It counts starts."))
@@ -67,15 +74,17 @@ def _outcome(problem: Problem, ready: Engine, runs: list[State]) -> Outcome:
     interrupted = len(runs) < problem.n_init or any(run.stop is None for run in runs)
     final = _evaluated(best)
     told = warnings(problem.graph, final, Limits(problem.max_iter, problem.tol, problem.dtype))
+    initial = theta_of_start(problem, ready, number)
+    edges = boundaries(problem, final, initial, ready)
     return Outcome(
         parameters={name: np.asarray(value) for name, value in final.theta.items()},
         log_likelihood=final.log_likelihood,
         objective=final.objective,
         status="interrupted" if interrupted else status_of(best),
-        warnings=(*told, *saddles(problem, ready, final), *_luck(starts)),
+        warnings=(*told, *edges, *saddles(problem, ready, final), *_luck(starts)),
         starts=starts,
-        effort={"e_steps": sum(len(run.objective) for run in runs)},
-        initial=theta_of_start(problem, ready, number),
+        effort={"e_steps": sum(run.e_steps for run in runs)},
+        initial=initial,
         traces=tuple(run.objective for run in runs),
     )
 

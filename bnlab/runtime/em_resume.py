@@ -10,6 +10,7 @@ import numpy as np
 
 from bnlab.runtime import checkpoint as files
 from bnlab.runtime.em import State
+from bnlab.runtime.em_engine import accelerated
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Problem
 
@@ -54,7 +55,7 @@ def _identity(problem: Problem, text: str) -> dict[str, str]:
     return {
         "the model": hashlib.sha256(text.encode()).hexdigest(),
         "the data": digest.hexdigest(),
-        "method": problem.method,
+        "method": problem.method + ", accelerated" * accelerated(problem),
         "seed": str(problem.seed),
         "dtype": problem.dtype,
         "init": _beginning(problem),

@@ -9,6 +9,7 @@ before; a few iterations more tell the two apart.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -19,6 +20,7 @@ from bnlab.domains import Real
 from bnlab.network.graph import alignment, coefficients, cpds
 from bnlab.network.ir import Graph, Variable, VarRef
 from bnlab.runtime.em import SLACK, Limits, State, chunk
+from bnlab.runtime.em_accelerate import NONE, fresh
 from bnlab.runtime.em_engine import Engine
 from bnlab.runtime.queries import ask
 from bnlab.runtime.records import FitWarning, Problem
@@ -115,10 +117,11 @@ def _same_share(rows: NDArray[Any]) -> bool:
 
 
 def _leaving(problem: Problem, ready: Engine, state: State) -> bool:
-    """Whether the iterations after the last one would rise more and more."""
+    """Whether EM's own iterations after the last one would rise more and more."""
     last = len(state.objective) - 1
     limits = Limits(last + AHEAD, 0.0, problem.dtype)
-    (ahead,) = chunk(ready.program, ready.feed, (state.reopened(),), limits, AHEAD + 1)
+    own = replace(state.reopened(), memory=fresh(state.theta, NONE) if state.memory else {})
+    (ahead,) = chunk(ready.program, ready.feed, (own,), limits, AHEAD + 1)
     rises = np.diff(ahead.objective[last:])
     felt = SLACK[problem.dtype] / 10 * (1 + abs(state.objective[-1]))
     return len(rises) == AHEAD and bool((np.diff(rises) > 0).all() and rises[-1] > felt)

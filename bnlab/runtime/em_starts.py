@@ -15,7 +15,7 @@ import jax
 
 from bnlab.runtime.em import Limits, State, advance, start, working_memory
 from bnlab.runtime.em_alone import alone
-from bnlab.runtime.em_engine import Engine, seed_of, theta_of_start
+from bnlab.runtime.em_engine import Engine, accelerated, seed_of, theta_of_start
 from bnlab.runtime.em_floor import floors
 from bnlab.runtime.em_resume import Keep
 from bnlab.runtime.progress import Report
@@ -96,7 +96,7 @@ def _room(problem: Problem, ready: Engine) -> int:
 
 def begin(problem: Problem, ready: Engine, number: int) -> State:
     """Start `number` before its first evaluation."""
-    return start(theta_of_start(problem, ready, number), floors(problem.graph))
+    return start(theta_of_start(problem, ready, number), floors(problem.graph), accelerated(problem))
 
 
 def ending(problem: Problem, number: int, state: State) -> Start:

@@ -19,6 +19,8 @@ from bnlab.runtime.criteria import observations
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_checks import fittable
 from bnlab.runtime.data_frames import Columns
+from bnlab.runtime.data_titles import by_names, renamed
+from bnlab.runtime.memory import fits_memory
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.progress import conclude
 from bnlab.runtime.records import Bound, FitWarning, Outcome, Problem
@@ -85,7 +87,9 @@ def fit(
     _check(method, settings, options)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
-    bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype, evidence=evidence, ids=ids)
+    data, columns = by_names(net, data, columns)
+    known = renamed(net, evidence or {})
+    bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype, evidence=known, ids=ids)
     return fit_bound(net, bound, method, **settings, progress=progress, checkpoint=checkpoint, **options)
 
 
@@ -117,6 +121,7 @@ def fit_bound(
     _check(method, settings)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
+    fits_memory(graph, bound)
     free = [parameter.name for parameter in graph.parameters if parameter.value is None]
     started = isinstance(init, Mapping) and all(name in init for name in free)
     notes = bound.warnings

@@ -20,6 +20,7 @@ from bnlab.network.ir import Graph
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.data_layout import nesting, sizeless
+from bnlab.runtime.data_titles import by_names
 from bnlab.runtime.merging import merged, row_counts, shapes, together
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.queries import score
@@ -50,7 +51,8 @@ def likelihood_ratio(
     if faults := _faults(graph, plate):
         raise DataError(*faults)
     theta = checked(graph, parameters, complete=True)
-    sides = [bind(graph, data, columns=columns) for data in (enrol, test)]
+    told = (by_names(net, data, columns) for data in (enrol, test))
+    sides = [bind(graph, data, columns=named) for data, named in told]
     partial = Partial(tuple(dict.fromkeys(name for side in sides for name in side.partial.missing)))
     first, second = (replace(side, partial=partial) for side in sides)
     alone = [_alone(net, theta, side, name) for side, name in ((first, "enrol"), (second, "test"))]

@@ -22,6 +22,7 @@ from bnlab.network.ir import Graph
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns, from_frame, is_frame
 from bnlab.runtime.data_layout import mirror, sizeless, sizes
+from bnlab.runtime.data_titles import by_names, name_of, renamed
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.load import load_source
@@ -50,14 +51,15 @@ def query(
     `evidence` is as in `bn.fit`. Raises DataError or FitError with everything that is wrong, IntractableError where the
     tables become too large.
     """
-    wanted = [targets] if isinstance(targets, str | tuple) else list(targets)
+    asked = [targets] if isinstance(targets, str | tuple) else list(targets)
+    wanted = {target: _target(net, target) for target in asked}
     names = dict.fromkeys(
-        name for target in wanted for name in ((target,) if isinstance(target, str) else target)
+        name for target in wanted.values() for name in ((target,) if isinstance(target, str) else target)
     )
-    graph, bound = _posed(net.graph, data, columns, evidence or {}, tuple(names))
-    joint = tuple(dict.fromkeys(target for target in wanted if not isinstance(target, str)))
+    graph, bound = _posed(net, data, columns, evidence or {}, tuple(names))
+    joint = tuple(dict.fromkeys(target for target in wanted.values() if not isinstance(target, str)))
     found = _asked(graph, bound, checked(net.graph, parameters, complete=True), "posterior", joint)
-    return {target: _mirrored(graph, bound, target, found) for target in wanted}
+    return {asked: _mirrored(graph, bound, target, found) for asked, target in wanted.items()}
 
 
 def explain(
@@ -73,18 +75,26 @@ def explain(
     Latent, missing and absent ones get values, known ones keep theirs. What may be missing is as in `bn.query`.
     """
     names = tuple(v.name for v in net.graph.variables if v.discrete and v.role != "given")
-    graph, bound = _posed(net.graph, data, columns, evidence or {}, names)
+    graph, bound = _posed(net, data, columns, evidence or {}, names)
     found = _asked(graph, bound, checked(net.graph, parameters, complete=True), "predict", ())
     return {
         name: mirror(bound.layout, graph, graph.variable(name), np.asarray(found[name])) for name in names
     }
 
 
+def _target(net: Network, target: Target) -> Target:
+    """A target by names in the network, where it is by titles of a file."""
+    return name_of(net, target) if isinstance(target, str) else tuple(name_of(net, one) for one in target)
+
+
 def _posed(
-    graph: Graph, data: Any, columns: Columns | None, evidence: Mapping[str, Any], names: tuple[str, ...]
+    net: Network, data: Any, columns: Columns | None, evidence: Mapping[str, Any], names: tuple[str, ...]
 ) -> tuple[Graph, Bound]:
     """The network of a question about the variables `names`, and its data."""
+    graph = net.graph
     _check(graph, names)
+    data, columns = by_names(net, data, columns)
+    evidence = renamed(net, evidence)
     if is_frame(data) or columns is not None:
         data = from_frame(_with_data(graph, data), data, columns)
     given = dict(data or {})

@@ -18,6 +18,7 @@ from bnlab.runtime import queries
 from bnlab.runtime.criteria import log_joint
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
+from bnlab.runtime.data_titles import by_names, renamed
 from bnlab.runtime.evidence import no_evidence_alone
 from bnlab.runtime.parameters import free
 from bnlab.runtime.records import Bound, FitWarning, Status
@@ -121,10 +122,15 @@ class Fit:
         return queries.score(self.network, self.parameters, bound, self._dtype)
 
     def sample(
-        self, sizes: Mapping[str, Any], seed: int = 0, *, given: Mapping[str, Any] | None = None
+        self,
+        sizes: Mapping[str, Any],
+        seed: int = 0,
+        *,
+        given: Mapping[str, Any] | None = None,
+        evidence: Evidence | None = None,
     ) -> dict[str, Any]:
         """Data and latents drawn from the network at these parameters: see `bn.sample`."""
-        return sample(self.network, self.parameters, sizes, seed, given=given)
+        return sample(self.network, self.parameters, sizes, seed, given=given, evidence=evidence)
 
     def bic(self) -> float:
         """Schwarz's criterion, -2 ln p(X) + (free parameters) ln(rows); lower is better. A weighted row counts as often as
@@ -303,8 +309,10 @@ class Fit:
         ids: Mapping[str, Any] | None = None,
     ) -> Bound:
         if data is not None:
+            data, columns = by_names(self.network, data, columns)
+            known = renamed(self.network, evidence or {})
             graph = self.network.graph
-            return bind(graph, data, columns=columns, dtype=self._dtype, evidence=evidence, ids=ids)
+            return bind(graph, data, columns=columns, dtype=self._dtype, evidence=known, ids=ids)
         no_evidence_alone(evidence)
         if self.bound is None:
             raise FitError(

@@ -17,8 +17,10 @@ from bnlab.network.ir import Graph, Variable
 from bnlab.runtime import data_layout
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_layout import Form, Layout, mirror, nesting, sizeless
+from bnlab.runtime.data_titles import renamed
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.sampling_draws import Cells, draw
+from bnlab.runtime.sampling_known import drawn_given, tables
 
 
 def sample(
@@ -28,6 +30,7 @@ def sample(
     seed: int = 0,
     *,
     given: Mapping[str, Any] | None = None,
+    evidence: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Every variable of the network, drawn at `parameters`, in the layout of data (design.md section 2).
 
@@ -35,13 +38,22 @@ def sample(
     entry for each member of that (nested lists for deeper ones). Equal lengths make arrays, a list of lengths makes lists
     of arrays. `given` has the values of given variables, in the same layout. Discrete values are integers from 0.
 
-    Raises FitError for parameters that do not fit the network, DataError for sizes or given values that do not.
+    `evidence` pins or restricts discrete latents, as in `bn.fit`; what is drawn is then given that, exactly. What the evidence
+    bears on takes an E-step for each variable, and in a chain for each of its steps.
+
+    Raises FitError for parameters that do not fit the network, DataError for sizes, given values or evidence that do not,
+    or for evidence that is impossible.
     """
     graph = net.graph
     _check_drawn(graph)
     theta = checked(graph, parameters, complete=True)
     layout = plan_layout(graph, sizes)
-    values = drawn(graph, layout, theta, _given(graph, layout, given or {}), np.random.default_rng(seed))
+    generator = np.random.default_rng(seed)
+    values = _given(graph, layout, given or {})
+    if evidence:
+        known = tables(graph, layout, renamed(net, evidence))
+        values |= drawn_given(graph, layout, theta, values, known, _groups(graph), generator)
+    values = drawn(graph, layout, theta, values, generator)
     return {
         variable.name: mirror(layout, graph, variable, values[variable.name]) for variable in graph.variables
     }
@@ -54,11 +66,12 @@ def drawn(
     given: Mapping[str, NDArray[Any]],
     generator: np.random.Generator,
 ) -> dict[str, NDArray[Any]]:
-    """The canonical rows of every variable, drawn in this layout."""
+    """The canonical rows of every variable, drawn in this layout; those in `given` are there already."""
     values = dict(given)
     cells = Cells(graph, layout, dict(theta), values)
     for group in _groups(graph):
-        _draw_group(cells, group, generator)
+        if rest := tuple(variable for variable in group if variable.name not in given):
+            _draw_group(cells, rest, generator)
     return values
 
 

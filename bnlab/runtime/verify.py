@@ -14,6 +14,7 @@ from bnlab.compile import derive
 from bnlab.network.declare import Network
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
+from bnlab.runtime.data_titles import by_names
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import COMPLETE, emitted
 from bnlab.runtime.load import load_source
@@ -110,6 +111,7 @@ def verify(
                 "so that evidence, gradient and posterior are unchecked."
             )
         if data is not None:
+            data, columns = by_names(net, data, columns)
             bound = bind(graph, data, columns=columns, ids=ids)
             em = _module(net, "em", bound.partial)
             theta = em.init(em.prepare(bound.canonical), seed)

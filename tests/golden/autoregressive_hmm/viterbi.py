@@ -171,7 +171,7 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
         ]
     )
     # the regression of r: what the old coefficients left
-    change = solve(moments, jnp.concatenate([s.S_x_x_prev[..., None], s.Sx[..., None]], -1))
+    change = solve(moments, jnp.stack([s.S_x_x_prev, s.Sx], -1))
     change_a = change[..., 0]
     change_b = change[..., 1]
     return Parameters(

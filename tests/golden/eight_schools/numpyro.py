@@ -53,9 +53,9 @@ class Data(NamedTuple):
     weight: Array  # (S,)  0 for padding
 
 
-def log_likelihood_effect(theta: Parameters, r_effect: Array, std: Array) -> Array:
-    """ln p(effect[s]) at the prior means as (S)."""
-    return -0.5 * (jnp.log(2 * jnp.pi * jnp.square(std)) + jnp.square(r_effect) / jnp.square(std))
+def log_likelihood_effect(theta: Parameters, e_effect: Array, std: Array) -> Array:
+    """ln p(effect[s] | theta_j[s]) from what is left of its mean as (S)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * jnp.square(std)) + jnp.square(e_effect) / jnp.square(std))
 
 
 def expect(theta: Parameters, chunk: Data) -> Array:
@@ -65,14 +65,12 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     eta_theta_j = 1 / jnp.square(std) * r_effect
     Lambda_theta_j = 1 / jnp.square(std)  # and how precisely
     S_theta_j = 1 / (1 + jnp.square(theta.tau) * Lambda_theta_j)  # (I + P Lambda_theta_j)^-1
-    # Cov(theta_j[s] | effect) = (P^-1 + Lambda_theta_j)^-1, also if P is singular
-    V_theta_j = S_theta_j * jnp.square(theta.tau)
-    d_theta_j = V_theta_j * eta_theta_j  # E[theta_j[s] | effect] - mu
-    # ln p(effect[s])
+    n_theta_j = S_theta_j * eta_theta_j  # P^-1 times what the data move theta_j by
+    d_theta_j = jnp.square(theta.tau) * n_theta_j  # E[theta_j[s] | effect] - mu
+    e_effect = r_effect - d_theta_j  # effect less its mean, at the posterior means
+    # ln p(effect[s]) = ln p(effect, theta_j) - ln p(theta_j | effect) at the posterior means
     log_p_effect = (
-        log_likelihood_effect(theta, r_effect, std)
-        + 0.5 * (eta_theta_j * d_theta_j)
-        + 0.5 * jnp.log(S_theta_j)
+        log_likelihood_effect(theta, e_effect, std) - 0.5 * (n_theta_j * d_theta_j) + 0.5 * jnp.log(S_theta_j)
     )
     return weight @ log_p_effect
 

@@ -108,9 +108,9 @@ def log_sum_exp(x, axis):
     return jnp.where(possible.squeeze(axis), total, -jnp.inf)
 
 
-def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
-    """ln p(x[s,t] | z[s,t]=k) at the prior means as (T, S, K)."""
-    return -0.5 * (jnp.log(2 * jnp.pi * theta.psi).sum() + (jnp.square(r_x) / theta.psi).sum(-1))
+def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
+    """ln p(x[s,t] | z[s,t]=k, y[s,t]) from what is left of its mean as (T, S, K)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.psi).sum() + (jnp.square(e_x) / theta.psi).sum(-1))
 
 
 def forward(theta: Parameters, log_b: Array, mask_t: Array) -> tuple[Array, Array]:
@@ -134,11 +134,12 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     eta_y = jnp.einsum("kgd,tskg->tskd", theta.W, 1 / theta.psi * r_x)
     Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)  # and how precisely
     V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[s,t] | x) = (I^-1 + Lambda_y)^-1
-    d_y = jnp.einsum("kdf,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x]
-    # ln p(x[s,t] | z[s,t]=k)
+    d_y = jnp.einsum("kfd,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x]
+    e_x = r_x - jnp.einsum("kgd,tskd->tskg", theta.W, d_y)  # x less its mean, at the posterior means
+    # ln p(x[s,t] | z[s,t]=k) = ln p(x, y) - ln p(y | x) at the posterior means
     log_p_x_given_z = (
-        log_likelihood_x(theta, r_x)
-        + 0.5 * jnp.einsum("tskd,tskd->tsk", eta_y, d_y)
+        log_likelihood_x(theta, e_x)
+        - 0.5 * jnp.einsum("tskd,tskd->tsk", d_y, d_y)
         + 0.5 * jnp.linalg.slogdet(V_y)[1]
     )
     log_b = log_p_x_given_z  # ln p(x[s,t] | z[s,t]=k)

@@ -92,44 +92,32 @@ def inverse_lower(L):
     return solve_triangular(L, identity, lower=True)
 
 
-def log_likelihood_x(theta: Parameters, x: Array) -> Array:
-    """ln p(x[s,t]) at the prior means as (T, S)."""
-    L = jnp.linalg.cholesky(theta.R)
-    whiten = inverse_lower(L)
-    y = x @ whiten.T  # L^-1 (x - mean)
-    log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
-    return -0.5 * (3 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
-
-
-def filter_y(
-    theta: Parameters, eta_y: Array, Lambda_y: Array, log_g_y: Array, mask_t: Array
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Filter: m[t] = E[y[t] | data up to t] as (T, S, D), V[t] its
-    covariance, and log_c[t] = ln p(data[t] | data before); p and P are the moments of the prediction.
+def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Filter: m[t] = E[y[t] | data up to t] as (T, S, D), and
+    V[t] its covariance; p and P are the moments of the prediction from the data before.
     """
 
-    def step(carry, inputs):
+    def step(carry, eta_y_t):
         p, P = carry
-        eta_y_t, log_g_y_t, mask_t_t = inputs
         S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)
         V = S @ P  # Cov(y[t] | data up to t)
-        u = eta_y_t - p @ Lambda_y.T  # what the data say beyond the prediction
-        m = p + u @ V.T  # E[y[t] | data up to t]
-        # ln p(data[t] | data before)
-        log_c = jnp.where(
-            mask_t_t,
-            log_g_y_t
-            + 0.5 * jnp.einsum("sd,sd->s", p, eta_y_t + u)
-            + 0.5 * jnp.einsum("sd,sd->s", u, m - p)
-            + 0.5 * jnp.linalg.slogdet(S)[1],
-            0,
-        )
-        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (m, V, S, u, log_c)
+        n = (eta_y_t - p @ Lambda_y.T) @ S  # what the data say beyond the prediction
+        m = p + n @ P.T  # E[y[t] | data up to t]
+        # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
+        log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("sd,sd->s", n, m - p)
+        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (m, V, S, n, log_ratio)
 
-    m, V, S, u, log_c = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), (eta_y, log_g_y, mask_t))[
-        1
-    ]
-    return m, V, S, u, log_c
+    m, V, S, n, log_ratio = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), eta_y)[1]
+    return m, V, S, n, log_ratio
+
+
+def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
+    """ln p(x[s,t] | y[s,t]) from what is left of its mean as (T, S)."""
+    L = jnp.linalg.cholesky(theta.R)
+    whiten = inverse_lower(L)
+    y = v_x @ whiten.T  # L^-1 (x - mean)
+    log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
+    return -0.5 * (3 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
 
 
 def expect(theta: Parameters, chunk: Data) -> Array:
@@ -138,9 +126,10 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     J_x = jnp.linalg.inv(theta.R)  # R^-1
     eta_y = x @ J_x @ theta.H  # what the data of a step say of y
     Lambda_y = jnp.einsum("pd,pq,qe->de", theta.H, J_x, theta.H)  # and how precisely
-    log_g_y = log_likelihood_x(theta, x)  # ln p of the data of a step at y = 0
-    m, V, S, u, log_c = filter_y(theta, eta_y, Lambda_y, log_g_y, mask_t)
-    log_p_x_in_chain = jnp.where(mask_t, log_c, 0).sum(0)  # ln p(x[s,:])
+    m, V, S, n, log_ratio = filter_y(theta, eta_y, Lambda_y)
+    v_x = x - m @ theta.H.T  # x less its mean, at the means given the data so far
+    # ln p(x[s,:]) = ln p(x, y) - ln p(y | x) at the means given the data so far
+    log_p_x_in_chain = jnp.where(mask_t, log_likelihood_x(theta, v_x) + log_ratio, 0).sum(0)
     return weight @ log_p_x_in_chain
 
 

@@ -151,7 +151,7 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
         [[s.Suu[..., None, None], s.Su[..., None, None]], [s.Su[..., None, None], s.N_z[..., None, None]]]
     )
     # the regression of r: what the old coefficients left
-    change = solve(moments, jnp.concatenate([s.Syu[..., None], s.Sy[..., None]], -1))
+    change = solve(moments, jnp.stack([s.Syu, s.Sy], -1))
     change_beta = change[..., 0]
     change_mu = change[..., 1]
     return Parameters(

@@ -64,9 +64,9 @@ def solve(moments, products):
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
 
-def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
-    """ln p(x[n] | c[n]=k) at the prior means as (N, K)."""
-    return -0.5 * (jnp.log(2 * jnp.pi * theta.psi).sum() + (jnp.square(r_x) / theta.psi).sum(-1))
+def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
+    """ln p(x[n] | c[n]=k, y[n]) from what is left of its mean as (N, K)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.psi).sum() + (jnp.square(e_x) / theta.psi).sum(-1))
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
@@ -76,17 +76,17 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     eta_y = jnp.einsum("kgd,nkg->nkd", theta.W, 1 / theta.psi * r_x)
     Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)  # and how precisely
     V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
-    d_y = jnp.einsum("kdf,nkf->nkd", V_y, eta_y)  # E[y[n] | x]
-    # ln p(x[n] | c[n]=k)
+    d_y = jnp.einsum("kfd,nkf->nkd", V_y, eta_y)  # E[y[n] | x]
+    e_x = r_x - jnp.einsum("kgd,nkd->nkg", theta.W, d_y)  # x less its mean, at the posterior means
+    # ln p(x[n] | c[n]=k) = ln p(x, y) - ln p(y | x) at the posterior means
     log_p_x_given_c = (
-        log_likelihood_x(theta, r_x)
-        + 0.5 * jnp.einsum("nkd,nkd->nk", eta_y, d_y)
+        log_likelihood_x(theta, e_x)
+        - 0.5 * jnp.einsum("nkd,nkd->nk", d_y, d_y)
         + 0.5 * jnp.linalg.slogdet(V_y)[1]
     )
     log_p_xc = jnp.log(theta.pi) + log_p_x_given_c  # ln p(x[n], c[n]=k)
     log_p_x = logsumexp(log_p_xc, axis=-1)  # ln p(x[n]): sums out c
     q_c = jnp.exp(log_p_xc - log_p_x[:, None]) * weight[:, None]  # P(c[n]=k | x)
-    e_x = r_x - jnp.einsum("kgd,nkd->nkg", theta.W, d_y)  # x less its mean, at the posterior means
     return Statistics(
         log_p=weight @ log_p_x,
         N_c=q_c.sum(0),

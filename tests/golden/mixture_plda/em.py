@@ -63,11 +63,11 @@ def inverse_lower(L):
     return solve_triangular(L, identity, lower=True)
 
 
-def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
-    """ln p(x[s,u]) at the prior means as (U, K)."""
+def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
+    """ln p(x[s,u] | z[s]) from what is left of its mean as (U, K)."""
     L = jnp.linalg.cholesky(theta.Sigma_wc)
     whiten = inverse_lower(L)
-    y = r_x @ whiten.T  # L^-1 (x - mean)
+    y = e_x @ whiten.T  # L^-1 (x - mean)
     log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
     return -0.5 * (4 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
 
@@ -77,10 +77,6 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     x, weight, weight_utterance, speaker_of_utterance = chunk
     r_x = x[:, None] - theta.mu  # x less its prior mean
     J_x = jnp.linalg.inv(theta.Sigma_wc)  # Sigma_wc^-1
-    # members of utterance are independent
-    log_p_x_given_z_in_speaker = jax.ops.segment_sum(
-        log_likelihood_x(theta, r_x), speaker_of_utterance, num_segments=len(weight)
-    )
     # what the data say of z
     eta_z = jax.ops.segment_sum(r_x, speaker_of_utterance, num_segments=len(weight)) @ J_x
     # how many of utterance in each speaker
@@ -90,18 +86,23 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     S_z = jnp.linalg.inv(jnp.eye(4) + jnp.einsum("kdf,sfe->skde", theta.Sigma_ac, Lambda_z))
     # Cov(z[s] | x) = (Sigma_ac^-1 + Lambda_z)^-1, also if Sigma_ac is singular
     V_z = jnp.einsum("skdf,kfe->skde", S_z, theta.Sigma_ac)
-    d_z = jnp.einsum("skdf,skf->skd", V_z, eta_z)  # E[z[s] | x] - mu
-    # ln p(x[s,:] | c[s]=k)
+    n_z = jnp.einsum("skfd,skf->skd", S_z, eta_z)  # Sigma_ac^-1 times what the data move z by
+    d_z = jnp.einsum("kdf,skf->skd", theta.Sigma_ac, n_z)  # E[z[s] | x] - mu
+    m_z_in_utterance = d_z[speaker_of_utterance]
+    e_x = r_x - m_z_in_utterance  # x less its mean, at the posterior means
+    # members of utterance are independent
+    log_p_x_given_z_in_speaker = jax.ops.segment_sum(
+        log_likelihood_x(theta, e_x), speaker_of_utterance, num_segments=len(weight)
+    )
+    # ln p(x[s,:] | c[s]=k) = ln p(x, z) - ln p(z | x) at the posterior means
     log_p_x_given_c = (
         log_p_x_given_z_in_speaker
-        + 0.5 * jnp.einsum("skd,skd->sk", eta_z, d_z)
+        - 0.5 * jnp.einsum("skd,skd->sk", n_z, d_z)
         + 0.5 * jnp.linalg.slogdet(S_z)[1]
     )
     log_p_xc = jnp.log(theta.pi) + log_p_x_given_c  # ln p(x[s,:], c[s]=k)
     log_p_x = logsumexp(log_p_xc, axis=-1)  # ln p(x[s,:]): sums out c
     q_c = jnp.exp(log_p_xc - log_p_x[:, None]) * weight[:, None]  # P(c[s]=k | x)
-    m_z_in_utterance = d_z[speaker_of_utterance]
-    e_x = r_x - m_z_in_utterance  # x less its mean, at the posterior means
     # the same for every member
     weight_in_utterance = q_c[speaker_of_utterance] * weight_utterance[:, None]
     return Statistics(

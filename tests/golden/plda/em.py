@@ -59,11 +59,11 @@ def inverse_lower(L):
     return solve_triangular(L, identity, lower=True)
 
 
-def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
-    """ln p(x[s,u]) at the prior means as (U)."""
+def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
+    """ln p(x[s,u] | z[s]) from what is left of its mean as (U)."""
     L = jnp.linalg.cholesky(theta.Sigma_wc)
     whiten = inverse_lower(L)
-    y = r_x @ whiten.T  # L^-1 (x - mean)
+    y = e_x @ whiten.T  # L^-1 (x - mean)
     log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
     return -0.5 * (4 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
 
@@ -73,10 +73,6 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     x, weight, weight_utterance, speaker_of_utterance = chunk
     r_x = x - theta.mu  # x less its prior mean
     J_x = jnp.linalg.inv(theta.Sigma_wc)  # Sigma_wc^-1
-    # members of utterance are independent
-    log_p_x_given_z_in_speaker = jax.ops.segment_sum(
-        log_likelihood_x(theta, r_x), speaker_of_utterance, num_segments=len(weight)
-    )
     # what the data say of z
     eta_z = jax.ops.segment_sum(r_x, speaker_of_utterance, num_segments=len(weight)) @ J_x
     # how many of utterance in each speaker
@@ -85,15 +81,18 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     S_z = jnp.linalg.inv(jnp.eye(4) + theta.Sigma_ac @ Lambda_z)  # (I + Sigma_ac Lambda_z)^-1
     # Cov(z[s] | x) = (Sigma_ac^-1 + Lambda_z)^-1, also if Sigma_ac is singular
     V_z = S_z @ theta.Sigma_ac
-    d_z = jnp.einsum("sdf,sf->sd", V_z, eta_z)  # E[z[s] | x] - mu
-    # ln p(x[s,:])
-    log_p_x = (
-        log_p_x_given_z_in_speaker
-        + 0.5 * jnp.einsum("sd,sd->s", eta_z, d_z)
-        + 0.5 * jnp.linalg.slogdet(S_z)[1]
-    )
+    n_z = jnp.einsum("sfd,sf->sd", S_z, eta_z)  # Sigma_ac^-1 times what the data move z by
+    d_z = n_z @ theta.Sigma_ac.T  # E[z[s] | x] - mu
     m_z_in_utterance = d_z[speaker_of_utterance]
     e_x = r_x - m_z_in_utterance  # x less its mean, at the posterior means
+    # members of utterance are independent
+    log_p_x_given_z_in_speaker = jax.ops.segment_sum(
+        log_likelihood_x(theta, e_x), speaker_of_utterance, num_segments=len(weight)
+    )
+    # ln p(x[s,:]) = ln p(x, z) - ln p(z | x) at the posterior means
+    log_p_x = (
+        log_p_x_given_z_in_speaker - 0.5 * jnp.einsum("sd,sd->s", n_z, d_z) + 0.5 * jnp.linalg.slogdet(S_z)[1]
+    )
     weight_in_utterance = weight[speaker_of_utterance] * weight_utterance  # the same for every member
     return Statistics(
         log_p=weight @ log_p_x,

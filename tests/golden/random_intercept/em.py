@@ -52,19 +52,15 @@ def ratio(total, count, old):
     return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
 
 
-def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
-    """ln p(x[b,s]) at the prior means as (S)."""
-    return -0.5 * (jnp.log(2 * jnp.pi * theta.within) + jnp.square(r_x) / theta.within)
+def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
+    """ln p(x[b,s] | a[b]) from what is left of its mean as (S)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.within) + jnp.square(e_x) / theta.within)
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     x, weight, weight_sample, batch_of_sample = chunk
     r_x = x - theta.mu  # x less its prior mean
-    # members of sample are independent
-    log_p_x_given_a_in_batch = jax.ops.segment_sum(
-        log_likelihood_x(theta, r_x), batch_of_sample, num_segments=len(weight)
-    )
     # what the data say of a
     eta_a = jax.ops.segment_sum(1 / theta.within * r_x, batch_of_sample, num_segments=len(weight))
     # how many of sample in each batch
@@ -72,10 +68,16 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     Lambda_a = count_sample * (1 / theta.within)  # and how precisely
     S_a = 1 / (1 + theta.between * Lambda_a)  # (I + between Lambda_a)^-1
     V_a = S_a * theta.between  # Cov(a[b] | x) = (between^-1 + Lambda_a)^-1, also if between is singular
-    d_a = V_a * eta_a  # E[a[b] | x] - mu
-    log_p_x = log_p_x_given_a_in_batch + 0.5 * (eta_a * d_a) + 0.5 * jnp.log(S_a)  # ln p(x[b,:])
+    n_a = S_a * eta_a  # between^-1 times what the data move a by
+    d_a = theta.between * n_a  # E[a[b] | x] - mu
     m_a_in_sample = d_a[batch_of_sample]
     e_x = r_x - m_a_in_sample  # x less its mean, at the posterior means
+    # members of sample are independent
+    log_p_x_given_a_in_batch = jax.ops.segment_sum(
+        log_likelihood_x(theta, e_x), batch_of_sample, num_segments=len(weight)
+    )
+    # ln p(x[b,:]) = ln p(x, a) - ln p(a | x) at the posterior means
+    log_p_x = log_p_x_given_a_in_batch - 0.5 * (n_a * d_a) + 0.5 * jnp.log(S_a)
     weight_in_sample = weight[batch_of_sample] * weight_sample  # the same for every member
     return Statistics(
         log_p=weight @ log_p_x,

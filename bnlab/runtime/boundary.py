@@ -1,0 +1,249 @@
+"""Whether EM is on its way to the edge of a domain: a variance to 0, a probability to 0 or 1, a covariance to a lower rank.
+
+EM never arrives there, and near a variance of 0 its steps are so short that any rule of stopping is met before. So the
+estimate is moved to the edge and the objective looked at there: if it is no lower, the optimum lies on the edge. Only what the
+last iteration still moved towards an edge is tried, what moved most first. A spread of observations is not looked at at 0,
+where the likelihood may have no bound (`em_floor.py`), but at its floor, and counts only if the likelihood is bounded there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnlab.domains import Covariance, Positive, Probability, Simplex
+from bnlab.network.graph import coefficients
+from bnlab.network.ir import CPD, Parameter
+from bnlab.runtime.data_layout import sizeless, sizes
+from bnlab.runtime.em import SLACK, Limits, State, chunk, start
+from bnlab.runtime.em_engine import Engine, accelerated, engine
+from bnlab.runtime.em_floor import Floor, floors, raised
+from bnlab.runtime.records import FitWarning, Problem
+
+TRIES = 12
+"""Moves that are tried at most, and at most one for so many E-steps of the run: each takes an E-step."""
+EACH = 4
+SMALL = (1e-2, 1e-4, 1e-6)
+"""Probabilities, and eigenvalues as a part of the largest, up to which one may be on its way to 0: sets that are tried."""
+NEARLY = 1e-6
+"""What is tried for 0 where 0 itself gives no number."""
+BOUNDED = 0.1
+"""Nats that the objective may still rise from 100 times the floor of a variance to the floor, where it is bounded: one
+observation that collapses makes it 2.3."""
+LISTED = 4
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """A way to an edge: what it concerns, what is tried for the parameter, the first of it that holds being told, and how
+    fast the last iteration went there, as a part."""
+
+    parameter: str
+    concerns: str
+    tries: tuple[tuple[NDArray[Any], str], ...]
+    fall: float
+    advice: str
+    check: NDArray[Any] | None = None  # where the objective must be as high, to within BOUNDED
+
+
+def boundaries(problem: Problem, state: State, initial: Arrays, ready: Engine) -> Iterator[FitWarning]:
+    """A warning for each optimum on an edge. `initial` are the parameters where the run began: zeros there are structure."""
+    if len(state.objective) < 2 or state.stop == "nan":
+        return
+    ready = ready if state.logarithms < 0 else engine(problem, "log")
+    ways = [
+        way
+        for one in problem.graph.parameters
+        if one.value is None and not _drawn_once(problem, one.name)
+        for way in _ways(problem, ready, one, np.asarray(initial[one.name]), state)
+    ]
+    room = min(TRIES, max(1, state.e_steps // EACH))
+    for way in sorted(ways, key=lambda one: -one.fall):
+        room -= len(way.tries) * (way.fall > 0)
+        found = _held(problem, ready, state, way) if room >= 0 or way.fall == 0 else None
+        if found:
+            yield FitWarning(way.concerns, found, way.advice)
+
+
+def _held(problem: Problem, ready: Engine, state: State, way: Way) -> str:
+    """What there is to say of the first try at which the objective is as high as where EM ended; empty if there is none."""
+    slack = SLACK[problem.dtype] * (1 + abs(state.objective[-1])) if problem.dtype == "float64" else 0.0
+    for value, said in way.tries:
+        objective, log_likelihood = _at(problem, ready, state, way.parameter, value)
+        if not objective >= state.objective[-1] - slack:
+            continue
+        if (
+            way.check is not None
+            and not _at(problem, ready, state, way.parameter, way.check)[0] >= objective - BOUNDED
+        ):
+            continue
+        prior = state.objective[-1] != state.log_likelihood[-1]
+        there, here = (
+            (objective, state.objective[-1]) if prior else (log_likelihood, state.log_likelihood[-1])
+        )
+        what, told = "objective" if prior else "log-likelihood", f"{there:.6f}"
+        if told != f"{here:.6f}":
+            told += f" there and {here:.6f} where EM stopped"
+        return (
+            f"{said} The optimum is on the boundary: the {what} is {told}{'' if ' ' in told else ' at both'}."
+        )
+    return ""
+
+
+def _at(
+    problem: Problem, ready: Engine, state: State, parameter: str, value: NDArray[Any]
+) -> tuple[float, float]:
+    """The objective and the log-likelihood with one parameter moved."""
+    theta = {**state.theta, parameter: value.astype(problem.dtype)}
+    begun = start(theta, floors(problem.graph), accelerated(problem))
+    (seen,) = chunk(ready.program, ready.feed, (begun,), Limits(1, 0.0, problem.dtype), 1)
+    return float(seen.objective[0]), float(seen.log_likelihood[0])
+
+
+def _ways(
+    problem: Problem, ready: Engine, one: Parameter, initial: NDArray[Any], state: State
+) -> Iterator[Way]:
+    """The edges that a parameter may be on its way to."""
+    now, before = (np.asarray(theta[one.name], dtype=float) for theta in (state.theta, state.before))
+    floor = next((each for each in floors(problem.graph) if each.parameter == one.name), None)
+    match one.domain:
+        case Positive() if floor is None:
+            yield from _to_zero(one.name, now, before)
+        case Positive() if floor.kind in ("var", "std"):
+            yield from _to_floor(one.name, now, before, floor, ready.feed.scales[one.name])
+        case Simplex() | Probability():
+            yield from _probabilities(one, now, before, initial)
+        case Covariance() if floor is None:
+            yield from _ranks(one.name, now, before)
+
+
+SPREAD = "Standard errors mean nothing there. Declare a prior that keeps it off 0, or look at its posterior: method='nuts'."
+
+
+def _drawn_once(problem: Problem, name: str) -> bool:
+    """Whether one draw is all that the data say of a parameter, as the start of a single chain: of one draw the most likely
+    chances are always 0 and 1."""
+    graph, draws = problem.graph, 0
+    for variable in graph.variables:
+        if variable.cpd is not None and _read(variable.cpd, name):
+            return False
+        around = sizeless(graph, variable.plates)[:-1]
+        sequences = problem.bound.layout.count(around[-1]) if around else 1
+        members = sequences * prod(sizes(graph, variable.plates))
+        draws += members * sum(_read(cpd, name) for cpd in variable.first)
+    return draws == 1
+
+
+def _read(cpd: CPD, name: str) -> bool:
+    return any(ref.target == name for ref in coefficients(cpd))
+
+
+def _falling(now: NDArray[Any], before: NDArray[Any]) -> NDArray[Any]:
+    """By which part each number fell in the last iteration; 0 where it did not."""
+    return np.where((now < before) & (before > 0), 1 - now / np.where(before > 0, before, 1), 0)
+
+
+def _to_zero(name: str, now: NDArray[Any], before: NDArray[Any]) -> Iterator[Way]:
+    falls = _falling(now, before)
+    for index in zip(*np.nonzero(falls), strict=True) if now.ndim else [()] * bool(falls):
+        tries = tuple(
+            (_with(now, index, part * now[index]), f"goes to 0 from {now[index]:.3g}.")
+            for part in (0.0, NEARLY)
+        )
+        yield Way(name, _entry(name, index), tries, float(falls[index]), SPREAD)
+
+
+def _to_floor(
+    name: str, now: NDArray[Any], before: NDArray[Any], floor: Floor, variance: NDArray[Any]
+) -> Iterator[Way]:
+    falls = _falling(now, before)
+    low = raised(floor, np.zeros_like(now), variance)
+    factor = 100.0 if floor.kind == "var" else 10.0
+    for index in zip(*np.nonzero(falls), strict=True) if now.ndim else [()] * bool(falls):
+        said = (
+            f"goes to 0 from {now[index]:.3g}, as if the others told this one without error (a Heywood case)."
+        )
+        yield Way(
+            name,
+            _entry(name, index),
+            ((_with(now, index, low[index]), said),),
+            float(falls[index]),
+            SPREAD,
+            _with(now, index, factor * low[index]),
+        )
+
+
+def _probabilities(
+    one: Parameter, now: NDArray[Any], before: NDArray[Any], initial: NDArray[Any]
+) -> Iterator[Way]:
+    """Probabilities on their way to 0, or chances to 0 or 1; those that are there already need no trial."""
+    simplex = isinstance(one.domain, Simplex)
+    sides = (False,) if simplex else (False, True)
+    for upper in sides:
+        p, q, first = ((1 - each if upper else each) for each in (now, before, initial))
+        falls = _falling(p, q)
+        gone = (p == 0) & (first > 0)
+        sets = [((falls > 0) & (p <= small)) | gone for small in SMALL]
+        tries = []
+        for chosen in sets:
+            if not chosen.any() or any(np.array_equal(chosen, other) for other, _ in tries):
+                continue
+            moved = np.where(chosen, 0.0, p)
+            moved = moved / moved.sum(-1, keepdims=True) if simplex else moved
+            tries.append((chosen, (1 - moved if upper else moved, _gone(chosen, upper))))
+        if tries:
+            fall = 0.0 if np.array_equal(tries[0][0], gone) else float(falls[tries[0][0]].max())
+            advice = "Data that need it would be impossible. A prior (Dirichlet, Beta) keeps it off the edge."
+            yield Way(one.name, one.name, tuple(each for _, each in tries), fall, advice)
+
+
+def _gone(chosen: NDArray[Any], upper: bool) -> str:
+    """Which entries: "its entries [0, 2], [1, 2] are or go to 0."; "it is or goes to 1." of a single number."""
+    where = [f"[{', '.join(map(str, index))}]" for index in np.argwhere(chosen)]
+    more = f" and {len(where) - LISTED} more" if len(where) > LISTED else ""
+    if not chosen.ndim:
+        return f"it is or goes to {int(upper)}."
+    if len(where) == 1:
+        return f"its entry {where[0]} is or goes to {int(upper)}."
+    return f"its entries {', '.join(where[:LISTED])}{more} are or go to {int(upper)}."
+
+
+def _ranks(name: str, now: NDArray[Any], before: NDArray[Any]) -> Iterator[Way]:
+    """Directions in which a covariance is on its way to 0, with its variables scaled to variance 1."""
+    for index in np.ndindex(now.shape[:-2]):
+        scale = np.sqrt(np.diagonal(now[index]))
+        if not (scale > 0).all():
+            continue
+        values, vectors = np.linalg.eigh(now[index] / np.outer(scale, scale))
+        were = np.einsum("ji,jk,ki->i", vectors, before[index] / np.outer(scale, scale), vectors)
+        falls = _falling(values, were)
+        tries = []
+        least = np.arange(len(values)) == 0  # eigenvalues ascend
+        for small in (*SMALL, 0.0):
+            chosen = (falls > 0) & ((values <= small * values.max()) | least)
+            if not chosen.any() or any(np.array_equal(chosen, other) for other, _ in tries):
+                continue
+            kept = (vectors * np.where(chosen, 0.0, values)) @ vectors.T * np.outer(scale, scale)
+            rank = len(values) - int(chosen.sum())
+            said = f"goes to a matrix of rank {rank} of {len(values)}."
+            tries.append((chosen, (_with(now, index, kept), said)))
+        if tries:
+            found = tuple(each for _, each in tries)
+            yield Way(name, _entry(name, index), found, float(falls[tries[0][0]].max()), SPREAD)
+
+
+def _with(array: NDArray[Any], index: tuple[int, ...], value: Any) -> NDArray[Any]:
+    copy = array.copy()
+    copy[index] = value
+    return copy
+
+
+def _entry(name: str, index: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(map(str, index))}]" if index else name

@@ -1,0 +1,141 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `local_linear_trend`; need only JAX, NumPy and NumPyro.
+
+for t in 1..T:                                              a chain
+    slope[t] ~ Normal(slope[t-1], var=zeta)                 latent; slope[1] ~ Normal(0, var=10000000)
+    level[t] ~ Normal(level[t-1] + slope[t-1], var=eta)     latent; level[1] ~ Normal(1000, var=10000000)
+    x[t] ~ Normal(level[t], var=eps)                        observed
+
+Emitted by bnlab 0.1.0 from network 7b248c9c.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from numpyro.contrib.control_flow import scan
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    eta = numpyro.param("eta", 1.0, constraint=dist.constraints.positive)
+    zeta = numpyro.param("zeta", 1.0, constraint=dist.constraints.positive)
+    eps = numpyro.param("eps", 1.0, constraint=dist.constraints.positive)
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(eta=eta, zeta=zeta, eps=eps))
+
+
+def model(x=None, num_t=None):
+    """The generative model.
+
+    x: array (num_t,), or None to sample it
+    num_t: the size of t, needed only without x
+    """
+    if x is not None:
+        num_t = len(x)
+    eta, zeta, eps = parameters()
+
+    def step(carry, inputs):
+        slope_prev, level_prev = carry
+        t, x = inputs
+        slope = numpyro.sample(
+            "slope",
+            dist.Normal(jnp.where(t == 0, 0.0, slope_prev), jnp.sqrt(jnp.where(t == 0, 10000000.0, zeta))),
+        )
+        level = numpyro.sample(
+            "level",
+            dist.Normal(
+                jnp.where(t == 0, 1000.0, level_prev + slope_prev),
+                jnp.sqrt(jnp.where(t == 0, 10000000.0, eta)),
+            ),
+        )
+        numpyro.sample("x", dist.Normal(level, jnp.sqrt(eps)), obs=x)
+        return (slope, level), None
+
+    scan(step, (jnp.zeros(()), jnp.zeros(())), (jnp.arange(num_t), x))
+
+
+class Parameters(NamedTuple):
+    eta: Array  # ()  positive
+    zeta: Array  # ()  positive
+    eps: Array  # ()  positive
+
+
+class Data(NamedTuple):
+    """The data."""
+
+    x: Array  # (T,)
+
+
+def filter_state(
+    theta: Parameters,
+    eta_state: Array,
+    Lambda_state: Array,
+    Q_state: Array,
+    F_state: Array,
+    p_first: Array,
+    P_first: Array,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Filter: m[t] = E[state[t] | data up to t] as (T, A), and
+    V[t] its covariance; p and P are the moments of the prediction from the data before.
+    """
+
+    def step(carry, eta_state_t):
+        p, P = carry
+        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_state)
+        V = S @ P  # Cov(state[t] | data up to t)
+        n = (eta_state_t - Lambda_state @ p) @ S  # what the data say beyond the prediction
+        m = p + P @ n  # E[state[t] | data up to t]
+        # ln p(state[t] | data before) - ln p(state[t] | data up to t) at state[t] = m[t]
+        log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * (n @ (m - p))
+        return (F_state @ m, F_state @ V @ F_state.T + Q_state), (m, V, S, n, log_ratio)
+
+    m, V, S, n, log_ratio = jax.lax.scan(step, (p_first, P_first), eta_state)[1]
+    return m, V, S, n, log_ratio
+
+
+def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
+    """ln p(x[t] | level[t]) from what is left of its mean as (T)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.eps) + jnp.square(v_x) / theta.eps)
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x = chunk.x
+    eta_level = 1 / theta.eps * x  # of level alone
+    # what the data of a step say of (slope, level)
+    eta_state = jnp.stack([jnp.zeros(eta_level.shape), eta_level], -1)
+    Lambda_state = jnp.array([[0.0, 0.0], [0.0, 1 / theta.eps]])  # and how precisely
+    # (slope, level) of a step, from those of the step before
+    F_state = jnp.array([[1.0, 0.0], [1.0, 1.0]])
+    Q_state = jnp.array([[theta.zeta, 0.0], [0.0, theta.eta]])  # covariance of what a step adds
+    P_first = jnp.array([[10000000, 0.0], [0.0, 10000000]])  # covariance of the first step
+    p_first = jnp.array([0.0, 1000])  # mean of the first step
+    m, V, S, n, log_ratio = filter_state(theta, eta_state, Lambda_state, Q_state, F_state, p_first, P_first)
+    m_level = m[..., 1]  # E[level[t] | data so far]
+    v_x = x - m_level  # x less its mean, at the means given the data so far
+    # ln p(x[:]) = ln p(x, slope, level) - ln p(slope, level | x) at the means given the data so far
+    log_p_x_in_chain = (log_likelihood_x(theta, v_x) + log_ratio).sum()
+    return log_p_x_in_chain
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return expect(theta, data)
+
+
+def prepare(data, dtype=float):
+    """Data as arrays."""
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))

@@ -1,0 +1,104 @@
+"""An optimum on the edge of a domain is told, with the likelihood there; one inside is not, and a collapse is another thing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+import bnlab as bn
+from tests.models import model
+
+
+def edges(found: Any) -> dict[str, str]:
+    """What is said of the boundary, by what it concerns."""
+    return {one.concerns: one.message for one in found.warnings if "on the boundary" in one.message}
+
+
+@pytest.mark.parametrize("options", [{}, {"accelerate": True}])
+def test_a_deviation_that_goes_to_0(options: dict[str, Any]) -> None:
+    """Eight schools: at tau = 0 the likelihood is known in closed form."""
+    loaded = model("eight_schools")
+    data = loaded.example()
+    found = bn.fit(loaded.network, data, progress=False, max_iter=5000, **options)
+    assert found.status == "converged"
+    (warning,) = found.warnings
+    assert warning.concerns == "tau" and "nuts" in warning.advice and "prior" in warning.advice
+    there = norm.logpdf(data["effect"], found.parameters["mu"], data["std"]).sum()
+    assert f"{there:.6f} there" in warning.message
+    assert f"{found.log_likelihood[-1]:.6f} where EM stopped" in warning.message
+
+
+@pytest.mark.parametrize("name", ["random_intercept", "plda", "gmm"])
+def test_variances_inside_say_nothing(name: str) -> None:
+    loaded = model(name)
+    assert not edges(bn.fit(loaded.network, loaded.example(), progress=False, tol=1e-9))
+
+
+def test_a_variance_of_observations_whose_likelihood_is_bounded() -> None:
+    """One factor for four measurements of irises: petal length is told by it without error (Heywood 1931)."""
+    loaded = model("factor_analysis")
+    found = bn.fit(loaded.network, loaded.example(), progress=False, accelerate=True)
+    assert found.status == "converged" and list(edges(found)) == ["psi[2]"]
+
+
+def test_a_collapse_is_not_called_a_boundary() -> None:
+    """A component on one point: its variance goes to 0 too, but the likelihood has no bound there."""
+    x = np.append(np.random.default_rng(0).standard_normal(50), 9.0)
+    loaded = model("gmm_univariate")
+    init = {"pi": [0.9, 0.1], "mu": [0.0, 9.0], "sigma2": [1.0, 1.0]}
+    short = bn.fit(loaded.network, {"x": x}, init=init, max_iter=3, progress=False)
+    whole = bn.fit(loaded.network, {"x": x}, init=init, max_iter=500, progress=False)
+    assert not edges(short) and not edges(whole) and whole.status == "degenerate"
+
+
+def test_a_covariance_that_loses_its_rank() -> None:
+    """Two speakers span a line, so what differs between speakers has one direction in two dimensions."""
+    with bn.Network("groups") as net:
+        B = bn.parameter("B", bn.Covariance(2))
+        W = bn.parameter("W", bn.Covariance(2))
+        with bn.plate("s"):
+            y = bn.latent("y", bn.Normal(bn.zeros(2), cov=B))
+            with bn.plate("n"):
+                bn.observed("x", bn.Normal(y, cov=W))
+    random = np.random.default_rng(0)
+    x = [random.standard_normal((40, 2)) + centre for centre in ([3.0, 3.0], [-3.0, -3.1], [2.0, 2.0])]
+    found = bn.fit(net, {"x": x}, progress=False, max_iter=5000, accelerate=True)
+    assert "rank 1 of 2" in edges(found)["B"] and found.status == "converged"
+
+
+def test_chances_at_0_and_1_are_named_and_structure_is_not() -> None:
+    with bn.Network("answers") as net:
+        with bn.plate("k", 2):
+            p = bn.parameter("p", bn.Probability())
+        pi = bn.parameter("pi", bn.Simplex(3))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical([0.5, 0.5]))
+            bn.observed("x", bn.Bernoulli(p[z]))
+            bn.observed("w", bn.Categorical(pi))
+    data = {"x": np.ones(20, int), "w": np.arange(20) % 2}
+    found = bn.fit(net, data, init={"p": [0.6, 0.7], "pi": [0.4, 0.4, 0.2]}, progress=False)
+    said = edges(found)
+    assert (
+        "its entries [0], [1] are or go to 1" in said["p"] and "its entry [2] is or goes to 0" in said["pi"]
+    )
+    zero = bn.fit(net, data, init={"p": [1.0, 1.0], "pi": [0.5, 0.5, 0.0]}, progress=False)
+    assert not edges(zero)
+
+
+def test_the_start_of_a_single_chain_is_not_worth_a_word() -> None:
+    loaded = model("hmm")
+    found = bn.fit(loaded.network, loaded.example(), progress=False, tol=1e-10)
+    assert found.parameters["pi"].min() < 1e-12 and not edges(found)
+
+
+def test_a_prior_keeps_it_inside() -> None:
+    with bn.Network("schools") as net:
+        tau2 = bn.parameter("tau2", bn.Positive(), prior=bn.InverseGamma(2.0, 20.0))
+        with bn.plate("school"):
+            theta = bn.latent("theta", bn.Normal(8.0, var=tau2))
+            bn.observed("effect", bn.Normal(theta, var=100.0))
+    effect = model("eight_schools").example()["effect"]
+    assert not edges(bn.fit(net, {"effect": effect}, progress=False, tol=1e-10, accelerate=True))
