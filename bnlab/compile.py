@@ -12,8 +12,9 @@ from bnlab.errors import BnlabError, Fault, IntractableError
 from bnlab.inference import derivation, em
 from bnlab.inference.cliques import junction_tree
 from bnlab.inference.derivation import Derivation
-from bnlab.inference.knowledge import Knowledge, analysed, notes
+from bnlab.inference.knowledge import Knowledge, analysed, gaps, notes
 from bnlab.inference.plan import SumChain, plan
+from bnlab.inference.vbem import vbem
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.network.formats import to_json
@@ -39,7 +40,8 @@ def emit(
 ) -> str:
     """The network written out as source text.
 
-    Targets: "em" (a fitter in JAX), "viterbi" (the same with hard assignments), "posterior" (posteriors and
+    Targets: "em" (a fitter in JAX), "viterbi" (the same with hard assignments), "vbem" (variational EM
+    in JAX: a posterior of the parameters), "posterior" (posteriors and
     predictions in JAX), "numpyro", "latex" (the derivation), "dot" and "tikz" (the picture), "json", "text" (the
     generative story), and whatever other printer is installed.
 
@@ -71,8 +73,14 @@ def _handed(need: Need, graph: Graph, messages: Messages, known: Knowledge) -> o
             return graph
         case "em":
             return em.em(graph, "em", messages, known)
+        case "complete":
+            return em.em(graph, "em", messages)
+        case "gaps":
+            return gaps(graph, known)
         case "viterbi":
             return em.em(graph, "viterbi", messages, known)
+        case "vbem":
+            return vbem(graph, messages, known)
         case "marginals":
             return em.posterior(graph, known=known)
         case "best":
@@ -90,6 +98,12 @@ def _handed(need: Need, graph: Graph, messages: Messages, known: Knowledge) -> o
 
             return places(draw(graph).picture)
     assert_never(need)
+
+
+def evidence_source(net: Network | Graph, missing: Collection[str], evidence: Collection[str]) -> str:
+    """`prepare(data)` and `log_evidence(theta, data)` alone, in logarithms: the part of a NumPyro file that has no NumPyro."""
+    known = Knowledge(frozenset(missing), frozenset(evidence))
+    return jax_em.elimination(em.evidence(graph_of(net), known))
 
 
 def header(graph: Graph) -> str:
@@ -115,7 +129,11 @@ def chain_tables(
 ) -> tuple[tuple[str, tuple[str, ...], int], ...]:
     """Of each chain of categories: its plate, the variables that a step hands on, and the entries of that table."""
     found = analysed(graph, Knowledge(frozenset(missing), frozenset(evidence)))
-    steps = (step for step in plan(found.graph, found.tables).steps if isinstance(step, SumChain))
+    steps = (
+        step
+        for step in plan(found.graph, found.tables, seen=found.regressors).steps
+        if isinstance(step, SumChain)
+    )
     return tuple(
         (
             step.chain,

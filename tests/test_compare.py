@@ -9,6 +9,8 @@ import bnlab as bn
 from bnlab.comparison import Comparison
 from bnlab.comparison.naming import best_naming, symmetries
 from bnlab.comparison.predictive import split_of
+from bnlab.comparison.proposal import propose
+from bnlab.comparison.run import _with_updates
 from bnlab.errors import FitError
 from bnlab.runtime.align import interchangeable
 from bnlab.runtime.data import bind
@@ -191,3 +193,28 @@ def test_nothing_is_left_out_of_a_single_chain_or_of_few_members() -> None:
     graph = mixture().graph
     assert split_of(graph, bind(graph, {"x": np.arange(9.0)}), 0.2, 0) is None
     assert split_of(graph, bind(graph, {"x": np.arange(10.0)}), 0.2, 0) is not None
+
+
+def test_em_goes_without_proposed_priors_that_it_has_no_update_for() -> None:
+    """The std of a latent: NUTS takes the proposed Gamma prior, EM maximises the likelihood."""
+    loaded = model("eight_schools")
+    net, bound = loaded.network, bind(loaded.network.graph, loaded.example())
+    proposed = propose(net, bound).network
+    assert _with_updates(proposed, net) == net
+    given = two_causes()
+    assert _with_updates(given, given) == given
+
+
+@pytest.mark.slow
+def test_eight_schools_by_em_and_nuts() -> None:
+    """tau is most likely 0, and its posterior is far from 0: both are told, and why."""
+    loaded = model("eight_schools")
+    found = bn.compare(
+        loaded.network, loaded.example(), ("em", "nuts"), held_out=0, progress=False,
+        options={"em": {"n_init": 1}, "nuts": {"num_samples": 400, "num_warmup": 400}},
+    )  # fmt: skip
+    assert all(one.passed for one in found.certificates) and found.certificates
+    assert any("without the priors" in one for one in found.symmetries)
+    (tau,) = [row for row in found.rows if row.name == "tau"]
+    assert tau.estimates["em"].value < 1 < 3 < tau.estimates["nuts"].value
+    assert any(one.kind == "boundary" for one in found.fits["em"].warnings)

@@ -219,11 +219,35 @@ def test_frames_of_every_library(frame: Any) -> None:
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
-def test_a_missing_cell_of_a_frame_is_named(library: str) -> None:
+def test_a_missing_cell_of_a_frame_is_nan(library: str) -> None:
     columns = {"u": [1.0, None, 3.0], "v": [4.0, 5.0, 6.0]}
     module = pytest.importorskip(library)
     frame = module.table(columns) if library == "pyarrow" else module.DataFrame(columns)
-    assert "1 missing value, at n 1, column 0" in faults(cloud(), frame)
+    bound = bind(cloud(), frame)
+    np.testing.assert_array_equal(bound.canonical["x"], [[1, 4], [np.nan, 5], [3, 6]])
+    assert bound.partial.missing == ("x",)
+
+
+def test_a_given_number_may_not_be_missing() -> None:
+    with bn.Network("lines") as net:
+        w, v = bn.parameter("w", bn.Real(2)), bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            u = bn.given("u", bn.Real(2))
+            bn.observed("y", bn.Normal(w @ u, var=v))
+    u = np.ones((3, 2))
+    u[1, 0] = np.nan
+    message = faults(net.graph, {"u": u, "y": [1.0, np.nan, 2.0]})
+    assert "u is given, and missing at n 1, column 0" in message and "y is" not in message
+
+
+def test_some_vectors_are_missing_as_a_whole() -> None:
+    with bn.Network("words") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("n"):
+            bn.observed("x", bn.Multinomial(p))
+    whole, part = np.array([[1.0, 2.0], [np.nan, np.nan]]), np.array([[1.0, np.nan], [3.0, 4.0]])
+    assert bind(net.graph, {"x": whole}).partial.missing == ("x",)
+    assert "x is missing in part at n 0, column 1" in faults(net.graph, {"x": part})
 
 
 def test_category_names_and_numbers() -> None:
@@ -287,10 +311,9 @@ def with_entries(*entries: tuple[int, int, float]) -> np.ndarray:
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
-        (with_entries((3, 1, np.nan), (5, 0, np.nan)), ["2 missing values, at n 3, column 1; n 5, column 0"]),
         (with_entries((2, 0, np.inf)), ["infinite at n 2, column 0"]),
         (with_entries((4, 1, 1e200)), ["values overflow float64 when squared", "n 4, column 1"]),
-        (with_entries((1, 0, np.nan), (2, 1, -np.inf)), ["missing", "infinite"]),
+        (with_entries((1, 0, np.nan), (2, 1, -np.inf)), ["infinite at n 2, column 1"]),
         (np.zeros((5, 3)), ["has the shape (5, 3)", "wants (n, 2)"]),
         (np.zeros(5), ["has the shape (5,)"]),
         (np.zeros((0, 2)), ["is empty"]),
@@ -298,8 +321,6 @@ def with_entries(*entries: tuple[int, int, float]) -> np.ndarray:
         (np.zeros((5, 2), dtype=complex), ["complex numbers"]),
         (np.array([["a", "b"]]), ["text"]),
         (np.array([[1.0, "b"], [2.0, 3.0]], dtype=object), ["'b' at n 0, column 1"]),
-        (np.array([[1.0, None], [2.0, 3.0]], dtype=object), ["1 missing value, at n 0, column 1"]),
-        (np.ma.masked_invalid(with_entries((3, 1, np.nan))), ["1 missing value, at n 3, column 1"]),
         (np.array([["2020-01-01", "2020-01-02"]], dtype="datetime64[D]"), ["datetime64"]),
     ],
 )
@@ -307,6 +328,23 @@ def test_faults_of_numbers(values: Any, parts: list[str]) -> None:
     message = faults(cloud(), {"x": values})
     for part in parts:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        with_entries((3, 1, np.nan)),
+        with_entries((3, 1, np.nan)).astype(object),
+        np.where(np.isnan(with_entries((3, 1, np.nan))), None, with_entries((3, 1, np.nan))),
+        np.ma.masked_array(with_entries((3, 1, 7.0)), mask=np.isnan(with_entries((3, 1, np.nan)))),
+        pd.DataFrame(with_entries((3, 1, np.nan))).to_numpy(),
+    ],
+    ids=["NaN", "object", "None", "masked", "frame"],
+)
+def test_a_missing_number_is_nan(values: Any) -> None:
+    bound = bind(cloud(), {"x": values})
+    np.testing.assert_array_equal(bound.canonical["x"], with_entries((3, 1, np.nan)))
+    assert bound.partial.missing == ("x",)
 
 
 def test_float32_overflows_earlier() -> None:
@@ -356,7 +394,7 @@ def test_faults_of_ragged_lists_are_all_named() -> None:
     message = faults(chain(), {"x": [np.zeros((3, 2)), np.zeros((2, 5)), np.zeros((0, 2))], "w": [0, 1, 9]})
     for part in ("x[1] has the shape (2, 5)", "x[2] is empty", "x", "w is 9 at sequence 2"):
         assert part in message
-    values = [SEQUENCES[0], np.where(SEQUENCES[1] == 104, np.nan, SEQUENCES[1])]
+    values = [SEQUENCES[0], np.where(SEQUENCES[1] == 104, np.inf, SEQUENCES[1])]
     assert "at sequence 1, t 2, column 0" in faults(chain(), {"x": values, "w": [0, 1]})
 
 

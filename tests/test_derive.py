@@ -11,6 +11,7 @@ from bnlab.errors import IntractableError
 from bnlab.inference.plan import Integrate, IntegrateChain, SumChain, SumOut
 from bnlab.program.ir import Statement
 from tests import networks
+from tests.gaussian_networks import linear_chain
 from tests.test_latex import BUILDS
 
 
@@ -44,7 +45,7 @@ def test_every_step_is_numbered_and_names_what_goes(network: bn.Network) -> None
             if isinstance(step, SumOut | Integrate)
             else step.variables
             if isinstance(step, SumChain)
-            else (step.variable,)
+            else (*step.variables, *step.beside)
             if isinstance(step, IntegrateChain)
             else ()
         )
@@ -144,3 +145,10 @@ def test_shared_parameters_whose_subscripts_do_not_go_together_are_refused() -> 
             bn.observed("w", bn.Normal(mu[y], var=v[z]))
     with pytest.raises(bn.IntractableError, match="`mu`, `v` are shared by several variables"):
         bn.derive(net)
+
+
+def test_transposed_factors_have_their_own_indices() -> None:
+    """Sums within sums, of arrays read with their axes in another order."""
+    text = str(bn.derive(linear_chain()))
+    assert "V[t,d,e] - sum_f sum_a V[t,d,a] A[s,t,a,f] V[t,f,e]" in text  # V - V A V
+    assert "next A[s,d,e] = (sum_a F[a,d] sum_b N[s,a,b] F[b,e] where" in text  # F' N F

@@ -19,7 +19,7 @@ ROUNDING = 1e-12  # sums of a few dozen logarithms
 def test_the_page_runs() -> None:
     """Its blocks are one program, and its asserts hold."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     exec(compile("\n".join(blocks), str(PAGE), "exec"), {})
 
 
@@ -152,7 +152,9 @@ def test_given_values_may_not_be_missing() -> None:
 
 def test_other_texts_do_not_leave_it_out_in_silence() -> None:
     with pytest.raises(bn.BnlabError, match="takes no account"):
-        bn.emit(networks.naive_bayes(), "latex", missing=("x",))
+        bn.emit(networks.naive_bayes(), "json", missing=("x",))
+    with pytest.raises(bn.IntractableError, match="of x it cannot tell yet"):
+        bn.emit(networks.naive_bayes(), "latex", missing=("x", "w"))
 
 
 # Draws given evidence

@@ -23,7 +23,7 @@ SAMPLE = (
     gaussian.eight_schools,
     gaussian.slopes,
     gaussian.partly_fixed,
-    gaussian.coupled_chains,
+    gaussian.level_and_slope,
 )
 
 

@@ -21,6 +21,7 @@ from bnlab.report import Material, page, write
 from bnlab.report.latex_html import html
 from bnlab.report.page import _pretty
 from bnlab.report.words import findings
+from bnlab.runtime.records import FitWarning
 from tests.models import NAMES, ROOT, model
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -162,6 +163,18 @@ class TestWords:
         found = two_methods(Estimate(1e-9, apart=-1.1), Estimate(3.6, 3.2))
         (said,) = [one for one in findings(found) if "boundary" in one.text]
         assert said.tone == "watch" and "1e-09" in said.text and "3.6 ± 3.2" in said.text
+
+    def test_an_estimate_that_creeps_to_the_boundary_is_explained_too(self) -> None:
+        """Far from 0 still, but the fit has found that the objective is highest at 0."""
+        found = two_methods(Estimate(0.9, 1.1, apart=-1.1), Estimate(3.6, 3.2))
+        (row,) = found.rows
+        warning = FitWarning(row.name, "goes to 0.", "", "boundary")
+        fits = {**found.fits, "em": replace(found.fits["em"], warnings=(warning,))}
+        lower = replace(found.scores["nuts"], log_likelihood=found.scores["em"].log_likelihood - 0.43)
+        found = replace(found, fits=fits, scores={**found.scores, "nuts": lower})
+        (said,) = [one for one in findings(found) if "boundary" in one.text]
+        assert "0.9 is where it stopped" in said.text and "only 0.430 lower" in said.text
+        assert not [one for one in findings(found) if "uncertainties" in one.text]
 
     @pytest.mark.parametrize(("value", "mean"), [(0.9, 3.6), (3.6, 3.6), (1e-9, 1e-3)])
     def test_an_estimate_inside_is_not(self, value: float, mean: float) -> None:

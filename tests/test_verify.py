@@ -11,6 +11,7 @@ import bnlab as bn
 from bnlab.runtime.proof.deviation import Deviation, difference, worst
 from bnlab.runtime.verify import Verification
 from tests import networks
+from tests.models import NAMES, model
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,17 @@ def test_nan_is_never_within_tolerance() -> None:
     assert not difference("x", [0.0], [0.0, 0.0], 1.0).passed
     assert difference("x", [-np.inf], [-np.inf], 0.0).passed
     assert worst("law", [Deviation("small", 1e-9, 1e-8), Deviation("nan", float("nan"), 1e-8)]).what == "nan"
+
+
+QUICK = ("eight_schools", "latent_class")
+"""The others take some ten seconds each."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
+def test_every_model_is_verified(name: str) -> None:
+    """All laws against brute force on small data, ragged and with empty states among them, and the climb on the example."""
+    loaded = model(name)
+    found = bn.verify(loaded.network, loaded.example())
+    assert found.passed and found.checks, str(found)

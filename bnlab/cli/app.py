@@ -40,7 +40,7 @@ Seed = Annotated[int, Parameter(help="of random starts and draws")]
 
 Target = Literal["em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "text", "json"]
 View = Literal["plates", "unrolled", "moral", "cliques"]
-Method = Literal["em", "viterbi", "svi", "nuts"]
+Method = Literal["em", "viterbi", "vbem", "svi", "nuts"]
 
 app = App(
     name="bnlab",
@@ -200,7 +200,8 @@ def compare(
     data: DataFile = None,
     columns: Columns = None,
     methods: Annotated[
-        list[Method] | None, Parameter(negative="", help="what to compare; em viterbi svi nuts without it")
+        list[Method] | None,
+        Parameter(negative="", help="what to compare; em viterbi vbem svi nuts without it"),
     ] = None,
     held_out: Annotated[float, Parameter(help="the part of the data that is left out to be predicted")] = 0.2,
     out: Annotated[Path, Parameter(help="the folder of the report, index.html")] = Path("report"),

@@ -18,13 +18,14 @@ from bnlab.comparison.estimates import rows
 from bnlab.comparison.naming import named_alike, symmetries
 from bnlab.comparison.proposal import propose
 from bnlab.comparison.records import Certificate, Comparison, Proposal, Score, Split
-from bnlab.errors import BnlabError, Fault, FitError
+from bnlab.errors import BnlabError, Fault, FitError, IntractableError
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.data_titles import by_names, renamed
 from bnlab.runtime.diagnostics import effective
+from bnlab.runtime.emitted import emitted
 from bnlab.runtime.fit import METHODS, fit_bound
 from bnlab.runtime.marginal import marginal_of
 from bnlab.runtime.progress import conclude
@@ -63,9 +64,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """What is compared: the network as fitted, the data bound, and what was asked for."""
+    """What is compared: the network as fitted, the data bound, and what was asked for. `points` is what EM fits: the same, but
+    without proposed priors where one of them has no update in closed form."""
 
     network: Network
+    points: Network
     bound: Bound
     methods: tuple[str, ...]
     options: Mapping[str, Mapping[str, Any]]
@@ -92,11 +95,11 @@ def compare(
     """Fits the network by every method and lines the results up.
 
     A network that lacks priors gets weakly informative ones (`bn.weakly_informative`) if a method asked for needs them;
-    EM is then MAP-EM, and the result says so. SVI and NUTS start where EM ended. `options` are those of `bn.fit` by
-    method: {"nuts": {"num_samples": 500}}. Intervals hold `level` of the probability. `held_out` is the part of the
-    members of the outermost plate that second fits leave out, to be predicted; 0 saves the time. `certify` holds the
-    densities and optima of EM and NumPyro against one another. `evidence` is what is known of discrete latents, as in
-    `bn.fit`.
+    EM is then MAP-EM, and the result says so; where it has no update for a proposed prior, it maximises the likelihood
+    alone. SVI and NUTS start where EM ended. `options` are those of `bn.fit` by method: {"nuts": {"num_samples": 500}}.
+    Intervals hold `level` of the probability. `held_out` is the part of the members of the outermost plate that second fits
+    leave out, to be predicted; 0 saves the time. `certify` holds the densities and optima of EM and NumPyro against one
+    another. `evidence` is what is known of discrete latents, as in `bn.fit`.
 
     Ctrl-C ends the method that runs, and what is done becomes the result. A method that fails is left out with a warning.
     Raises DataError or FitError where nothing can be compared.
@@ -110,7 +113,15 @@ def compare(
     network = net if proposal is None else proposal.network
     if proposal is not None and proposal.choices:
         conclude(progress, str(proposal))
-    task = Task(network, bound, tuple(dict.fromkeys(methods)), options or {}, seed, progress)
+    task = Task(
+        network,
+        _with_updates(network, net),
+        bound,
+        tuple(dict.fromkeys(methods)),
+        options or {},
+        seed,
+        progress,
+    )
     done = Progress(progress, warnings=list(bound.warnings))
     chosen = predictive.split_of(network.graph, bound, held_out, seed)
     try:
@@ -125,6 +136,15 @@ def compare(
         )
     split = chosen[0] if chosen is not None and done.held_out else None
     return _result(task, done, proposal, split, level, began)
+
+
+def _with_updates(network: Network, declared: Network) -> Network:
+    """The network if EM has an update for every prior, else as it was declared."""
+    try:
+        emitted(network, "em")
+    except IntractableError:
+        return declared
+    return network
 
 
 def _check(
@@ -181,7 +201,7 @@ def _one(task: Task, done: Progress, method: str, bound: Bound, start: Fit | Non
         settings.setdefault("init", dict(start.parameters))
     settings = {"seed": task.seed, "progress": task.progress, **settings}
     try:
-        return fit_bound(task.network, bound, method, **settings)
+        return fit_bound(task.points if method in POINTS else task.network, bound, method, **settings)
     except BnlabError as error:
         done.warnings.append(FitWarning(method, f"it could not run. {error}"))
         return None
@@ -218,11 +238,11 @@ def _certify(task: Task, done: Progress) -> None:
     for method, found in done.fits.items():
         if method in POINTS or found.draws is not None:
             done.certificates += densities_agree(
-                task.network, task.bound, found.parameters, f"{method}'s parameters"
+                task.points, task.bound, found.parameters, f"{method}'s parameters"
             )
     if "em" in done.fits and done.fits["em"].status == "converged":
         theta = done.fits["em"].parameters
-        done.certificates += optima_agree(task.network, task.bound, theta, task.seed)
+        done.certificates += optima_agree(task.points, task.bound, theta, task.seed)
 
 
 def _predict(task: Task, done: Progress, split: Split, left: NDArray[np.int64]) -> None:
@@ -276,7 +296,11 @@ def _reference(fits: Mapping[str, Fit]) -> str:
 
 
 def _map(task: Task) -> Iterator[str]:
-    if "em" in task.methods and any(one.prior is not None for one in task.network.graph.parameters):
+    if "em" not in task.methods:
+        return
+    if task.points != task.network:
+        yield "EM maximises ln p(x | theta), without the priors: it has no update in closed form for one of them."
+    elif any(one.prior is not None for one in task.network.graph.parameters):
         yield "EM maximises ln p(x, theta), with the priors: it is MAP-EM."
 
 
@@ -288,7 +312,10 @@ def _score(task: Task, done: Progress, method: str) -> Score:
     sampled = found.statistics is not None and found.draws is not None
     worth = _least_effective(found) if sampled else None
     bound_below = found.draws is not None and not sampled
-    tenth = found.objective[-max(1, len(found.objective) // 10) :]
+    noisy = (
+        "gradients" in found.effort
+    )  # an ELBO that was estimated from draws: its level is the mean of its last tenth
+    tenth = found.objective[-max(1, len(found.objective) // 10) if noisy else -1 :]
     return Score(
         method=method,
         status=found.status,

@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import ClassVar
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from bnlab.domains import Domain, Values
 from bnlab.errors import InternalError
+from bnlab.program.build import local, total
 from bnlab.program.ir import Start, Statement
-from bnlab.program.ops import Axes, Axis, Constant, Expr, Symbol
+from bnlab.program.ops import Axes, Axis, Constant, Expr, Number, Symbol, Unary, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ class Node:
     is then no entry of `own`. An argument that is data is none either.
     `slopes` are the Gaussian latents in the mean; the mean in `arguments` is then what is left of it, and `residual` the
     variable less its mean under the old parameters, expected. `proxy` is an observed variable on the scale of a latent
-    one ("" if there is none).
+    one ("" if there is none). `gradients` is whether the density is there to be differentiated: then every array that a
+    formulation makes on the way is made twice more. `seen` tells which numbers of `value` are there, NaN standing for the
+    others; None where none may be missing.
     """
 
     label: str
@@ -121,6 +124,8 @@ class Node:
     slopes: tuple[Slope, ...] = ()
     residual: Symbol | None = None
     proxy: str = ""
+    gradients: bool = False
+    seen: Expr | None = None
 
     @property
     def gaussian(self) -> bool:
@@ -186,6 +191,77 @@ class Maximum:
 
 
 @dataclass(frozen=True, slots=True)
+class Belief:
+    """q of one parameter in variational EM: a member of its prior's family, which is conjugate.
+
+    `hyper` are its hyperparameters by name, fields of the emitted Posterior; `prior` are those of the prior, which have the
+    numbers `values`. `axes` are the parameter's; `event` those of one draw, two of them where q has a matrix over a vector.
+    """
+
+    parameter: str
+    family: str
+    axes: Axes
+    event: Axes
+    hyper: Mapping[str, Symbol]
+    prior: Mapping[str, Symbol]
+    values: Mapping[str, Numbers]
+
+    def __getitem__(self, name: str) -> Symbol:
+        return self.hyper[name]
+
+    @property
+    def plates(self) -> Axes:
+        """The axes that tell draws apart."""
+        return tuple(axis for axis in self.axes if axis not in self.event)
+
+
+Hyper = Mapping[str, tuple[Axes, Numbers]]
+"""Hyperparameters by name: their axes, and the values that the prior has."""
+
+Draws = Mapping[str, Numbers]
+"""Hyperparameters as arrays, or draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """What q(theta) is made of: the prior of each learnt parameter, and which vectors have a full covariance in q."""
+
+    priors: Mapping[str, PriorOn]
+    full: frozenset[str] = frozenset()
+
+    def about(self, node: Node, slot: str) -> Belief | None:
+        """q of the parameter behind an argument, under the axes that the node has; None for what is not learnt."""
+        name = node.parameter(slot)
+        if name not in self.priors:
+            return None
+        axes = node.own[slot].axes
+        event = tuple(axis for axis in axes if axis in node.event)
+        return self.of(name, axes, node.event if name in self.full else event)
+
+    def of(self, name: str, axes: Axes, event: Axes) -> Belief:
+        """q of a parameter with these axes."""
+        prior = self.priors[name]
+        found = registry()[prior.family].hyperparameters(prior, axes, event)
+        hyper = {key: Symbol(f"{name}_{key}", where, "posterior") for key, (where, _) in found.items()}
+        before = {key: Symbol(symbol.name, symbol.axes, "prior") for key, symbol in hyper.items()}
+        values = {key: value for key, (_, value) in found.items()}
+        return Belief(name, prior.family, axes, event, hyper, before, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """E[ln p] of a node under q(theta), as ln p at a point plus an offset.
+
+    `points` are the values of the learnt parameters; `offset` depends on what selects these alone, None for 0. `body` are
+    statements that both read.
+    """
+
+    points: Mapping[str, Expr]
+    offset: Expr | None = None
+    body: tuple[Statement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Tex:
     """A family in TeX, as templates in `$x`, what is drawn, and its slots by name: `$rate`.
 
@@ -208,6 +284,8 @@ class AbstractFamily(ABC):
     """Whether the M-step takes means that are sums, and arguments that are data."""
     given_total: ClassVar[bool] = False
     """Whether the density is of counts given their sum: then nothing can be drawn without data."""
+    entrywise: ClassVar[bool] = False
+    """Whether each entry of a vector may be missing by itself: what is left of the density has a closed form."""
     spelling: ClassVar[Mapping[str, str]] = {}
     """By target: "numpyro" is a template in the slots, `dist.Poisson({rate})`, for scalars."""
     tex: ClassVar[Tex | None] = None
@@ -223,6 +301,29 @@ class AbstractFamily(ABC):
     def density(self, node: Node) -> Density:
         """The log density (or log probability) of a node."""
         raise InternalError(f"{self.name} is not the distribution of a variable.")
+
+    def density_of_seen(self, node: Node) -> Density:
+        """The log density of what is not missing, `node.seen`; what is missing has been integrated out: 0 is left of it.
+
+        Here entries that may be missing by themselves are independent. What stands in for a missing number is 1, which every
+        continuous variable and every count may be.
+        """
+        assert node.value is not None and node.seen is not None
+        seen, known = local("seen", node.seen.axes), local("known", node.value.axes)
+        body = (
+            Statement(seen, node.seen, "numerics"),
+            Statement(known, Where(seen, node.value, Number(1.0)), "numerics"),
+        )
+        entries = node.event[:1] if self.entrywise else ()
+        found = self.density(replace(node, value=known, event=() if entries else node.event))
+        log = total(Where(seen, found.log, Number(0.0)), entries)
+        return Density(log, None, (*body, *found.body))
+
+    def seen(self, node: Node) -> Expr:
+        """Which numbers of a node's data are not missing; which vectors, where these are missing as a whole."""
+        assert node.value is not None
+        apart = self.entrywise or not node.event
+        return Unary("seen", node.value if apart else total(node.value, node.event[:1]))
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Where EM starts the node's parameters from."""
@@ -248,6 +349,37 @@ class AbstractFamily(ABC):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         """The log prior density of a parameter, summed over its plates; `event` are the axes of one draw."""
+        raise InternalError(f"{self.name} is not a prior.")
+
+    # -- variational EM: what a conditional distribution says
+
+    variational: ClassVar[bool] = False
+    """Whether `expectation` and `update` are there."""
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        """E[ln p] under q(theta) of the node's parameters."""
+        raise InternalError(f"{self.name} has no variational EM.")
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        """The best q of each parameter in turn, given the statistics and q of the others: values by hyperparameter."""
+        raise InternalError(f"{self.name} has no variational EM.")
+
+    # -- and what a prior says
+
+    def hyperparameters(self, prior: PriorOn, axes: Axes, event: Axes) -> Hyper:
+        """What describes q of a parameter with these axes, of which `event` are those of one draw."""
+        raise InternalError(f"{self.name} is not a prior.")
+
+    def divergence(self, belief: Belief) -> Expr:
+        """KL(q || prior), summed over the plates of the parameter."""
+        raise InternalError(f"{self.name} is not a prior.")
+
+    def average(self, belief: Belief) -> Expr:
+        """E_q of the parameter."""
+        raise InternalError(f"{self.name} is not a prior.")
+
+    def draw_belief(self, generator: np.random.Generator, hyper: Draws, count: int) -> Numbers:
+        """Draws from q, (count, *shape of the parameter)."""
         raise InternalError(f"{self.name} is not a prior.")
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from bnlab.domains import Domain, Integer, Probability
 from bnlab.families.base import (
     AbstractFamily,
+    Beliefs,
     Density,
+    Expectation,
     Expected,
     Maximum,
     Node,
@@ -20,9 +22,9 @@ from bnlab.families.base import (
     Tex,
     Use,
 )
-from bnlab.families.beta import pseudo_counts
-from bnlab.program.build import add, arranged, keep, log, multiply, subtract, total
-from bnlab.program.ir import Start
+from bnlab.families.beta import expected_logs, pseudo_counts, update_chance
+from bnlab.program.build import add, arranged, divide, exp, keep, local, log, multiply, subtract, total
+from bnlab.program.ir import Start, Statement
 from bnlab.program.ops import Binary, Constant, Expr, Number, Symbol, Take, Unary, Where
 
 
@@ -84,6 +86,30 @@ class Bernoulli(AbstractFamily):
             yes, both = pseudo_counts(priors[name], own.axes)
             ones, counts = [*ones, *yes], [*counts, *both]
         return Maximum((), {name: arranged(keep(add(*ones), add(*counts), own), own.axes)})
+
+    variational = True
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        """exp E[ln prob] and exp E[ln (1 - prob)] sum to less than 1: as parts of their sum, and the logarithm of that."""
+        belief = beliefs.about(node, "prob")
+        if belief is None:
+            return Expectation({})
+        yes, no = (exp(value) for value in expected_logs(belief))
+        both = local(f"both_{node.label.replace('.', '_')}", belief.axes)
+        body = (Statement(both, arranged(add(yes, no), belief.axes), "expect", "below 1"),)
+        return Expectation({belief.parameter: divide(yes, both)}, log(both), body)
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        """A Beta that has counted the ones and the zeros."""
+        ones, zeros = [], []
+        for use in uses:
+            assert use.node.state is not None
+            table = Symbol(
+                use.statistics["N"].name, (*uses[0].node.own["prob"].axes, use.node.state), "statistics"
+            )
+            ones.append(Take(table, ((use.node.state, Number(1.0)),)))
+            zeros.append(Take(table, ((use.node.state, Number(0.0)),)))
+        return update_chance(uses[0].node, beliefs, ones, zeros)
 
     def draw(
         self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]

@@ -10,7 +10,9 @@ import numpy as np
 from bnlab.domains import Domain, Integer, Simplex
 from bnlab.families.base import (
     AbstractFamily,
+    Beliefs,
     Density,
+    Expectation,
     Expected,
     Maximum,
     Node,
@@ -20,8 +22,8 @@ from bnlab.families.base import (
     Statistic,
     Use,
 )
-from bnlab.families.dirichlet import pseudo_counts
-from bnlab.program.build import add, arranged, keep, log, total
+from bnlab.families.dirichlet import expected_log, pseudo_counts
+from bnlab.program.build import add, arranged, exp, keep, log, total
 from bnlab.program.ir import Start
 from bnlab.program.ops import Expr, Symbol, Take
 
@@ -67,6 +69,14 @@ class Categorical(AbstractFamily):
     def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
         return maximise_table(uses, free, priors, "N")
 
+    variational = True
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        return expected_table(node, beliefs)
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        return update_table(uses, beliefs, "N")
+
     def draw(
         self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]
     ) -> Numbers:
@@ -92,6 +102,24 @@ def maximise_table(
         counts = add(counts, *pseudo_counts(priors[name], own.axes))
     value = keep(counts, total(counts, own.axes[-1:]), own)
     return Maximum((), {name: arranged(value, own.axes)})
+
+
+def expected_table(node: Node, beliefs: Beliefs) -> Expectation:
+    """At exp E[ln probs], whose rows sum to less than 1."""
+    belief = beliefs.about(node, "probs")
+    return Expectation(
+        {} if belief is None else {belief.parameter: exp(expected_log(belief["concentration"]))}
+    )
+
+
+def update_table(uses: tuple[Use, ...], beliefs: Beliefs, kind: Literal["N", "S"]) -> Maximum:
+    """A Dirichlet that has counted: the statistic `kind` on top of the prior's concentration."""
+    belief, own = beliefs.about(uses[0].node, "probs"), uses[0].node.own["probs"]
+    if belief is None:
+        return Maximum((), {})
+    first = belief.prior["concentration"]
+    counts = (Symbol(use.statistics[kind].name, own.axes, "statistics") for use in uses)
+    return Maximum((), {belief["concentration"].name: arranged(add(first, *counts), own.axes)})
 
 
 def _taken(table: Expr, node: Node) -> Expr:

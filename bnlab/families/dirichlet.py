@@ -9,9 +9,9 @@ import numpy as np
 from bnlab.domains import Domain, Positive, Simplex, Values
 from bnlab.errors import Fault, IntractableError
 from bnlab.families import hyper
-from bnlab.families.base import AbstractFamily, PriorOn, Slot
-from bnlab.program.build import add, log, multiply, total
-from bnlab.program.ops import Axes, Expr, Number, Symbol
+from bnlab.families.base import AbstractFamily, Belief, Draws, Hyper, Numbers, PriorOn, Slot
+from bnlab.program.build import add, divide, log, multiply, subtract, total
+from bnlab.program.ops import Axes, Expr, Number, Symbol, Unary
 
 
 class Dirichlet(AbstractFamily):
@@ -33,6 +33,34 @@ class Dirichlet(AbstractFamily):
             return Number(normaliser)
         weights = hyper.expression(alpha - 1, value.axes)
         return add(total(multiply(weights, log(value)), value.axes), Number(normaliser))
+
+    def hyperparameters(self, prior: PriorOn, axes: Axes, event: Axes) -> Hyper:
+        return {"concentration": (axes, hyper.spread(prior.constants["concentration"], axes))}
+
+    def divergence(self, belief: Belief) -> Expr:
+        a, a0 = belief["concentration"], belief.prior["concentration"]
+        change = total(multiply(subtract(a, a0), expected_log(a)), a.axes[-1:])
+        return total(add(change, subtract(_normaliser(a), _normaliser(a0))), belief.plates)
+
+    def average(self, belief: Belief) -> Expr:
+        a = belief["concentration"]
+        return divide(a, total(a, a.axes[-1:]))
+
+    def draw_belief(self, generator: np.random.Generator, hyper: Draws, count: int) -> Numbers:
+        a = hyper["concentration"]
+        found = generator.standard_gamma(np.broadcast_to(a, (count, *a.shape)))
+        return np.asarray(found / found.sum(-1, keepdims=True))
+
+
+def _normaliser(a: Symbol) -> Expr:
+    """ln Gamma(sum of a) - sum of ln Gamma(a)."""
+    entries = a.axes[-1:]
+    return subtract(Unary("gammaln", total(a, entries)), total(Unary("gammaln", a), entries))
+
+
+def expected_log(a: Symbol) -> Expr:
+    """E[ln pi[k]] = digamma(a[k]) - digamma(sum of a), over the last axis."""
+    return subtract(Unary("digamma", a), Unary("digamma", total(a, a.axes[-1:])))
 
 
 def pseudo_counts(prior: PriorOn, axes: Axes) -> tuple[Expr, ...]:

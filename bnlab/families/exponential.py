@@ -9,7 +9,9 @@ import numpy as np
 from bnlab.domains import Domain, Positive
 from bnlab.families.base import (
     AbstractFamily,
+    Beliefs,
     Density,
+    Expectation,
     Expected,
     Maximum,
     Node,
@@ -20,7 +22,15 @@ from bnlab.families.base import (
     Tex,
     Use,
 )
-from bnlab.families.rates import counts_and_sums, maximise_rate, rate_starts
+from bnlab.families.gamma import FAMILY as GAMMA
+from bnlab.families.rates import (
+    counts_and_sums,
+    entries_total,
+    expected_log,
+    maximise_rate,
+    rate_starts,
+    update_rate,
+)
 from bnlab.program.build import log, multiply, subtract, total
 from bnlab.program.ir import Start
 
@@ -30,6 +40,7 @@ class Exponential(AbstractFamily):
 
     name = "Exponential"
     slots = (Slot("rate", (Positive,), conjugate=("Gamma",)),)
+    entrywise = True
     spelling = {"numpyro": "dist.Exponential({rate})"}
     tex = Tex(r"\ln $rate - $rate \, $x", {"rate": r"\frac{1}{$rate} - $x"})
 
@@ -50,6 +61,21 @@ class Exponential(AbstractFamily):
     def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
         """1 over the mean of the data."""
         return maximise_rate(uses, free, priors, events="N", exposure="S")
+
+    variational = True
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        """At the mean rate, and E[ln rate] - ln E[rate] for each entry."""
+        belief = beliefs.about(node, "rate")
+        if belief is None:
+            return Expectation({})
+        point = GAMMA.average(belief)
+        return Expectation(
+            {belief.parameter: point}, entries_total(node, subtract(expected_log(belief), log(point)))
+        )
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        return update_rate(uses, beliefs, events="N", exposure="S")
 
     def draw(
         self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]

@@ -10,8 +10,13 @@ from bnlab.domains import Domain, Positive, Values
 from bnlab.families import hyper
 from bnlab.families.base import (
     AbstractFamily,
+    Belief,
+    Beliefs,
     Density,
+    Draws,
+    Expectation,
     Expected,
+    Hyper,
     Maximum,
     Node,
     Numbers,
@@ -22,9 +27,9 @@ from bnlab.families.base import (
     Use,
     widened,
 )
-from bnlab.families.gamma_update import maximise_gamma
-from bnlab.families.rates import level_start
-from bnlab.program.build import add, log, minus, multiply, subtract, total
+from bnlab.families.gamma_update import maximise_gamma, update_gamma
+from bnlab.families.rates import entries_total, expected_log, known, level_start
+from bnlab.program.build import add, divide, log, minus, multiply, subtract, total
 from bnlab.program.ir import Start
 from bnlab.program.ops import Axes, Expr, Number, Symbol, Unary
 
@@ -35,6 +40,7 @@ class Gamma(AbstractFamily):
     name = "Gamma"
     slots = (Slot("concentration", (Positive,)), Slot("rate", (Positive,), conjugate=("Gamma",)))
     is_prior = True
+    entrywise = True
     spelling = {"numpyro": "dist.Gamma({concentration}, {rate})"}
     tex = Tex(
         r"$concentration \ln $rate - \ln \Gamma($concentration) + ($concentration - 1) \ln $x - $rate $x",
@@ -80,9 +86,10 @@ class Gamma(AbstractFamily):
         entries = node.event[:1]
         cells = minus(tuple(sorted({axis for own in node.own.values() for axis in own.axes})), entries)
         wide = (*cells, *entries)
+        counted = wide if node.seen is not None else cells  # each entry is seen in rows of its own
         name = node.variable
         return {
-            "N": Statistic(Symbol("N", cells, "statistics"), expected((), cells)),
+            "N": Statistic(Symbol("N", counted, "statistics"), expected((), counted)),
             "S": Statistic(
                 Symbol("S", wide, "statistics"), expected((node.value,), wide), f"{name}[{{index}}]"
             ),
@@ -109,6 +116,34 @@ class Gamma(AbstractFamily):
         return subtract(
             add(normaliser, *powers), total(multiply(hyper.expression(b, value.axes), value), value.axes)
         )
+
+    variational = True
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        """At the mean rate, and a (E[ln b] - ln E[b]) for each entry."""
+        belief = beliefs.about(node, "rate")
+        if belief is None:
+            return Expectation({})
+        concentration = known(node, "concentration")
+        gap = multiply(concentration, subtract(expected_log(belief), log(self.average(belief))))
+        return Expectation({belief.parameter: self.average(belief)}, entries_total(node, gap))
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        """The concentrations, times how often, are the number of events; the sums of the data are the exposure."""
+        return update_gamma(uses, beliefs)
+
+    def hyperparameters(self, prior: PriorOn, axes: Axes, event: Axes) -> Hyper:
+        return {name: (axes, hyper.spread(prior.constants[name], axes)) for name in ("concentration", "rate")}
+
+    def divergence(self, belief: Belief) -> Expr:
+        return hyper.gamma_divergence(belief, "rate")
+
+    def average(self, belief: Belief) -> Expr:
+        return divide(belief["concentration"], belief["rate"])
+
+    def draw_belief(self, generator: np.random.Generator, hyper: Draws, count: int) -> Numbers:
+        a, b = hyper["concentration"], hyper["rate"]
+        return np.asarray(generator.standard_gamma(np.broadcast_to(a, (count, *np.shape(a)))) / b)
 
 
 FAMILY = Gamma()

@@ -15,7 +15,7 @@ import numpy as np
 
 from bnlab.errors import Fault, IntractableError
 from bnlab.families import hyper
-from bnlab.families.base import Maximum, Node, PriorOn, Use, sharing
+from bnlab.families.base import Beliefs, Maximum, Node, PriorOn, Use, sharing
 from bnlab.program.build import add, arranged, einsum, keep, local, log, minus, multiply, subtract
 from bnlab.program.ir import Statement
 from bnlab.program.ops import Axes, Binary, Expr, Number, Unary, Where, union
@@ -90,7 +90,7 @@ def _weighted(use: Use, axes: Axes, *factors: Expr) -> Expr:
     """
     entries = use.node.event[:1]
     number = use.statistics["N"]
-    told = any(set(entries) & set(factor.axes) for factor in factors)
+    told = any(set(entries) & set(factor.axes) for factor in (number, *factors))
     wanted = axes if told else minus(axes, entries)
     summed = [factor for factor in factors if factor.axes]
     each = set(union(number, *summed)) == set(wanted)
@@ -112,3 +112,19 @@ def pseudo_events(prior: PriorOn, axes: Axes) -> tuple[tuple[Expr, ...], tuple[E
         raise IntractableError(Fault(reason, "Use concentrations of at least 1 for EM, or fit by NUTS."))
     events = () if np.all(a == 1) else (hyper.expression(a - 1, axes),)
     return events, (hyper.expression(b, axes),)
+
+
+def update_gamma(uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+    """q of each rate: the prior's concentration plus the known ones of all that was seen, and its rate plus the sum."""
+    values: dict[str, Expr] = {}
+    for group in sharing(uses, "rate"):
+        belief = beliefs.about(group[0].node, "rate")
+        if belief is None:
+            continue
+        own = group[0].node.own["rate"]
+        events = [_weighted(use, own.axes, use.node.own["concentration"]) for use in group]
+        exposure = [einsum(own.axes, use.statistics["S"]) for use in group]
+        a, b = belief.prior["concentration"], belief.prior["rate"]
+        values[belief["concentration"].name] = arranged(add(a, *events), own.axes)
+        values[belief["rate"].name] = arranged(add(b, *exposure), own.axes)
+    return Maximum((), values)

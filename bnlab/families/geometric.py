@@ -9,7 +9,9 @@ import numpy as np
 from bnlab.domains import Count, Domain, Probability
 from bnlab.families.base import (
     AbstractFamily,
+    Beliefs,
     Density,
+    Expectation,
     Expected,
     Maximum,
     Node,
@@ -20,8 +22,8 @@ from bnlab.families.base import (
     Tex,
     Use,
 )
-from bnlab.families.beta import pseudo_counts
-from bnlab.program.build import add, arranged, keep, log, multiply, subtract
+from bnlab.families.beta import expected_logs, pseudo_counts, update_chance
+from bnlab.program.build import add, arranged, exp, keep, log, multiply, subtract
 from bnlab.program.ir import Start
 from bnlab.program.ops import Binary, Number, Symbol, Unary, Where
 
@@ -76,6 +78,26 @@ class Geometric(AbstractFamily):
         more, both = pseudo_counts(priors[name], own.axes) if name in priors else ((), ())
         value = keep(add(*worked, *more), add(*trials, *both), own)
         return Maximum((), {name: arranged(value, own.axes)})
+
+    variational = True
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        """At 1 - exp E[ln (1 - prob)], and E[ln prob] less the logarithm of that."""
+        belief = beliefs.about(node, "prob")
+        if belief is None:
+            return Expectation({})
+        worked, failed = expected_logs(belief)
+        point = subtract(Number(1.0), exp(failed))
+        return Expectation({belief.parameter: point}, subtract(worked, log(point)))
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        """A Beta that has counted the successes, one for each member, and the failures."""
+        counts = [
+            {k: Symbol(s.name, use.node.own["prob"].axes, "statistics") for k, s in use.statistics.items()}
+            for use in uses
+        ]
+        worked, failed = ([count[kind] for count in counts] for kind in ("N", "S"))
+        return update_chance(uses[0].node, beliefs, worked, failed)
 
     def draw(
         self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnlab.domains import Values
-from bnlab.program.build import constant, log, multiply, total
-from bnlab.program.ops import Axes, Expr, Number
+from bnlab.families.base import Belief
+from bnlab.program.build import add, constant, divide, log, multiply, subtract, total
+from bnlab.program.ops import Axes, Expr, Number, Unary
 
 Array = NDArray[np.float64]
 
@@ -59,3 +60,17 @@ def matrix_expression(array: Array, axes: Axes) -> Expr:
         array, axes = array[0], axes[1:]
     values = Values.of(array)
     return constant(values.flat, values.shape, axes)
+
+
+def gamma_divergence(belief: Belief, scale: str) -> Expr:
+    """KL between two Gammas of concentration a and rate b, or between the inverse Gammas of scale b: they are the same.
+
+    (a - a0) digamma(a) + ln Gamma(a0) - ln Gamma(a) + a0 ln(b / b0) + a (b0 - b) / b.
+    """
+    a, b = belief["concentration"], belief[scale]
+    a0, b0 = belief.prior["concentration"], belief.prior[scale]
+    shapes = add(
+        multiply(subtract(a, a0), Unary("digamma", a)), subtract(Unary("gammaln", a0), Unary("gammaln", a))
+    )
+    scales = add(multiply(a0, log(divide(b, b0))), divide(multiply(a, subtract(b0, b)), b))
+    return total(add(shapes, scales), a.axes)

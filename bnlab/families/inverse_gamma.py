@@ -8,9 +8,9 @@ import numpy as np
 
 from bnlab.domains import Domain, Positive, Values
 from bnlab.families import hyper
-from bnlab.families.base import AbstractFamily, PriorOn, Slot
+from bnlab.families.base import AbstractFamily, Belief, Draws, Hyper, Numbers, PriorOn, Slot
 from bnlab.program.build import add, divide, log, multiply, subtract, total
-from bnlab.program.ops import Axes, Expr, Number, Symbol
+from bnlab.program.ops import Axes, Binary, Expr, Number, Symbol, Where
 
 
 class InverseGamma(AbstractFamily):
@@ -30,6 +30,24 @@ class InverseGamma(AbstractFamily):
         shape, scale = (hyper.expression(array, value.axes) for array in (a, b))
         terms = add(multiply(add(shape, Number(1.0)), log(value)), divide(scale, value))
         return subtract(Number(normaliser), total(terms, value.axes))
+
+    def hyperparameters(self, prior: PriorOn, axes: Axes, event: Axes) -> Hyper:
+        return {
+            name: (axes, hyper.spread(prior.constants[name], axes)) for name in ("concentration", "scale")
+        }
+
+    def divergence(self, belief: Belief) -> Expr:
+        return hyper.gamma_divergence(belief, "scale")
+
+    def average(self, belief: Belief) -> Expr:
+        """scale / (concentration - 1): there is no mean unless the concentration is above 1."""
+        a = belief["concentration"]
+        above = Binary(">", a, Number(1.0))
+        return Where(above, divide(belief["scale"], subtract(a, Number(1.0))), Number(float("nan")))
+
+    def draw_belief(self, generator: np.random.Generator, hyper: Draws, count: int) -> Numbers:
+        a, b = hyper["concentration"], hyper["scale"]
+        return np.asarray(b / generator.standard_gamma(np.broadcast_to(a, (count, *np.shape(a)))))
 
 
 def posterior_scatter(

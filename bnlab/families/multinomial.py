@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from bnlab.domains import Count, Domain
 from bnlab.families.base import (
     AbstractFamily,
+    Beliefs,
     Density,
+    Expectation,
     Expected,
     Maximum,
     Node,
@@ -15,7 +17,7 @@ from bnlab.families.base import (
     Statistic,
     Use,
 )
-from bnlab.families.categorical import Categorical, maximise_table
+from bnlab.families.categorical import Categorical, expected_table, maximise_table, update_table
 from bnlab.program.build import add, einsum, local, log, minus, subtract, total
 from bnlab.program.ir import Start, Statement
 from bnlab.program.ops import Binary, Number, Symbol, Unary, Where, union
@@ -74,6 +76,14 @@ class Multinomial(AbstractFamily):
 
     def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
         return maximise_table(uses, free, priors, "S")
+
+    variational = True
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        return expected_table(node, beliefs)
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        return update_table(uses, beliefs, "S")
 
 
 FAMILY = Multinomial()

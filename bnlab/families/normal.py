@@ -12,8 +12,13 @@ from bnlab.domains import Covariance, Domain, Positive, Real, Values
 from bnlab.families import normal_regression
 from bnlab.families.base import (
     AbstractFamily,
+    Belief,
+    Beliefs,
     Density,
+    Draws,
+    Expectation,
     Expected,
+    Hyper,
     Maximum,
     Node,
     Numbers,
@@ -23,8 +28,10 @@ from bnlab.families.base import (
     Use,
     widened,
 )
+from bnlab.families.normal_belief import expected_normal, update_normal
 from bnlab.families.normal_density import diagonal, full
-from bnlab.families.normal_prior import log_normal_prior
+from bnlab.families.normal_missing import density_of_seen
+from bnlab.families.normal_prior import log_normal_prior, normal_divergence, normal_hyper
 from bnlab.families.normal_regression import spread_slot
 from bnlab.families.normal_starts import coefficient_starts
 from bnlab.families.normal_update import maximise_normal, origin, turned
@@ -45,6 +52,7 @@ class Normal(AbstractFamily):
     )
     is_prior = True
     regression = True
+    entrywise = True
 
     def domain(self, arguments: Mapping[str, Domain]) -> Domain:
         shape = arguments["mean"].event_shape
@@ -62,6 +70,11 @@ class Normal(AbstractFamily):
     def density(self, node: Node) -> Density:
         node, body = _with_mean(node)
         found = full(node) if "cov" in node.arguments and node.event else diagonal(node)
+        return Density(found.log, found.linear, (*body, *found.body))
+
+    def density_of_seen(self, node: Node) -> Density:
+        node, body = _with_mean(node)
+        found = density_of_seen(node)
         return Density(found.log, found.linear, (*body, *found.body))
 
     def starts(self, node: Node) -> tuple[Start, ...]:
@@ -87,7 +100,7 @@ class Normal(AbstractFamily):
 
     def prepare(self, node: Node) -> tuple[Statement, ...]:
         """The residual that moments are taken of: about an origin near the data, so that nothing cancels."""
-        if node.gaussian:
+        if node.residual is not None:
             return ()
         assert node.value is not None
         if node.terms:
@@ -105,7 +118,7 @@ class Normal(AbstractFamily):
             return normal_regression.statistics(node, expected)
         entries = node.event[:1]
         assert node.value is not None
-        residual = local(f"r{node.suffix}", node.value.axes)
+        residual = node.residual or local(f"r{node.suffix}", node.value.axes)
         spread = node.own[spread_slot(node.own)]
         cells = tuple(sorted({*minus(node.own["mean"].axes, entries), *minus(spread.axes, node.event)}))
         moments = spread.axes
@@ -143,6 +156,30 @@ class Normal(AbstractFamily):
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
         return log_normal_prior(value, constants, event)
+
+    variational = True
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        return expected_normal(node, beliefs)
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        return update_normal(uses, beliefs)
+
+    def hyperparameters(self, prior: PriorOn, axes: Axes, event: Axes) -> Hyper:
+        return normal_hyper(prior, axes, event)
+
+    def divergence(self, belief: Belief) -> Expr:
+        return normal_divergence(belief)
+
+    def average(self, belief: Belief) -> Expr:
+        return belief["mean"]
+
+    def draw_belief(self, generator: np.random.Generator, hyper: Draws, count: int) -> Numbers:
+        mean = hyper["mean"]
+        standard = generator.standard_normal((count, *mean.shape))
+        if "var" in hyper:
+            return np.asarray(mean + np.sqrt(hyper["var"]) * standard)
+        return np.asarray(mean + np.einsum("...ij,n...j->n...i", np.linalg.cholesky(hyper["cov"]), standard))
 
 
 def _with_mean(node: Node) -> tuple[Node, tuple[Statement, ...]]:

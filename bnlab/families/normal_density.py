@@ -24,7 +24,7 @@ from bnlab.program.build import (
     total,
 )
 from bnlab.program.ir import Statement
-from bnlab.program.ops import STATE, Axes, Binary, Constant, Expr, Linear, Number, Symbol
+from bnlab.program.ops import STATE, Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol
 
 WIDE = 4
 """From this many entries of a vector on, products with the rows of data last are faster."""
@@ -52,6 +52,8 @@ def full(node: Node) -> Density:
     plates = minus(cov.axes, node.event)
     whole = _fixed_cells(cov) and _fixed_cells(mean) and all(axis.kind == STATE for axis in plates)
     wide = (row.size or 1) >= WIDE and whole and set(minus(mean.axes, node.event)) <= set(plates)
+    if wide and node.gradients:
+        return _multiplied_out(node, plates)
     lower, whiten = local("L", cov.axes), local("whiten", cov.axes)
     whitened = _rows_last(node, whiten, plates) if wide else _rows_first(node, whiten, plates)
     y, log_det = whitened[-1].target, local("log_det", plates)
@@ -65,6 +67,34 @@ def full(node: Node) -> Density:
     return Density(
         multiply(Number(-0.5), add(constant, log_det, total(multiply_like(y), (column,)))), None, body
     )
+
+
+def _multiplied_out(node: Node, plates: Axes) -> Density:
+    """r' P r - 2 r' P m + m' P m for P = cov^-1, r = x - o and m = mean - o: nothing larger than the densities is kept.
+
+    A state 10^k of its own deviations away from o loses 2 k of the 16 digits of its squared distances: nothing to a sampler
+    or an optimiser that follows the gradient, and too much for an E-step that may find such states.
+    """
+    cov, (row, column) = node.arguments["cov"], node.event
+    first, centred, offset = _about(_value(node), node.arguments["mean"], origin(node))
+    r, m = local("r", centred.axes), local("m", offset.axes)
+    precision, log_det = local("precision", cov.axes), local("log_det", plates)
+    cholesky = Linear("cholesky", cov, cov.axes)
+    body = (
+        Statement(precision, Linear("inverse", cov, cov.axes), "numerics"),
+        Statement(log_det, multiply(Number(2.0), Linear("log_diagonal_sum", cholesky, plates)), "numerics"),
+        *first,
+        Statement(r, centred, "numerics"),
+        Statement(m, offset, "numerics"),
+    )
+    twins = (_turned(r, row, column), _turned(m, row, column))
+    apart = einsum((*minus(r.axes, (row,)), *plates), subtract(r, m), subtract(*twins), precision)
+    constant = multiply(Number(float(row.size or 1)), log(TWO_PI))
+    return Density(multiply(Number(-0.5), add(constant, log_det, apart)), None, body)
+
+
+def _turned(vector: Symbol, row: Axis, column: Axis) -> Symbol:
+    return Symbol(vector.name, tuple(column if axis == row else axis for axis in vector.axes))
 
 
 def multiply_like(y: Symbol) -> Expr:

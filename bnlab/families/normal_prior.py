@@ -8,10 +8,11 @@ import numpy as np
 
 from bnlab.domains import Values
 from bnlab.families import hyper
-from bnlab.families.base import PriorOn
+from bnlab.families.base import Belief, Hyper, PriorOn
 from bnlab.families.hyper import Array
-from bnlab.program.build import add, einsum, minus, multiply, subtract
-from bnlab.program.ops import Axes, Expr, Number, Symbol
+from bnlab.program.build import add, divide, einsum, log, minus, multiply, subtract, total
+from bnlab.program.ops import Axes, Expr, Linear, Number, Symbol
+from bnlab.program.walk import reindexed
 
 
 def is_full(prior: PriorOn) -> bool:
@@ -41,6 +42,42 @@ def precision_and_mean(prior: PriorOn, axes: Axes, event: Axes, full: bool) -> t
     diagonal = spread.ndim == mean.ndim
     matrix = np.eye(mean.shape[-1]) / spread[..., None] if diagonal else _inverse(spread)
     return hyper.matrix_expression(matrix, (*minus(axes, event), *event)), location
+
+
+def normal_hyper(prior: PriorOn, axes: Axes, event: Axes) -> Hyper:
+    """The mean, and the covariance of each vector if `event` has an axis for its columns, else variances."""
+    mean, spread = _moments(prior.constants, axes, event)
+    if len(event) < 2:
+        return {"mean": (axes, mean), "var": (axes, spread)}
+    square = (*minus(axes, event), *event)
+    cov = np.eye(mean.shape[-1]) * spread[..., None] if spread.ndim == mean.ndim else spread
+    return {"mean": (axes, mean), "cov": (square, cov)}
+
+
+def belief_precision(belief: Belief) -> Expr:
+    """The inverse of the prior's covariance, or of its variances."""
+    if len(belief.event) == 2:
+        return Linear("inverse", belief.prior["cov"], belief.prior["cov"].axes)
+    return divide(Number(1.0), belief.prior["var"])
+
+
+def normal_divergence(belief: Belief) -> Expr:
+    """(tr(V0^-1 V) + (m - m0)' V0^-1 (m - m0) - D + ln |V0| - ln |V|) / 2 for q = N(m, V) and the prior N(m0, V0)."""
+    moved = subtract(belief["mean"], belief.prior["mean"])
+    precision = belief_precision(belief)
+    if len(belief.event) < 2:
+        var, before = belief["var"], belief.prior["var"]
+        ratio = divide(add(var, multiply(moved, moved)), before)
+        terms: tuple[Expr, ...] = (subtract(ratio, Number(1.0)), log(divide(before, var)))
+        return add(*(multiply(Number(0.5), total(term, belief.axes)) for term in terms))
+    cov, (row, column) = belief["cov"], belief.event
+    size = Number(float(row.size or 1))
+    terms = (
+        einsum(belief.plates, moved, precision, reindexed(moved, {row: column})),
+        subtract(einsum(belief.plates, precision, cov), size),
+        subtract(*(Linear("log_det", each, belief.plates) for each in (belief.prior["cov"], cov))),
+    )
+    return add(*(multiply(Number(0.5), total(term, belief.plates)) for term in terms))
 
 
 def log_normal_prior(value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:

@@ -275,7 +275,7 @@ def _scatters(
     together: list[Expr] = []
     for use in uses:
         if not use.node.terms:
-            terms.append(_scatter(use, centres[use.node.label], axes))
+            terms.append(scatter_about(use, centres[use.node.label], axes))
             continue
         found = next((one for one in regressions if use in one.uses), None)
         if found is None:
@@ -297,7 +297,7 @@ def _spread(uses: tuple[Use, ...], scatter: Expr, prior: PriorOn | None) -> Expr
     node = uses[0].node
     slot = spread_slot(node.own)
     own = node.own[slot]
-    count = add(*(_count(use, own.axes) for use in uses))
+    count = add(*(spread_count(use, own.axes) for use in uses))
     if prior is not None:
         conjugate = inverse_wishart if prior.family == "InverseWishart" else inverse_gamma
         event = tuple(axis for axis in own.axes if axis in node.event)
@@ -306,7 +306,7 @@ def _spread(uses: tuple[Use, ...], scatter: Expr, prior: PriorOn | None) -> Expr
     return sqrt(Unary("not_negative", value)) if slot == "std" else value
 
 
-def _count(use: Use, axes: Axes) -> Expr:
+def spread_count(use: Use, axes: Axes) -> Expr:
     """How many numbers a spread is of: members, times the entries that it is one for."""
     node = use.node
     number = use.statistics.get("members", use.statistics["N"])  # N sums weights, if there are any
@@ -316,7 +316,7 @@ def _count(use: Use, axes: Axes) -> Expr:
     return members
 
 
-def _scatter(use: Use, centre: Centre, axes: Axes) -> Expr:
+def scatter_about(use: Use, centre: Centre, axes: Axes) -> Expr:
     """sum N (r - m)(r - m)' = SS - S m' - m S' + N m m', which is SS - N m m' where m = S / N."""
     number, first, second = (use.statistics[kind] for kind in ("N", "S", "SS"))
     event = use.node.event

@@ -9,7 +9,9 @@ import numpy as np
 from bnlab.domains import Count, Domain, Positive
 from bnlab.families.base import (
     AbstractFamily,
+    Beliefs,
     Density,
+    Expectation,
     Expected,
     Maximum,
     Node,
@@ -20,8 +22,16 @@ from bnlab.families.base import (
     Tex,
     Use,
 )
-from bnlab.families.rates import counts_and_sums, maximise_rate, rate_starts
-from bnlab.program.build import add, multiply, subtract, total
+from bnlab.families.gamma import FAMILY as GAMMA
+from bnlab.families.rates import (
+    counts_and_sums,
+    entries_total,
+    expected_log,
+    maximise_rate,
+    rate_starts,
+    update_rate,
+)
+from bnlab.program.build import add, exp, multiply, subtract, total
 from bnlab.program.ir import Start
 from bnlab.program.ops import Binary, Number, Unary, Where
 
@@ -31,6 +41,7 @@ class Poisson(AbstractFamily):
 
     name = "Poisson"
     slots = (Slot("rate", (Positive,), conjugate=("Gamma",)),)
+    entrywise = True
     spelling = {"numpyro": "dist.Poisson({rate})"}
     tex = Tex(r"$x \ln $rate - $rate - \ln $x!", {"rate": r"\frac{$x}{$rate} - 1"})
 
@@ -55,6 +66,20 @@ class Poisson(AbstractFamily):
     def maximise(self, uses: tuple[Use, ...], free: frozenset[str], priors: Mapping[str, PriorOn]) -> Maximum:
         """The mean of the data."""
         return maximise_rate(uses, free, priors, events="S", exposure="N")
+
+    variational = True
+
+    def expectation(self, node: Node, beliefs: Beliefs) -> Expectation:
+        """At exp E[ln rate], and exp E[ln rate] - E[rate] for each entry."""
+        belief = beliefs.about(node, "rate")
+        if belief is None:
+            return Expectation({})
+        point = exp(expected_log(belief))
+        gap = subtract(point, GAMMA.average(belief))
+        return Expectation({belief.parameter: point}, entries_total(node, gap))
+
+    def update(self, uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
+        return update_rate(uses, beliefs, events="S", exposure="N")
 
     def draw(
         self, generator: np.random.Generator, arguments: Mapping[str, Numbers], event: tuple[int, ...]

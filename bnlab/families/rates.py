@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
-from bnlab.families.base import Expected, Maximum, Node, PriorOn, Statistic, Use
+from bnlab.families.base import Belief, Beliefs, Expected, Maximum, Node, PriorOn, Statistic, Use
 from bnlab.families.gamma_update import pseudo_events
-from bnlab.program.build import add, arranged, keep, minus
+from bnlab.program.build import add, arranged, constant, keep, log, minus, subtract, total
 from bnlab.program.ir import Start
-from bnlab.program.ops import SIZED, Axes, Expr, Symbol
+from bnlab.program.ops import SIZED, Axes, Expr, Symbol, Unary
 
 Kind = Literal["N", "S"]
 
 
 def cells(node: Node) -> Axes:
-    """The axes of the rate, without those of a vector's entries."""
-    return minus(node.own["rate"].axes, node.event)
+    """The axes of the rate, without those of a vector's entries; with them, where each entry is seen in other rows."""
+    return minus(node.own["rate"].axes, () if node.seen is not None else node.event)
 
 
 def counts_and_sums(node: Node, expected: Expected) -> Mapping[str, Statistic]:
@@ -43,10 +44,12 @@ def maximise_rate(
     own, name = node.own["rate"], node.parameter("rate")
     if name not in free:
         return Maximum((), {})
-    axes: Mapping[Kind, Axes] = {"N": cells(node), "S": own.axes}
+
+    def axes(kind: Kind, use: Use) -> Axes:
+        return own.axes if kind == "S" else cells(replace(node, seen=use.node.seen))
 
     def collected(kind: Kind) -> list[Expr]:
-        return [Symbol(use.statistics[kind].name, axes[kind], "statistics") for use in uses]
+        return [Symbol(use.statistics[kind].name, axes(kind, use), "statistics") for use in uses]
 
     happened, lasted = collected(events), collected(exposure)
     if name in priors:
@@ -69,3 +72,33 @@ def level_start(
     shape = tuple(axis.size or 1 for axis in axes)
     shared = tuple(place for place, axis in enumerate(axes) if axis.kind == SIZED and axis in node.value.axes)
     return Start(node.parameter(slot), "levels", node.variable, shape, shared, form, values)
+
+
+def expected_log(belief: Belief) -> Expr:
+    """E[ln rate] = digamma(concentration) - ln rate, for a Gamma."""
+    return subtract(Unary("digamma", belief["concentration"]), log(belief["rate"]))
+
+
+def entries_total(node: Node, value: Expr) -> Expr:
+    """Summed over the entries of a vector, of which a rate is one each."""
+    return total(value, tuple(axis for axis in node.event[:1] if axis in value.axes))
+
+
+def known(node: Node, slot: str) -> Expr:
+    """The numbers of an argument that is not learnt."""
+    values = node.known[slot]
+    return constant(values.flat, values.shape, node.own[slot].axes)
+
+
+def update_rate(uses: tuple[Use, ...], beliefs: Beliefs, events: Kind, exposure: Kind) -> Maximum:
+    """A Gamma that has counted the events, and the exposure, that the statistics tell, on top of those of the prior."""
+    node = uses[0].node
+    belief = beliefs.about(node, "rate")
+    if belief is None:
+        return Maximum((), {})
+    axes: Mapping[Kind, Axes] = {"N": cells(node), "S": node.own["rate"].axes}
+    values: dict[str, Expr] = {}
+    for name, kind in (("concentration", events), ("rate", exposure)):
+        seen = [Symbol(use.statistics[kind].name, axes[kind], "statistics") for use in uses]
+        values[belief[name].name] = arranged(add(belief.prior[name], *seen), belief.axes)
+    return Maximum((), values)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import registry
 from bnlab.inference import wording
 from bnlab.inference.densities import density_function
@@ -20,7 +21,7 @@ from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates
 from bnlab.inference.products import named, summed
 from bnlab.network.ir import VarRef
 from bnlab.program import build
-from bnlab.program.ops import Expr, Number, Symbol
+from bnlab.program.ops import Broadcast, Expr, Number, Symbol, Take, Where
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -30,7 +31,8 @@ def log_at_means(run: Elimination, name: str, at: At = "all") -> Expr:
     """The log of a factor or message, with the Gaussian latents in it at their means."""
     if name in run.potentials:
         return run.potentials[name].log
-    factor = next((found for found in run.plan.factors if found.name == name), None)
+    factors = (*run.plan.factors, *run.plan.seen)
+    factor = next((found for found in factors if found.name == name), None)
     if factor is not None:
         return _density(run, factor, at)
     step = next(step for step in run.plan.steps if step.message.name == name)
@@ -82,6 +84,8 @@ def integrated(run: Elimination, step: Integrate, at: At = "all") -> Expr:
     """The log of what is left where a latent y was integrated out: ln p(data, y) - ln p(y | data), at its mean."""
     solved = run.solved[step.message.name]
     rest = log_product(run, step.others, at)
+    if step.own in run.offsets:
+        rest = build.add(rest, run.offsets[step.own])
     if solved.told is None:
         return rest
     found = run.moved[step.message.name, at]
@@ -101,8 +105,14 @@ def _density(run: Elimination, factor: Factor, at: At) -> Expr:
         terms=(),
     )
     given = (plain.value,) if isinstance(plain.value, Symbol) and plain.value.space == "local" else ()
-    density = registry()["Normal"].density(plain)
-    return density_function(run, factor, piece, density, given, True)
+    normal = registry()["Normal"]
+    if isinstance(node.seen, Symbol):
+        density = normal.density_of_seen(replace(plain, residual=residual_at(run, factor, at)))
+        given = (*given, node.seen)
+    else:
+        density = normal.density(plain)
+    log = density_function(run, factor, piece, density, given, True)
+    return build.add(log, run.offsets[factor.name]) if factor.name in run.offsets else log
 
 
 def residual_at(run: Elimination, factor: Factor, at: At = "all") -> Symbol:
@@ -118,6 +128,8 @@ def residual_at(run: Elimination, factor: Factor, at: At = "all") -> Symbol:
             value = build.subtract(value, forward(slope, node.event, mean, run.layout.vector(ref, 3)))
         label = piece.label.replace(".", "_")
         text = f"{factor.variable} less its mean, "
+        if isinstance(node.seen, Symbol) and node.slopes:
+            value, text = Where(node.seen, value, Number(0.0)), f"what is seen of {text}"
         if at == "all":
             run.left[key] = named(run, value, f"e_{label}", f"{text}at the posterior means")
         else:
@@ -128,4 +140,33 @@ def residual_at(run: Elimination, factor: Factor, at: At = "all") -> Symbol:
 def along(run: Elimination, step: IntegrateChain) -> Expr:
     """ln p of the data of a chain, with the latents of each step at their means given the data up to it."""
     log_ratio = run.arrays[step.message.name, "log_ratio"]
-    return run.sum_steps(build.add(log_product(run, step.every, "filtered"), log_ratio), step.chain)
+    value = run.sum_steps(build.add(log_product(run, step.every, "filtered"), log_ratio), step.chain)
+    return _with_offsets(run, step, value)
+
+
+def _steps(run: Elimination, step: IntegrateChain) -> Expr:
+    """The number of steps of each sequence."""
+    if run.mask(step.chain):
+        return run.steps(step.chain)
+    axis = run.layout.plates[step.chain]
+    every = Broadcast(Number(1.0), run.arrays[step.message.name, "log_ratio"], (axis,))
+    return build.total(every, (axis,))
+
+
+def _with_offsets(run: Elimination, step: IntegrateChain, value: Expr) -> Expr:
+    """ln p of a chain, with the offsets of its latents' own distributions: those of later steps once each."""
+    own = {
+        name: run.offsets[name] for name in (*step.beside, *step.first, *step.later) if name in run.offsets
+    }
+    if any(isinstance(offset, Take) or run.plan.factor(name).at > 1 for name, offset in own.items()):
+        names = " and ".join(f"`{name}`" for name in step.variables)
+        reason = (
+            f"The distribution of {names} is not the same at all later steps: not derived for variational EM."
+        )
+        raise IntractableError(Fault(reason, 'Fit by "em", "svi" or "nuts".'))
+    for name, offset in own.items():
+        if name in step.later:
+            before = Number(float(run.plan.factor(name).at))
+            offset = build.multiply(build.subtract(_steps(run, step), before), offset)
+        value = build.add(value, offset)
+    return value

@@ -9,16 +9,19 @@ from bnlab.families.base import Slot, registry
 from bnlab.network.graph import cpds
 from bnlab.network.ir import CPD, Affine, Graph, Parameter, Ref
 
+WITHOUT = "Leave the prior out, or fit by NUTS."
 
-def check_closed_form(graph: Graph) -> None:
-    """Raises IntractableError, with all faults, where a free parameter has no maximiser in closed form."""
+
+def check_closed_form(graph: Graph, without: str = WITHOUT) -> None:
+    """Raises IntractableError, with all faults, where a free parameter has no maximiser in closed form. `without` is what
+    to do where there is no conjugate prior."""
     learnt = [parameter for parameter in graph.parameters if parameter.value is None]
-    faults = [fault for parameter in learnt for fault in _faults(graph, parameter)]
+    faults = [fault for parameter in learnt for fault in _faults(graph, parameter, without)]
     if faults:
         raise IntractableError(*faults)
 
 
-def _faults(graph: Graph, parameter: Parameter) -> Iterator[Fault]:
+def _faults(graph: Graph, parameter: Parameter, without: str) -> Iterator[Fault]:
     slots = dict.fromkeys(
         (cpd.family, slot)
         for variable in graph.variables
@@ -36,8 +39,17 @@ def _faults(graph: Graph, parameter: Parameter) -> Iterator[Fault]:
         if parameter.prior.family not in slot.conjugate:
             known = " or ".join(f"bn.{name}" for name in slot.conjugate)
             reason = f"The {slot.name} of {family} has no closed-form update with a prior that is {parameter.prior.family}."
-            remedy = f"Use {known}, or fit by NUTS." if known else "Leave the prior out, or fit by NUTS."
+            remedy = f"Use {known}, or fit by NUTS." if known else _instead(family, slot, without)
             yield Fault(reason, remedy, parameter.prior.location or parameter.location)
+
+
+def _instead(family: str, slot: Slot, without: str) -> str:
+    """What to write where a slot has no conjugate prior: another slot that says the same, where there is one."""
+    others = (one for one in registry()[family].slots if slot.group and one.group == slot.group)
+    same = next((one for one in others if one.conjugate and one.domains == slot.domains), None)
+    if same is None or without == WITHOUT:
+        return without
+    return f"Write {same.name}= in its place, with a prior that is bn.{same.conjugate[0]}, or fit by NUTS."
 
 
 def _stands_in(parameter: Parameter, cpd: CPD, slot: Slot) -> bool:

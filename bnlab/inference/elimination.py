@@ -9,11 +9,11 @@ instead of the distribution.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from bnlab.families.base import Node, registry
-from bnlab.inference import wording
-from bnlab.inference.at_means import along, explained, integrated
+from bnlab.families.base import Beliefs, Expectation, Node, registry
+from bnlab.inference import missing, wording
+from bnlab.inference.at_means import along, explained, integrated, log_at_means
 from bnlab.inference.axes import Layout
 from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
@@ -23,9 +23,11 @@ from bnlab.inference.filtering import Filter, chain_means, integrate_chain, smoo
 from bnlab.inference.gaussian import Quadratic
 from bnlab.inference.integrate import Moved, Solved, integrate
 from bnlab.inference.leaves import unseen, where_seen
-from bnlab.inference.linear_nodes import declare_child, prior_mean
+from bnlab.inference.linear_nodes import declare_child, declare_seen, prior_mean
+from bnlab.inference.missing import Filled, with_gaps
 from bnlab.inference.moments import At, Moments
 from bnlab.inference.nodes import indicators, node
+from bnlab.inference.offsets import offset_of
 from bnlab.inference.pieces import Piece, pieces
 from bnlab.inference.plan import (
     Factor,
@@ -66,9 +68,10 @@ from bnlab.program.ops import (
 class Elimination:
     """One run over a plan. `body` and `functions` grow; names are given out once each.
 
-    `leaves` are observed variables of which values may be missing, -1 in the data; nothing reads them. `notes` are
+    `leaves` are observed variables of which values may be missing, -1 or NaN in the data; nothing reads them. `notes` are
     sentences on missing values and evidence. `bases` allows eigenvectors, which are fast, but have no derivative where
-    eigenvalues repeat.
+    eigenvalues repeat. With `beliefs` about the parameters, densities are expected under these (variational EM): each is a
+    density at a point plus an offset, and `expectations` has both, by node.
     """
 
     layout: Layout
@@ -79,6 +82,9 @@ class Elimination:
     leaves: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     bases: bool = True
+    beliefs: Beliefs | None = None
+    expectations: dict[str, Expectation] = field(default_factory=dict)
+    offsets: dict[str, Expr] = field(default_factory=dict)
     body: list[Statement | Scan | Invoke] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     potentials: dict[str, Potential] = field(default_factory=dict)
@@ -100,6 +106,9 @@ class Elimination:
     carried: dict[Expr, Symbol] = field(default_factory=dict)
     left: dict[tuple[str, At], Symbol] = field(default_factory=dict)
     randoms: dict[tuple[str, str], Random] = field(default_factory=dict)
+    conditioned: dict[str, Node] = field(default_factory=dict)
+    precisions: dict[str, Symbol] = field(default_factory=dict)
+    filled: dict[tuple[str, str], Filled] = field(default_factory=dict)
     counts: dict[tuple[tuple[str, ...], tuple[str, ...]], Expr] = field(default_factory=dict)
     tables: frozenset[str] = frozenset()
     titles: wording.Titles = field(init=False)
@@ -153,6 +162,10 @@ class Elimination:
         """The posterior moments of a Gaussian chain."""
         return smoothed(self, step, name)
 
+    def distribution(self, label: str) -> Node:
+        """The distribution that a Gaussian latent is integrated out of: what is left of it, if numbers of it are seen."""
+        return self.conditioned.get(label, self.nodes[label])
+
     def chain_means(self, step: IntegrateChain, at: At) -> Mapping[VarRef, Expr]:
         """The means of a Gaussian chain, given all data or those up to each step."""
         return chain_means(self, step, at)
@@ -181,6 +194,9 @@ class Elimination:
         (piece,) = self.pieces(factor)
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
         self.nodes[piece.label] = found
+        offset = offset_of(self, factor, piece)
+        if offset is not None:
+            self.offsets[factor.name] = offset
         if VarRef(factor.variable) not in factor.continuous:
             declare_child(self, factor, found)
             return
@@ -188,20 +204,35 @@ class Elimination:
         if isinstance(step, IntegrateChain) and factor.variable in step.variables:
             return
         mean = prior_mean(self, found, factor.plates)
+        seen = next((one for one in self.plan.seen if one.variable == factor.variable), None)
         if isinstance(mean, Binary | Einsum):
-            mean = named(self, mean, f"prior_mean_{factor.variable}", f"E[{factor.variable}] before any data")
+            title = f"prior_mean_{factor.variable}" if seen is None else f"mean_of_{factor.variable}"
+            mean = named(self, mean, title, f"E[{factor.variable}] before any data")
+        if seen is not None:
+            mean = declare_seen(self, seen, found, mean)
+        if seen is not None and not seen.continuous:
+            self.potentials[seen.name] = Potential(log_at_means(self, seen.name))
         if mean != Number(0.0):
             self.origins[factor.variable] = mean
 
     def _potential(self, factor: Factor, piece: Piece) -> Potential:
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
+        found = replace(found, gradients=not self.bases)
         self.nodes[piece.label] = found
-        density = registry()[piece.cpd.family].density(found)
-        if factor.variable in self.leaves:
-            density = where_seen(self, found, density)
+        family = registry()[piece.cpd.family]
+        if factor.variable not in self.leaves:
+            density = family.density(found)
+        elif found.state is not None:
+            density = where_seen(self, found, family.density(found))
+        else:
+            found = self.nodes[piece.label] = with_gaps(found, family.name)
+            density = family.density_of_seen(found)
+        offset = offset_of(self, factor, piece)
         if density.linear is not None:
-            return Potential(self.log(density.linear), density.linear)
-        return Potential(density_function(self, factor, piece, density))
+            table = density.linear if offset is None else Binary("*", density.linear, build.exp(offset))
+            return Potential(self.log(table), table)
+        log = density_function(self, factor, piece, density)
+        return Potential(log if offset is None else build.add(log, offset))
 
     def allowed(self, variable: str) -> Symbol:
         """Which states of a variable each member may be in."""
@@ -497,9 +528,11 @@ class Elimination:
         weights = (within(posterior, piece),) if posterior is not None else ()
         parts = (*weights, *picks, *operands)
         parts = (*parts, *self._ones(factor, piece, parts))
+        if self.nodes[piece.label].seen is not None:
+            return missing.expected(self, self.nodes[piece.label], parts, axes)
         counted = build.einsum(axes, *parts) if parts else Number(1.0)
-        if factor.variable not in self.leaves:
-            return counted
+        if factor.variable not in self.leaves or self.beliefs is not None:
+            return counted  # what is missing tells q(theta) nothing
         return Binary("+", counted, unseen(self, factor, piece, posterior, axes), layout=axes)
 
     def _ones(self, factor: Factor, piece: Piece, parts: tuple[Expr, ...]) -> tuple[Expr, ...]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from bnlab.domains import Integer
 from bnlab.errors import Fault, IntractableError
-from bnlab.families.base import AbstractFamily, PriorOn, Statistic, Use, registry
+from bnlab.families.base import AbstractFamily, Beliefs, PriorOn, Statistic, Use, registry
 from bnlab.inference import wording
 from bnlab.inference.axes import Layout, layout
 from bnlab.inference.chain import chain_of
@@ -17,12 +17,14 @@ from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
 from bnlab.inference.expectation import overall, with_residual
 from bnlab.inference.knowledge import Knowledge, analysed, notes
+from bnlab.inference.missing import completed
 from bnlab.inference.nodes import data
 from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.inference.sharing import components
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
+from bnlab.program.degree import condensable
 from bnlab.program.ir import Field, Function, Invoke, Program, Scan, Start, Statement
 from bnlab.program.ops import Axes, Expr, JointBasis, Symbol
 from bnlab.program.walk import symbols
@@ -48,21 +50,22 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Kn
         )
         raise IntractableError(fault)
     check_closed_form(graph)
-    run = _run(graph, kind == "viterbi", messages == "scaled", weighted=True, known=known)
+    run = elimination(graph, kind == "viterbi", messages == "scaled", weighted=True, known=known)
     members = run.upward()
-    uses = _statistics(run)
+    uses = statistics_of(run)
     m_step = _m_step(run, uses)
     allowed = ", z allowed" if known.evidence else ""
     what = f"ln p(x{allowed})" if kind == "em" else f"ln p(x, z*) at the most probable z*{allowed}"
     fields = [Field("log_p", (), what)]
-    results: list[Expr] = [_log_p(run, members)]
-    for statistic in _needed(uses, m_step):
+    results: list[Expr] = [log_p_of(run, members)]
+    for statistic in needed(uses, m_step):
         fields.append(Field(statistic.target.name, statistic.target.axes, statistic.formula))
         results.append(statistic.expression)
     expect = Function(
         "expect", (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), _expect_doc(kind)
     )
-    found = _program(run, expect, tuple(fields), m_step, _starts(run))
+    found = program_of(run, expect, tuple(fields), m_step, starts_of(run))
+    found = replace(found, condensed=condensable(found))
     return _with_derivative(graph, run, found, known) if kind == "em" and _has_basis(run) else found
 
 
@@ -86,10 +89,10 @@ def _has_basis(run: Elimination) -> bool:
 
 def _with_derivative(graph: Graph, before: Elimination, found: Program, known: Knowledge) -> Program:
     """The program with an evidence of its own, that goes without eigenvectors."""
-    run = _run(graph, maximise=False, scaled=before.scaled, weighted=True, known=known, bases=False)
+    run = elimination(graph, maximise=False, scaled=before.scaled, weighted=True, known=known, bases=False)
     run.names |= {function.name for function in found.functions}
     run.densities.update(found.densities)
-    log_p = _log_p(run, run.upward())
+    log_p = log_p_of(run, run.upward())
     doc = (
         "ln p of one chunk. The basis that members share in `expect` has no derivative where two\n"
         "eigenvalues are equal; here each member has an inverse of its own.\n"
@@ -100,10 +103,10 @@ def _with_derivative(graph: Graph, before: Elimination, found: Program, known: K
 
 def evidence(graph: Graph, known: Knowledge = NOTHING) -> Program:
     """The Program of ln p(x) alone, which never underflows and has derivatives everywhere."""
-    run = _run(graph, maximise=False, scaled=False, weighted=True, known=known, bases=False)
-    log_p = _log_p(run, run.upward())
+    run = elimination(graph, maximise=False, scaled=False, weighted=True, known=known, bases=False)
+    log_p = log_p_of(run, run.upward())
     expect = Function("expect", (), ("theta", "chunk"), alive(run, (log_p,)), (log_p,), "ln p of one chunk.")
-    return _program(run, expect, (Field("log_p", ()),))
+    return program_of(run, expect, (Field("log_p", ()),))
 
 
 def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NOTHING) -> Program:
@@ -111,7 +114,7 @@ def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NO
 
     With `before`, the Program of the marginals, it is that of the most probable joint value, and shares its densities.
     """
-    run = _run(graph, maximise=before is not None, scaled=False, weighted=False, known=known)
+    run = elimination(graph, maximise=before is not None, scaled=False, weighted=False, known=known)
     if before is not None:
         run.names |= {function.name for function in before.functions}
         run.densities.update(before.densities)
@@ -132,22 +135,29 @@ def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NO
             "ln p(x, z*) of each member, and z* as ones and zeros: the most probable joint value.",
         )
     expect = Function(title, (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), doc)
-    return _program(run, expect, tuple(fields))
+    return program_of(run, expect, tuple(fields))
 
 
-def _run(
-    graph: Graph, maximise: bool, scaled: bool, weighted: bool, known: Knowledge, bases: bool = True
+def elimination(
+    graph: Graph,
+    maximise: bool,
+    scaled: bool,
+    weighted: bool,
+    known: Knowledge,
+    bases: bool = True,
+    beliefs: Beliefs | None = None,
 ) -> Elimination:
+    """A run over the plan of a network, before its first step."""
     found = analysed(graph, known)
-    steps = plan(found.graph, found.tables, found.joint)
-    axes = layout(found.graph, meetings(steps), found.latent)
-    run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found), bases)
+    steps = plan(found.graph, found.tables, found.joint, found.regressors)
+    axes = layout(found.graph, meetings(steps), (*found.latent, *found.regressors))
+    run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found), bases, beliefs)
     run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
     run.names |= {run.allowed(name).name for name in found.tables}
     return run
 
 
-def _program(
+def program_of(
     run: Elimination,
     expect: Function,
     statistics: tuple[Field, ...],
@@ -157,7 +167,7 @@ def _program(
     axes, graph = run.layout, run.layout.graph
     return Program(
         name=graph.name,
-        parameters=tuple(_parameter_field(axes, parameter) for parameter in graph.parameters),
+        parameters=tuple(parameter_field(axes, parameter) for parameter in graph.parameters),
         chunk=chunk_fields(axes, run.plan, run),
         statistics=statistics,
         functions=tuple(run.functions),
@@ -167,7 +177,7 @@ def _program(
         root=run.plan.root,
         levels=row_levels(axes),
         starts=starts,
-        leaves=run.leaves,
+        leaves=(*run.leaves, *(factor.variable for factor in run.plan.seen)),
         notes=run.notes,
         densities=dict(run.densities),
     )
@@ -213,7 +223,7 @@ def _expect_doc(kind: Kind) -> str:
     return f"Statistics of one chunk, {under}."
 
 
-def _parameter_field(axes: Layout, parameter: Parameter) -> Field:
+def parameter_field(axes: Layout, parameter: Parameter) -> Field:
     words = {
         "Simplex": "rows sum to 1" if parameter.plates else "sums to 1",
         "Covariance": "positive definite",
@@ -230,7 +240,8 @@ def chunk_fields(axes: Layout, found: Plan, run: Elimination) -> tuple[Field, ..
     """What a chunk of data holds: the variables, the weights of rows, which steps are real, and which row belongs to which."""
     graph = axes.graph
     fields = []
-    for variable in graph.in_role("observed", "given"):
+    seen = {factor.variable for factor in found.seen}
+    for variable in (v for v in graph.variables if v.role in ("observed", "given") or v.name in seen):
         symbol = data(axes, variable.name)
         fields.append(Field(variable.name, symbol.axes, "", isinstance(variable.domain, Integer)))
     for name in (factor.variable for factor in found.tables):
@@ -274,7 +285,7 @@ class Uses:
     collected: tuple[Statistic, ...]
 
 
-def _statistics(run: Elimination) -> Uses:
+def statistics_of(run: Elimination) -> Uses:
     graph = run.layout.graph
     free = {parameter.name for parameter in graph.parameters if parameter.value is None}
     groups: dict[str, list[Use]] = {}
@@ -287,6 +298,8 @@ def _statistics(run: Elimination) -> Uses:
             continue
         if node.gaussian:
             node = with_residual(run, factor, piece)
+        elif node.seen is not None:
+            node = completed(run, piece)
         for statement in family.prepare(node):
             if statement not in prepared:
                 run.names.add(statement.target.name)
@@ -296,7 +309,8 @@ def _statistics(run: Elimination) -> Uses:
         named: dict[str, Symbol] = {}
         for kind, statistic in found.items():
             wanted = _statistic_title(run, factor, piece, kind, statistic.target.axes)
-            title = _shared(collected, wanted, statistic)
+            other = f"{wanted}_of_{factor.variable}" if node.gaussian else wanted
+            title = _shared(collected, wanted, other, statistic)
             symbol = Symbol(title, statistic.target.axes, "statistics")
             named[kind] = symbol
             collected[title] = Statistic(
@@ -307,30 +321,35 @@ def _statistics(run: Elimination) -> Uses:
     return Uses(by_family, tuple(collected.values()))
 
 
-def _needed(uses: Uses, m_step: Function) -> list[Statistic]:
+def needed(uses: Uses, m_step: Function) -> list[Statistic]:
     """The statistics that the M-step reads."""
     read = {symbol.name for symbol in symbols(m_step) if symbol.space == "statistics"}
     return [statistic for statistic in uses.collected if statistic.target.name in read]
 
 
-def _shared(collected: dict[str, Statistic], wanted: str, statistic: Statistic) -> str:
-    """The name of a statistic that is the same already, or the wanted name, made new."""
-    for name, other in collected.items():
-        if other.expression == statistic.expression and other.target.axes == statistic.target.axes:
+def _shared(collected: dict[str, Statistic], wanted: str, other: str, statistic: Statistic) -> str:
+    """The name of a statistic that is the same already, or the wanted name, or the other one, made new."""
+    for name, known in collected.items():
+        if known.expression == statistic.expression and known.target.axes == statistic.target.axes:
             return name
-    name, count = wanted, 2
+    name, count = wanted if wanted not in collected else other, 2
     while name in collected:
-        name, count = f"{wanted}_{count}", count + 1
+        name, count = f"{other}_{count}", count + 1
     return name
 
 
 def _statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, axes: Axes) -> str:
-    variable = factor.variable
-    behind = "_first" + piece.label.partition(".first")[2] if piece.only else ""
+    variable, gaussian = factor.variable, run.nodes[piece.label].gaussian
+    opening = piece.only or (gaussian and factor.steps == "first")
+    behind = "_first" + piece.label.partition(".first")[2] if opening else ""
+    moved = gaussian and run.nodes[piece.label].value is None and run.nodes[piece.label].slopes
     if kind.startswith("S "):
         factors = [name or variable for name in kind.split(" ")[1:]]
-        short = all(len(name) == 1 for name in factors)
-        return ("S" + "".join(factors) if short else "S_" + "_".join(factors)) + behind
+        return f"S{_joined(tuple(factors))}{behind}"
+    if kind == "SS" and moved:
+        return f"See_{variable}{behind}"
+    if kind != "N" and gaussian:
+        return f"S{_joined((variable,) * len(kind))}{behind}"
     if kind != "N":
         return (f"S{variable}{variable}" if kind == "SS" else f"{kind}{variable}") + behind
     if piece.only:
@@ -341,6 +360,12 @@ def _statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, 
         return name if len(first) == 1 else f"{name}_{variable}"
     names = tuple(axis.name.rstrip("'") for axis in axes if axis.kind in (2, 3))
     return wording.count_title(names or (variable,))
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    """`xx` of letters, `_level_level` of words."""
+    short = all(len(name) == 1 for name in names)
+    return "".join(names) if short else "".join(f"_{name}" for name in names)
 
 
 def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic: Statistic) -> str:
@@ -366,6 +391,10 @@ def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic
         for plate, letter in at
     )
     value = f" {statistic.formula.format(index=index)}".rstrip()
+    residual = run.nodes[piece.label].residual
+    if run.nodes[piece.label].gaussian and isinstance(residual, Symbol):
+        value = value.replace(" r[", f" {residual.name}[")
+    value = f" {_with_gaps(run, factor, piece, value.strip())}".rstrip()
     if not states:
         return f"{sums}{value or ' 1'}".strip()
     if seen:
@@ -374,15 +403,25 @@ def _statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic
         pair = Factor("", (), (), tuple(states), factor.plates)
         start = "".join(f", {letter}={number}" for letter, s in zip(own, starts, strict=True) if s)
         return f"{sums} {wording.posterior_formula(layout, pair)}{value}{start}".strip()
-    value += (
-        f" or, where {factor.variable} is missing, q times its table" if factor.variable in run.leaves else ""
-    )
+    if factor.variable in run.leaves and run.nodes[piece.label].state is not None:
+        value += f" or, where {factor.variable} is missing, q times its table"
     title = wording.posterior_title(tuple(states))
     letters = ",".join([*plates, *(layout.states[ref].letter for ref in states)])
     return f"{sums} {title}[{letters}]{value}".strip()
 
 
-def _log_p(run: Elimination, evidence: Expr) -> Expr:
+def _with_gaps(run: Elimination, factor: Factor, piece: Piece, formula: str) -> str:
+    """What is summed, where numbers may be missing: it is expected, or left out."""
+    node = run.nodes[piece.label]
+    if factor.variable not in run.leaves or node.state is not None:
+        return formula
+    if node.residual is None:
+        return f"{formula or '1'} where {factor.variable} is seen"
+    residual = node.residual.name if isinstance(node.residual, Symbol) else "r"
+    return f"E[{formula}]" if "r[" in formula or f"{residual}[" in formula else formula
+
+
+def log_p_of(run: Elimination, evidence: Expr) -> Expr:
     """ln p of the chunk. Scaled messages that under- or overflow make it NaN: never wrong, never silent."""
     weight = run.unit((run.plan.root,)) if run.plan.root else None
     value = build.einsum((), weight, evidence) if weight is not None else evidence
@@ -429,7 +468,7 @@ def _log_prior(axes: Layout) -> Function | None:
         symbol = Symbol(parameter.name, axes.parameter(parameter), "theta")
         event = axes.event(parameter.name, len(parameter.domain.event_shape))
         if len(event) == 1 and parameter.prior.argument("cov") is not None:
-            event = _pair(axes, parameter.name, event)
+            event = pair(axes, parameter.name, event)
         family = registry()[parameter.prior.family]
         terms.append(family.log_prior(symbol, dict(parameter.prior.arguments), event))
     if not terms:
@@ -444,7 +483,7 @@ def _log_prior(axes: Layout) -> Function | None:
     )
 
 
-def _starts(run: Elimination) -> tuple[Start, ...]:
+def starts_of(run: Elimination) -> tuple[Start, ...]:
     """Where EM starts each parameter from: at its fixed value, or at what the family makes of the data."""
     graph = run.layout.graph
     found: dict[str, Start] = {}
@@ -456,7 +495,8 @@ def _starts(run: Elimination) -> tuple[Start, ...]:
     for _, piece in run.parts():
         node = run.nodes[piece.label]
         if node.gaussian:
-            node = replace(node, proxy=_proxy(graph, node.variable))
+            seen = any(factor.variable == node.variable for factor in run.plan.seen)
+            node = replace(node, proxy=node.variable if seen else _proxy(graph, node.variable))
         for start in registry()[piece.cpd.family].starts(node):
             if (
                 start.parameter not in found
@@ -478,7 +518,7 @@ def _proxy(graph: Graph, name: str) -> str:
     return ""
 
 
-def _pair(axes: Layout, name: str, event: Axes) -> Axes:
+def pair(axes: Layout, name: str, event: Axes) -> Axes:
     """The axis of a vector's entries, and a second one for the columns of a matrix over them."""
     twin = next(
         (

@@ -15,6 +15,8 @@ from bnlab.inference.at_means import residual_at
 from bnlab.inference.chain import cut
 from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import called, coefficient, forward, pair, zero_free
+from bnlab.inference.linear_nodes import prior_mean
+from bnlab.inference.missing import filled
 from bnlab.inference.moments import Moments, at_members, moments
 from bnlab.inference.nodes import indicators
 from bnlab.inference.pieces import Piece
@@ -46,11 +48,13 @@ if TYPE_CHECKING:
 class Random:
     """What an array is the expectation of: a sum of coefficients times Gaussian latents, less known parts.
 
-    `entries` is the axis of its own entries, where it is a vector.
+    `entries` is the axis of its own entries, where it is a vector; `noise` are factors of the covariance that it has beside
+    that of the latents, where numbers are missing.
     """
 
     sides: tuple[tuple[VarRef, Slope], ...]
     entries: Axes
+    noise: tuple[Expr, ...] = ()
 
 
 def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
@@ -63,12 +67,16 @@ def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
         if terms[slope.place].free:
             terms[slope.place] = replace(terms[slope.place], value=_regressor(run, node, slope, found))
     label = "e_" + piece.label.replace(".", "_")
-    residual = named(run, value, label, f"{name} less its mean, at the posterior means")
+    turned = tuple(replace(_at_steps(run, factor, slope), sign=-slope.sign) for slope in node.slopes)
+    noise: tuple[Expr, ...] = ()
+    text = f"{name} less its mean, at the posterior means"
+    if node.seen is not None:
+        value, turned, noise = filled(run, node, value, turned)
+        label, text = f"filled_{label}", f"E[{name} less its mean]"
+    residual = named(run, value, label, text)
     sides = [] if node.value is not None else [(own, Slope(name, 0, node.event[:1], None, True, 1))]
-    for slope in node.slopes:
-        turned = replace(_at_steps(run, factor, slope), sign=-slope.sign)
-        sides.append((VarRef(slope.parent, slope.lag), turned))
-    run.randoms[piece.label, residual.name] = Random(tuple(sides), node.event[:1])
+    sides += [(VarRef(slope.parent, slope.lag), slope) for slope in turned]
+    run.randoms[piece.label, residual.name] = Random(tuple(sides), node.event[:1], noise)
     changed = replace(node, residual=residual, terms=tuple(terms))
     run.nodes[piece.label] = changed
     return changed
@@ -76,10 +84,13 @@ def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
 
 def _latent_residual(run: Elimination, factor: Factor, node: Node, found: Moments) -> Expr:
     """A Gaussian latent less its mean, at the posterior means."""
-    step = run.consumer(factor.name)
-    if isinstance(step, Integrate) and (step.message.name, "all") in run.moved:
+    step, name = run.consumer(factor.name), factor.variable
+    value = found.mean[VarRef(name)]
+    if name in run.conditioned:  # measured from what is seen of it
+        about = prior_mean(run, node, factor.plates)
+        value = build.add(build.subtract(run.origins[name], about), value)
+    elif isinstance(step, Integrate) and (step.message.name, "all") in run.moved:
         return run.moved[step.message.name, "all"].away
-    value = found.mean[VarRef(factor.variable)]
     for slope in node.slopes:
         ref = VarRef(slope.parent, slope.lag)
         turned = _at_steps(run, factor, slope)
@@ -141,9 +152,10 @@ def expected(run: Elimination, factor: Factor, piece: Piece, operands: tuple[Exp
     if len(random) < 2:
         return value
     others = tuple(operand for operand in parted if operand not in random)
-    return _together(
-        axes, value, *_covariance(run, factor, piece, (random[0], random[1]), (*picks, *others), axes)
-    )
+    found = _covariance(run, factor, piece, (random[0], random[1]), (*picks, *others), axes)
+    noise = run.randoms[piece.label, random[0].name].noise if random[0].name == random[1].name else ()
+    beside = (build.einsum(axes, *weight, *picks, *others, *noise),) if noise else ()
+    return _together(axes, value, *found, *beside)
 
 
 def _is_cut(run: Elimination, piece: Piece, operand: Expr) -> bool:
@@ -332,7 +344,9 @@ def overall(run: Elimination, variable: Variable) -> tuple[Expr, Expr]:
 def _everywhere(run: Elimination, factor: Factor) -> Moments:
     """The moments at all steps of a chain, or of all members."""
     step = run.consumer(factor.name)
-    return run.smoothed(step, "") if isinstance(step, IntegrateChain) else moments(run, factor.name)
+    if isinstance(step, IntegrateChain) and factor.variable in step.variables:
+        return run.smoothed(step, "")
+    return moments(run, factor.name)
 
 
 def _filled(run: Elimination, value: Expr, axes: Axes) -> Expr:

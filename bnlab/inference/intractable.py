@@ -40,6 +40,15 @@ def refuse_mixture(graph: Graph, names: Sequence[str], factors: Sequence[Factor]
             raise IntractableError(Fault(reason, remedy, graph.variable(names[0]).location))
 
 
+def refuse_gaps(graph: Graph, chain: str, names: Sequence[str], seen: Sequence[str]) -> None:
+    """Raises IntractableError where a filter would have to take in latents of which numbers are seen."""
+    for name in names:
+        if name in seen:
+            reason = f"What is missing of `{name}` is handed on by the steps of the chain `{chain}`: not derived yet."
+            remedy = "Leave out those members, or fill the values in."
+            raise IntractableError(Fault(reason, remedy, graph.variable(name).location))
+
+
 def refuse_chain(
     graph: Graph, chain: str, names: tuple[str, ...], factors: Sequence[Factor], pending: Sequence[Factor]
 ) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from bnlab.errors import Fault, IntractableError
 from bnlab.naming import did_you_mean
-from bnlab.network.graph import children
+from bnlab.network.graph import children, cpds, parents, reads
 from bnlab.network.ir import Graph, Variable
 
 
@@ -33,7 +33,8 @@ class Knowledge:
 @dataclass(frozen=True, slots=True)
 class Analysed:
     """The network as it is analysed: variables in `latent` are observed ones made latent, those in `leaves` are observed
-    where they are not missing, and those in `tables` have tables of what is allowed.
+    where they are not missing, those in `tables` have tables of what is allowed, and those in `regressors` are Gaussian latents
+    of which numbers are seen.
     """
 
     graph: Graph
@@ -41,6 +42,7 @@ class Analysed:
     leaves: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     joint: tuple[tuple[str, ...], ...] = ()
+    regressors: tuple[str, ...] = ()
 
 
 def analysed(graph: Graph, known: Knowledge) -> Analysed:
@@ -54,18 +56,44 @@ def analysed(graph: Graph, known: Knowledge) -> Analysed:
         raise IntractableError(*faults)
     missing = [variable for variable in graph.variables if variable.name in known.missing]
     leaves = tuple(variable.name for variable in missing if _leaf(graph, variable))
-    latent = tuple(variable.name for variable in missing if variable.name not in leaves)
-    variables = tuple(replace(v, role="latent") if v.name in latent else v for v in graph.variables)
+    read = [variable for variable in missing if variable.name not in leaves]
+    latent = tuple(variable.name for variable in read if variable.discrete)
+    regressors = tuple(variable.name for variable in read if not variable.discrete)
+    made = (*latent, *regressors)
+    variables = tuple(replace(v, role="latent") if v.name in made else v for v in graph.variables)
     tables = tuple(v.name for v in graph.variables if v.name in known.evidence or v.name in latent)
-    return Analysed(replace(graph, variables=variables), latent, leaves, tables, known.joint)
+    return Analysed(replace(graph, variables=variables), latent, leaves, tables, known.joint, regressors)
+
+
+def gaps(graph: Graph, known: Knowledge) -> tuple[str, ...]:
+    """The continuous variables of which numbers may be missing, where nothing else is to be told: what the article can tell.
+
+    Raises IntractableError for missing categories and for evidence.
+    """
+    found = analysed(graph, known)
+    others = (*known.missing - set(found.leaves), *found.latent, *known.evidence)
+    others += tuple(name for name in found.leaves if graph.variable(name).discrete)
+    if others:
+        names = ", ".join(sorted(set(others)))
+        reason = f"The derivation in TeX tells of missing numbers that nothing reads; of {names} it cannot tell yet."
+        raise IntractableError(
+            Fault(reason, "Leave them out there: the derivation is that of complete data.")
+        )
+    return found.leaves
 
 
 def notes(found: Analysed) -> tuple[str, ...]:
     """What the reader of an emitted file must know of missing values and of evidence."""
-    parts = (*found.leaves, *found.latent)
+    parts = (*found.leaves, *found.latent, *found.regressors)
     missing = [variable.name for variable in found.graph.variables if variable.name in parts]
     known = [name for name in found.tables if name not in found.latent]
-    sentences = [f"{', '.join(missing)} may be missing: -1 in the data, and summed out."] if missing else []
+    sentences = []
+    for discrete, words in (
+        (True, "-1 in the data, and summed out."),
+        (False, "NaN in the data, and integrated out."),
+    ):
+        names = [name for name in missing if found.graph.variable(name).discrete == discrete]
+        sentences += [f"{', '.join(names)} may be missing: {words}"] if names else []
     if known:
         sentences.append(
             f"{', '.join(known)} may be known: states in the data, -1 where not, or tables of the states allowed. "
@@ -76,7 +104,7 @@ def notes(found: Analysed) -> tuple[str, ...]:
 
 def _leaf(graph: Graph, variable: Variable) -> bool:
     """Whether nothing reads the variable, so that a missing value leaves no trace."""
-    return not children(graph, variable.name) and not variable.first
+    return not children(graph, variable.name) and (not variable.first or not variable.discrete)
 
 
 def _missing_faults(graph: Graph, name: str) -> Iterator[Fault]:
@@ -89,9 +117,25 @@ def _missing_faults(graph: Graph, name: str) -> Iterator[Fault]:
         yield Fault(reason, "Fill it in, or declare it observed.", found.location)
     elif found.role == "latent":
         yield Fault(f"`{name}` is latent: all of its values are missing.", "Leave it out.", found.location)
-    elif not found.discrete:
-        reason = f"Missing values of `{name}`, which is no categorical variable, are not marginalised yet."
-        yield Fault(reason, "Leave out those members.", found.location)
+    elif not found.discrete and not _leaf(graph, found):
+        yield from _regressor_faults(graph, found)
+
+
+def _regressor_faults(graph: Graph, variable: Variable) -> Iterator[Fault]:
+    """A continuous variable that others read is a Gaussian latent where it is missing, if it can be one."""
+    readers = [other for other in graph.variables if variable.name in parents(graph, other.name)]
+    names = " and ".join(f"`{other.name}`" for other in readers)
+    remedy = "Leave out those members, or fill the values in."
+    lagged = any(
+        ref.lag for other in readers for cpd in cpds(other) for ref in reads(cpd) if ref.name == variable.name
+    )
+    if lagged:
+        reason = f"`{variable.name}` is read by {names} at other steps: what is missing would be a chain, not derived yet."
+        yield Fault(reason, remedy, variable.location)
+    elif {cpd.family for cpd in cpds(variable)} != {"Normal"}:
+        family = cpds(variable)[0].family
+        reason = f"`{variable.name}` is {family} and read by {names}: what is missing of it has no posterior in closed form."
+        yield Fault(reason, remedy, variable.location)
 
 
 def _evidence_faults(graph: Graph, name: str) -> Iterator[Fault]:

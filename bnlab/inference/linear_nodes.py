@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bnlab.families.base import Node, Slope
+from bnlab.inference import missing
 from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import (
     Pair,
@@ -18,6 +20,7 @@ from bnlab.inference.gaussian import (
     pair,
     zero_free,
 )
+from bnlab.inference.nodes import node as make_node
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ops import (
@@ -28,6 +31,7 @@ from bnlab.program.ops import (
     Number,
     Symbol,
     Unary,
+    Where,
 )
 
 if TYPE_CHECKING:
@@ -68,13 +72,17 @@ def declare_child(run: Elimination, factor: Factor, node: Node) -> None:
     assert node.value is not None
     about = prior_mean(run, node, factor.plates)
     residual: Expr = node.value
-    if about != Number(0.0):
+    if factor.variable in run.leaves or factor in run.plan.seen:
+        node, residual = _with_gaps(run, factor, node, about)
+    elif about != Number(0.0):
         text = f"{factor.variable} less its prior mean"
         residual = run.statement(f"r_{factor.variable}", build.subtract(residual, about), "numerics", text)
-    else:
-        residual = node.value
     spread = spread_of(node, node.event)
-    precision = _precision(run, factor, spread)
+    precision: Expr
+    if isinstance(node.seen, Symbol):
+        precision = run.precisions[factor.variable] = missing.precision(run, node, node.seen)
+    else:
+        precision = _precision(run, factor, spread)
     weighted = _weigh(precision, spread, residual, node.event)
     shift: dict[VarRef, Expr] = {}
     matrix: dict[Pair, Expr] = {}
@@ -88,6 +96,36 @@ def declare_child(run: Elimination, factor: Factor, node: Node) -> None:
             matrix[key] = build.add(matrix[key], value) if key in matrix else value
     run.quadratics[factor.name] = Quadratic(shift, matrix)
     run.residuals[factor.variable] = residual
+
+
+def declare_seen(run: Elimination, factor: Factor, node: Node, mean: Expr) -> Expr:
+    """A Gaussian latent of which numbers are seen: their density is a factor of its own, and the latent has the distribution
+    that they leave it. Returns what it is measured from: itself, or its mean given what is seen of it.
+    """
+    variable, event = run.layout.graph.variable(factor.variable), node.event
+    name, (piece,) = factor.variable, run.pieces(factor)
+    declare_child(run, factor, make_node(run.layout, replace(variable, role="observed"), piece))
+    found, residual = run.nodes[piece.label], run.residuals[name]
+    seen = found.seen
+    assert isinstance(seen, Symbol) and isinstance(residual, Symbol) and found.value is not None
+    origin, spread, slopes = missing.conditioned(run, found, seen, mean, residual)
+    kind = "cov" if len(event) > 1 and set(event) <= set(spread.axes) else "var"
+    arguments = {"mean": Number(0.0), kind: spread}
+    run.conditioned[name] = replace(node, arguments=arguments, slopes=slopes)
+    return origin
+
+
+def _with_gaps(run: Elimination, factor: Factor, node: Node, about: Expr) -> tuple[Node, Expr]:
+    """A child of which numbers may be missing, and its residual: 0 where they are."""
+    name, (piece,) = factor.variable, run.pieces(factor)
+    whole = missing.with_gaps(node, "Normal")
+    assert node.value is not None and whole.seen is not None
+    seen = run.statement(f"seen{node.suffix}", whole.seen, "numerics", f"NaN: {name} is missing")
+    less = "" if about == Number(0.0) else " less its prior mean"
+    value = Where(seen, build.subtract(node.value, about), Number(0.0))
+    residual = run.statement(f"r_{name}", value, "numerics", f"{name}{less}; 0 where it is missing")
+    run.nodes[piece.label] = replace(node, seen=seen)
+    return run.nodes[piece.label], residual
 
 
 def _precision(run: Elimination, factor: Factor, spread: Spread) -> Expr:

@@ -74,7 +74,7 @@ def means(run: Elimination, name: str, at: At = "all") -> Mapping[VarRef, tuple[
 def _means(run: Elimination, step: Integrate, at: At) -> Mapping[VarRef, tuple[Expr, tuple[str, ...]]]:
     """The mean of a latent that was integrated out, with those of the latents that it depended on."""
     ref, name, message, plates = step.variable, step.variable.name, step.message.name, step.joint.plates
-    solved, node, entries = run.solved[message], run.nodes[step.own], run.layout.vector(ref, 3)
+    solved, node, entries = run.solved[message], run.distribution(step.own), run.layout.vector(ref, 3)
     fitted: Expr = Number(0.0)
     for slope in node.slopes:
         parent = VarRef(slope.parent, slope.lag)

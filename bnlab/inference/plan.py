@@ -18,7 +18,7 @@ import networkx as nx
 from bnlab.errors import Fault, InternalError, IntractableError
 from bnlab.inference.factor import Factor as Factor
 from bnlab.inference.factor import Steps
-from bnlab.inference.intractable import coupled, refuse_chain, refuse_mixture
+from bnlab.inference.intractable import coupled, refuse_chain, refuse_gaps, refuse_mixture
 from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
 from bnlab.network.graph import cpds, topological_order
 from bnlab.network.ir import CPD, Graph, Variable, VarRef
@@ -125,7 +125,8 @@ class Plan:
     """`factors` by declaration, `steps` in order; `evidence` names the messages whose product is p(x), one a member of `root`.
 
     `root` is the outermost plate, over whose members everything adds; "" where the data are one member. `tables` are the
-    factors that say which states of a variable are allowed, `joins` factors of 1 that keep variables in one table.
+    factors that say which states of a variable are allowed, `joins` factors of 1 that keep variables in one table, `seen` the
+    densities of what is seen of Gaussian latents.
     """
 
     factors: tuple[Factor, ...]
@@ -134,23 +135,39 @@ class Plan:
     root: str
     tables: tuple[Factor, ...] = ()
     joins: tuple[Factor, ...] = ()
+    seen: tuple[Factor, ...] = ()
 
     def factor(self, name: str) -> Factor:
-        known = {factor.name: factor for factor in (*self.factors, *self.tables, *self.joins)}
+        known = {factor.name: factor for factor in (*self.factors, *self.tables, *self.joins, *self.seen)}
         known.update({step.message.name: step.message for step in self.steps})
         return known[name]
 
 
-def plan(graph: Graph, tables: tuple[str, ...] = (), joins: tuple[tuple[str, ...], ...] = ()) -> Plan:
-    """The plan for exact elimination of all latents; of those in `tables` a table from the data says what is allowed, and
-    each of `joins` names latents whose joint posterior is wanted.
+def plan(
+    graph: Graph,
+    tables: tuple[str, ...] = (),
+    joins: tuple[tuple[str, ...], ...] = (),
+    seen: tuple[str, ...] = (),
+) -> Plan:
+    """The plan for exact elimination of all latents; of those in `tables` a table from the data says what is allowed, each
+    of `joins` names latents whose joint posterior is wanted, and numbers of the Gaussian latents `seen` are in the data.
 
     Raises IntractableError, naming the variables and the reason, where there is none or bnlab does not derive it.
     """
     check_derivable(graph)
     factors = tuple(_factors(graph))
     allowed = tuple(_table(graph.variable(name)) for name in tables)
-    return _Elimination(graph, factors, allowed, tuple(_join(graph, names) for names in joins)).run()
+    joint = tuple(_join(graph, names) for names in joins)
+    return _Elimination(graph, factors, allowed, joint, tuple(_seen(graph, name) for name in seen)).run()
+
+
+def _seen(graph: Graph, name: str) -> Factor:
+    """The density of what is seen of a Gaussian latent, given its parents."""
+    variable = graph.variable(name)
+    assert variable.cpd is not None
+    discrete, gaussian = discrete_scope(graph, variable.cpd), gaussian_scope(graph, variable.cpd)
+    given = (*discrete, *gaussian)
+    return Factor(f"seen.{name}", (name,), given, discrete, variable.plates, "all", name, gaussian)
 
 
 def _join(graph: Graph, names: tuple[str, ...]) -> Factor:
@@ -217,12 +234,14 @@ class _Elimination:
         factors: tuple[Factor, ...],
         tables: tuple[Factor, ...],
         joins: tuple[Factor, ...],
+        seen: tuple[Factor, ...],
     ) -> None:
         self.graph = graph
         self.factors = factors
         self.tables = tables
         self.joins = joins
-        self.pending = [*factors, *tables, *joins]
+        self.seen = seen
+        self.pending = [*factors, *tables, *joins, *seen]
         self.steps: list[Step] = []
         self.root = root_plate(graph)
         self.sizes = {variable.name: getattr(variable.domain, "size", 1) for variable in graph.variables}
@@ -233,7 +252,7 @@ class _Elimination:
             self._plates(inner, root)
         self._check_total()
         left = tuple(factor.name for factor in self.pending)
-        return Plan(self.factors, tuple(self.steps), left, self.root, self.tables, self.joins)
+        return Plan(self.factors, tuple(self.steps), left, self.root, self.tables, self.joins, self.seen)
 
     def _innermost(self, root: tuple[str, ...]) -> tuple[str, ...] | None:
         """The plates of a factor that no other factor's plates contain, while something is left to do there."""
@@ -297,6 +316,7 @@ class _Elimination:
         read = dict.fromkeys(ref for f in used for ref in f.continuous if ref.name not in names)
         beside = tuple(ref.name for ref in read)
         used += [f for f in self._at(plates) if f not in used and set(f.continuous) & set(read)]
+        refuse_gaps(self.graph, chain, (*names, *beside), [factor.variable for factor in self.seen])
         refuse_chain(self.graph, chain, names, used, self.pending)
         own = [factor for factor in self.pending if factor.name in beside]
         joint = self._joint([*own, *used], plates)

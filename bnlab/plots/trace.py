@@ -10,7 +10,13 @@ from bnlab.plots.style import DATA, PALETTE, figure, styled
 from bnlab.runtime.replay import initial_of
 from bnlab.runtime.result import Fit
 
-OBJECTIVES = {"em": "objective", "viterbi": "ln p(x, z*)", "svi": "ELBO", "nuts": "log joint density"}
+OBJECTIVES = {
+    "em": "objective",
+    "viterbi": "ln p(x, z*)",
+    "vbem": "ELBO",
+    "svi": "ELBO",
+    "nuts": "log joint density",
+}
 
 
 def plot_trace(fit: Fit) -> Figure:

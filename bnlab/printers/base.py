@@ -15,11 +15,24 @@ from functools import cache
 from typing import Literal
 
 Need = Literal[
-    "network", "em", "viterbi", "marginals", "best", "elimination", "notes", "header", "picture", "places"
+    "network",
+    "em",
+    "complete",
+    "gaps",
+    "viterbi",
+    "vbem",
+    "marginals",
+    "best",
+    "elimination",
+    "notes",
+    "header",
+    "picture",
+    "places",
 ]
-"""What the driver can hand over: the Graph; the Programs of EM, of hard EM, of posterior marginals and of the most probable
-values; the source that eliminates the latents (None where that cannot be derived); sentences on
-missing values and evidence; a line on where the text comes from; the
+"""What the driver can hand over: the Graph; the Program of EM, and that on complete data with the names of the variables of
+which numbers may be missing; the Programs of hard EM, of variational EM, of posterior marginals and of the most probable
+values; the source that eliminates the latents (None where that cannot be derived);
+sentences on missing values and evidence; a line on where the text comes from; the
 picture in plates, and the places of all that is in it."""
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from math import prod
 
+from bnlab.printers import jax_condense
+from bnlab.program import walk
 from bnlab.program.ir import Field, Program, Statement
-from bnlab.program.ops import ROW, STEP
+from bnlab.program.ops import ROW, STEP, Axes, Binary, Einsum
 
 PUT = '''
 def put(values, index, fill=None):
@@ -45,6 +47,7 @@ def helpers(program: Program) -> list[str]:
     found = [ALLOWED] if any(field.made == "allowed" for field in program.chunk) else []
     if not program.root:
         return found
+    found += jax_condense.helpers(program)
     return [*found, PUT, POSITION] if len(program.levels) > 1 or chain(program) else [*found, PUT]
 
 
@@ -62,7 +65,8 @@ def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
     inner = program.levels[-1]
     steps = chain(program)
     single = len(program.levels) == 1 and not steps
-    body = _single(program, variables) if single else _nested(program, variables, inner, steps)
+    body = ["data = condensed(data)"] if program.condensed else []
+    body += _single(program, variables) if single else _nested(program, variables, inner, steps)
     fields = ", ".join(_fill(program, field, steps) for field in program.chunk)
     body.append(f"return Data({fields}{_extra(rows, steps, program)})")
     doc = (
@@ -81,15 +85,31 @@ def _read(field: Field) -> str:
 def _chunk_rows(program: Program, steps: str) -> int:
     """Rows of a chunk, so that its largest array stays in a core's cache; a chain needs many sequences abreast.
 
-    Very large tables are built for a few rows at a time, so that they take 128 MiB at most.
+    Very large tables are built for a few rows at a time, so that they take 256 MiB at most; so are the covariances of what is
+    missing at each step.
     """
     parts = [item for function in (*program.functions, program.expect) for item in function.body]
     axes = [item.target.axes for item in parts if isinstance(item, Statement)]
-    cells = max((prod(axis.size or 1 for axis in found) for found in axes), default=1)
-    if steps:
+    grows = [found for found in axes if any(axis.kind in (ROW, STEP) for axis in found)]
+    grows += [_pairs(part) for one in (*program.functions, program.expect) for part in walk.parts(one)]
+    cells = max((prod(axis.size or 1 for axis in found) for found in grows), default=1)
+    if steps and not any(not field.integer for field in program.chunk if field.name in program.leaves):
         return 16384
-    few: int = max(1, min(512, 2**24 // cells))
+    if steps:
+        return max(256, min(16384, 1 << max(0, (2**24 // cells).bit_length() - 1)))
+    few: int = max(1, min(512, 2**25 // cells))
     return max(few, min(4096, 1 << max(0, (131072 // cells).bit_length() - 1)))
+
+
+def _pairs(part: object) -> Axes:
+    """The pairs of entries whose products stand beside each row where squared distances are multiplied out."""
+    if not isinstance(part, Einsum) or not all(isinstance(one, Binary) for one in part.operands[:2]):
+        return ()
+    return (
+        tuple({one.axes[-1]: None for one in part.operands[:2] if one.axes})
+        if len(part.operands) == 3
+        else ()
+    )
 
 
 def _function(options: str, doc: str, body: list[str]) -> str:
@@ -114,7 +134,8 @@ def _single(program: Program, variables: list[Field]) -> list[str]:
     return [
         f'N = len(data["{first}"])',
         'weights = np.asarray(data.get("weights", np.ones(N)), dtype)',
-        f"chunk_{root}, place_{root} = np.divmod(np.arange(N), min(rows, N))",
+        "chunks = -(-N // rows)",
+        f"chunk_{root}, place_{root} = np.divmod(np.arange(N), -(-N // chunks))",
     ]
 
 
@@ -172,7 +193,10 @@ def _fill(program: Program, field: Field, steps: str) -> str:
     if field.made == "weight":
         return f"{field.name}=put(weights, {index}, 0)"
     if field.made == "rows":
-        return f"{field.name}=put(np.ones(len(place_{level}), dtype), {index}, 0)"
+        ones = f"np.ones(len(place_{level}), dtype)"
+        if program.condensed:
+            ones = f'np.asarray(data.get("weights of {level}", np.ones(len(place_{level}))), dtype)'
+        return f"{field.name}=put({ones}, {index}, 0)"
     if field.made == "mask":
         return f"{field.name}=put(np.ones(len(step), bool), {index}, False)"
     outer = field.made

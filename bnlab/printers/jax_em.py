@@ -19,6 +19,7 @@ from bnlab.printers.jax_expression import expression
 from bnlab.printers.jax_functions import function
 from bnlab.printers.jax_tools import tools
 from bnlab.printers.python_tree import LINE, Assign, Record, Statement, Verbatim, lines, name, render
+from bnlab.program.degree import weighted
 from bnlab.program.ir import Field, Function, Invoke, Program
 from bnlab.program.ir import Statement as Line
 from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Symbol
@@ -90,14 +91,14 @@ if __name__ == "__main__":
 
 def text(program: Program, generative: str, kind: Literal["em", "viterbi"] = "em", header: str = "") -> str:
     """The file for EM, or for hard EM. `generative` is the story, `header` a line on where the file comes from."""
-    program, constants = hoisted(program)
+    program, constants = hoisted(weighted(program) if program.condensed else program)
     prior = program.log_prior is not None
     functions = [function(item) for item in program.functions]
     expect = function(
-        program.expect, unpack(program, program.expect), "Statistics", _names(program.statistics)
+        program.expect, unpack(program, program.expect), "Statistics", field_names(program.statistics)
     )
     update = replace(
-        function(program.m_step, (), "Parameters", _names(program.parameters)), decorator="jax.jit"
+        function(program.m_step, (), "Parameters", field_names(program.parameters)), decorator="jax.jit"
     )
     evidence = []
     if program.evidence is not None:
@@ -107,9 +108,9 @@ def text(program: Program, generative: str, kind: Literal["em", "viterbi"] = "em
     plus = " + log_prior(theta)" if prior else ""
     body: list[Statement] = [
         Verbatim(X64),
-        Record("Parameters", _fields(program.parameters)),
-        Record("Data", _fields(program.chunk), _data_doc(program)),
-        Record("Statistics", _fields(program.statistics), STATISTICS),
+        Record("Parameters", record_fields(program.parameters)),
+        Record("Data", record_fields(program.chunk), data_doc(program)),
+        Record("Statistics", record_fields(program.statistics), STATISTICS),
         *constants,
         *tools((*functions, expect, *evidence, update)),
         *functions,
@@ -133,8 +134,8 @@ def elimination(program: Program) -> str:
     functions = [function(item) for item in program.functions]
     expect = function(program.expect, unpack(program, program.expect))
     body: list[Statement] = [
-        Record("Parameters", _fields(program.parameters)),
-        Record("Data", _fields(program.chunk), _data_doc(program)),
+        Record("Parameters", record_fields(program.parameters)),
+        Record("Data", record_fields(program.chunk), data_doc(program)),
         *constants,
         *tools((*functions, expect)),
         *functions,
@@ -153,7 +154,7 @@ def posterior(marginals: Program, best: Program, generative: str, header: str = 
     programs = (marginals, best)
     functions = [function(item) for item in marginals.functions]
     functions += [function(item) for item in best.functions if item.name not in names]
-    fields = _names(marginals.statistics)
+    fields = field_names(marginals.statistics)
     bodies = [
         function(program.expect, unpack(program, program.expect, alone=False), "Found", fields)
         for program in programs
@@ -164,14 +165,14 @@ def posterior(marginals: Program, best: Program, generative: str, header: str = 
         else ()
     )
     rows = tuple((f"rows_{home}", "where each row of the data went") for home in homes)
-    data = (*_fields(marginals.chunk), *rows)
+    data = (*record_fields(marginals.chunk), *rows)
     body: list[Statement] = [
         Verbatim(X64),
-        Record("Parameters", _fields(marginals.parameters)),
-        Record("Data", data, _data_doc(marginals)),
+        Record("Parameters", record_fields(marginals.parameters)),
+        Record("Data", data, data_doc(marginals)),
         Record(
             "Found",
-            _fields(marginals.statistics),
+            record_fields(marginals.statistics),
             "ln p of each member, and each latent's states, as probabilities.",
         ),
         *constants,
@@ -183,7 +184,7 @@ def posterior(marginals: Program, best: Program, generative: str, header: str = 
         *(Verbatim(part) for part in _queries(marginals)),
     ]
     head = f"Posteriors for the network `{marginals.name}`; needs only JAX and NumPy."
-    doc = "\n".join([head, "", generative, *_notes(marginals)])
+    doc = "\n".join([head, "", generative, *notes_of(marginals)])
     return render(doc + (f"\n\n{header}" if header else ""), imports(body), body)
 
 
@@ -277,7 +278,7 @@ def _doc_of_posterior(fields: list[Field]) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def _names(fields: tuple[Field, ...]) -> tuple[str, ...]:
+def field_names(fields: tuple[Field, ...]) -> tuple[str, ...]:
     return tuple(field.name for field in fields)
 
 
@@ -321,20 +322,20 @@ def _doc(program: Program, generative: str, kind: str, header: str) -> str:
         f"{name} for the network `{program.name}`, derived from its declaration; needs only JAX and NumPy.",
         "",
         generative,
-        *_notes(program),
+        *notes_of(program),
         "",
     ]
-    lines += _e_step_lines(program, kind)
+    lines += e_step_lines(program, kind)
     lines += wrap(f"M-step   {names} maximise {under}", LINE, subsequent_indent=" " * 9)
     return "\n".join([*lines, *(["", header] if header else [])])
 
 
-def _notes(program: Program) -> list[str]:
+def notes_of(program: Program) -> list[str]:
     """What is to be known of missing values and of evidence."""
     return ["", *program.notes] if program.notes else []
 
 
-def _e_step_lines(program: Program, kind: str) -> list[str]:
+def e_step_lines(program: Program, kind: str) -> list[str]:
     """One line for each message of a chain and each posterior."""
     heads = [
         item.doc.split(" as (")[0] for item in program.functions if item.doc.startswith(("alpha[", "beta["))
@@ -369,13 +370,13 @@ def extent(axis: Axis) -> str:
     return axis.extent or axis.letter.upper()
 
 
-def _data_doc(program: Program) -> str:
+def data_doc(program: Program) -> str:
     if not program.root:
         return "The data."
     return "The data in chunks: every array has one more axis in front, that of the chunks."
 
 
-def _fields(fields: tuple[Field, ...]) -> tuple[tuple[str, str], ...]:
+def record_fields(fields: tuple[Field, ...]) -> tuple[tuple[str, str], ...]:
     width = max((len(shape(field.axes)) for field in fields), default=0)
     return tuple((field.name, f"{shape(field.axes):<{width}}  {field.comment}".rstrip()) for field in fields)
 
@@ -384,7 +385,7 @@ def unpack(program: Program, item: Function, alone: bool = True) -> tuple[Statem
     """The fields of a chunk that a function reads, as locals; `alone`: a chunk has no fields but the program's."""
     text = "\n".join(lines(function(item)))
     used = [field.name for field in program.chunk if re.search(rf"(?<![.\w]){field.name}\b", text)]
-    if alone and used == list(_names(program.chunk)) and len(used) > 1:
+    if alone and used == list(field_names(program.chunk)) and len(used) > 1:
         return (Verbatim(f"{', '.join(used)} = chunk"),)
     return tuple(Verbatim(f"{name} = chunk.{name}") for name in used)
 

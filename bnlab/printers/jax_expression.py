@@ -65,7 +65,7 @@ FUNCTIONS = {
     "inverse_digamma": "inverse_digamma",
     "gamma_shape": "gamma_shape",
 }
-SPACES = {"theta": "theta", "statistics": "s"}
+SPACES = {"theta": "theta", "statistics": "s", "posterior": "q", "prior": "PRIOR"}
 
 
 def expression(expr: Expr) -> ast.expr:
@@ -79,6 +79,8 @@ def expression(expr: Expr) -> ast.expr:
             return literal(flat[0])
         case Constant(_, (size, columns)) if size == columns > 1 and expr.flat == _identity(size):
             return call("jnp.eye", literal(size))
+        case Constant(flat, (size,)) if size > 1 and flat == tuple(range(size)):
+            return call("jnp.arange", literal(size))
         case Constant():
             return call("jnp.array", literal(_nested(expr)), name("float"))
         case Einsum():
@@ -90,6 +92,8 @@ def expression(expr: Expr) -> ast.expr:
             return ast.BinOp(pair[0], OPERATORS[op], pair[1])
         case Unary("not_negative", operand):
             return call("jnp.maximum", expression(operand), literal(0))
+        case Unary("seen", operand):
+            return ast.UnaryOp(ast.Invert(), call("jnp.isnan", expression(operand)))
         case Unary(op, operand):
             return call(FUNCTIONS[op], expression(operand))
         case Reduce():
@@ -132,7 +136,8 @@ def expression(expr: Expr) -> ast.expr:
         case Identity(axes):
             return call("jnp.eye", literal(axes[0].size))
         case JointBasis(covariance, precision):
-            return call("joint_basis", aligned(covariance, expr.axes), aligned(precision, expr.axes))
+            helper = "basis_by_cholesky" if expr.definite else "joint_basis"
+            return call(helper, aligned(covariance, expr.axes), aligned(precision, expr.axes))
         case Linear():
             return _linear(expr)
         case Keep(total, count, old):
@@ -206,7 +211,7 @@ def _einsum(expr: Einsum) -> ast.expr:
     product = _matrix_product(expr)
     if product is not None:
         return product
-    special = _second_moments(expr) or _counts(expr)
+    special = _second_moments(expr) or _counts(expr) or _squared_distances(expr)
     if special is not None:
         return special
     letters = _letters(expr)
@@ -260,7 +265,8 @@ def _batched(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
 
 
 WIDE = 8
-"""From this many entries on, second moments are summed over half of their entries only: they are symmetric."""
+"""From this many entries on, second moments of each state are summed over half of their entries only: they are symmetric.
+Those of all rows together are one matrix product, which is faster."""
 
 
 def _second_moments(expr: Einsum) -> ast.expr | None:
@@ -274,9 +280,36 @@ def _second_moments(expr: Einsum) -> ast.expr | None:
         return None
     rows, row, column = r.axes[:-1], r.axes[-1], twin.axes[-1]
     states = q.axes[len(rows) :]
-    if (row.size or 0) < WIDE or q.axes[: len(rows)] != rows or expr.axes != (*states, row, column):
+    if (
+        not states
+        or (row.size or 0) < WIDE
+        or q.axes[: len(rows)] != rows
+        or expr.axes != (*states, row, column)
+    ):
         return None
     return call("second_moments", expression(q), expression(r))
+
+
+def _squared_distances(expr: Einsum) -> ast.expr | None:
+    """`squared_distances(r, m, P)` for (r - m)' P (r - m), multiplied out, of every row and state."""
+    match expr.operands:
+        case (
+            Binary("-", Symbol() as r, Symbol() as m),
+            Binary("-", Symbol() as twin_r, Symbol() as twin_m),
+            Symbol() as matrix,
+        ) if (r.name, m.name) == (twin_r.name, twin_m.name):
+            pass
+        case _:
+            return None
+    rows, states, entries = r.axes[:-1], matrix.axes[:-2], (r.axes[-1], twin_r.axes[-1])
+    fits = (
+        matrix.axes[-2:] == entries
+        and (m.axes[-1], twin_m.axes[-1]) == entries
+        and m.axes[:-1] in ((), states)
+    )
+    if not fits or expr.axes != (*rows, *states) or set(rows) & set(states):
+        return None
+    return call("squared_distances", expression(r), expression(m), expression(matrix))
 
 
 VOCABULARY = 64

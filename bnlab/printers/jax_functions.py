@@ -26,7 +26,12 @@ def function(
     """A function of the program as a definition; `record` names the NamedTuple that its results are the
     `fields` of.
     """
-    kinds = {"theta": "theta: Parameters", "chunk": "chunk: Data", "statistics": "statistics: Statistics"}
+    kinds = {
+        "theta": "theta: Parameters",
+        "chunk": "chunk: Data",
+        "statistics": "statistics: Statistics",
+        "posterior": "q: Posterior",
+    }
     arguments = [kinds[whole] for whole in item.whole] + [
         f"{symbol.name}: Array" for symbol in item.arguments
     ]

@@ -87,6 +87,14 @@ def seen(x):
     return x[x >= 0]
 '''
 
+FILLED = '''
+def filled(x):
+    """The rows with missing numbers at the mean of their column; 0 where all of it is missing."""
+    seen = ~np.isnan(x)
+    mean = np.where(seen, x, 0).sum(0) / np.maximum(seen.sum(0), 1)
+    return np.where(seen, x, mean)
+'''
+
 LINES = '''
 def lines(u, y, K, rng, method):
     """K regressions (K, E, P) of y (N, E) on u (N, P), and what they leave of y: each through a few rows at random,
@@ -117,14 +125,19 @@ def helpers(program: Program) -> list[str]:
     levels += [LEVELS] if kinds & {"levels", "shares"} else []
     levels += [SHARES] if "shares" in kinds else []
     levels += [CONCENTRATION] if any("concentration" in (s.kind, s.form) for s in program.starts) else []
-    levels += [SEEN] if program.leaves else []
+    gaps = [field for field in program.chunk if field.name in program.leaves]
+    levels += [SEEN] if any(field.integer for field in gaps) else []
+    levels += [FILLED] if any(not field.integer for field in gaps) else []
     levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
     levels += [COUNTED] if "frequencies" in kinds else []
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
 
 
-def init(program: Program) -> str:
-    """The text of `init`."""
+START = 'Where EM starts: at clusters of the data (method "data") or at random rows ("random").'
+
+
+def init(program: Program, name: str = "init", doc: str = START, zero: tuple[Field, ...] = ()) -> str:
+    """The text of `init`, or of the function of another `name`; fields in `zero` start there."""
     body = ["rng = np.random.default_rng(seed)"]
     drawn = {start.variable: start for start in reversed(program.starts) if start.kind == "lines"}
     centred = {start.variable for start in program.starts if start.kind in ("centres", "levels", "shares")}
@@ -139,12 +152,11 @@ def init(program: Program) -> str:
         body += _clusters(program, variable)
     for start in reversed(drawn.values()):
         body += _lines(program, start)
-    fields = ", ".join(f"{start.parameter}=jnp.asarray({_value(program, start)})" for start in program.starts)
-    doc = 'Where EM starts: at clusters of the data (method "data") or at random rows ("random").'
-    head = 'def init(data, seed=0, method="data"):'
-    return "\n".join(
-        [head, f'    """{doc}"""', *(f"    {line}" for line in body), f"    return Parameters({fields})"]
-    )
+    values = [f"{start.parameter}=jnp.asarray({_value(program, start)})" for start in program.starts]
+    values += [f"{field.name}=jnp.zeros({tuple(axis.size or 1 for axis in field.axes)})" for field in zero]
+    head = f'def {name}(data, seed=0, method="data"):'
+    last = f"    return Parameters({', '.join(values)})"
+    return "\n".join([head, f'    """{doc}"""', *(f"    {line}" for line in body), last])
 
 
 def _field(program: Program, variable: str) -> Field:
@@ -152,7 +164,16 @@ def _field(program: Program, variable: str) -> Field:
 
 
 def _real(program: Program, variable: str) -> str:
-    """The rows of a variable, padding left out."""
+    """The rows of a variable, padding left out and missing numbers filled in."""
+    return _without_gaps(program, variable, _members_of(program, variable))
+
+
+def _without_gaps(program: Program, variable: str, rows: str) -> str:
+    gaps = variable in program.leaves and not _field(program, variable).integer
+    return f"filled({rows})" if gaps else rows
+
+
+def _members_of(program: Program, variable: str) -> str:
     field = _field(program, variable)
     if not program.root:  # steps of the only sequence are rows; without steps there is one row
         steps = any(axis.kind == STEP for axis in field.axes)
@@ -163,6 +184,10 @@ def _real(program: Program, variable: str) -> str:
     rows = next(axis for axis in field.axes if axis.kind == ROW)
     made = "weight" if rows.name == program.root else "rows"
     weight = next(f.name for f in program.chunk if f.made == made and rows in f.axes)
+    if program.condensed and made == "rows":
+        outer = {f.made: f.name for f in program.chunk if f.made in ("weight", program.root)}
+        arrays = (variable, outer["weight"], weight, outer[program.root])
+        return f"alike({', '.join(f'np.asarray(data.{name})' for name in arrays)})"
     return f"np.asarray(data.{variable})[np.asarray(data.{weight}) > 0]"
 
 
@@ -189,9 +214,13 @@ def _shared(program: Program, variable: str) -> tuple[int, ...]:
 
 
 def _rows_from(program: Program, variable: str, lag: int, first: int) -> str:
-    """The rows of a variable `lag` steps before those from step `first` on, padding left out."""
+    """The rows of a variable `lag` steps before those from step `first` on, padding left out and missing numbers filled in."""
+    return _without_gaps(program, variable, _steps_from(program, variable, lag, first))
+
+
+def _steps_from(program: Program, variable: str, lag: int, first: int) -> str:
     if not first:
-        return _real(program, variable)
+        return _members_of(program, variable)
     field = next(field for field in program.chunk if field.name == variable)
     stop = str(-lag) if lag else ""
     start = str(first - lag) if first > lag else ""

@@ -40,6 +40,15 @@ def joint_basis(P, J):
     return root @ jnp.linalg.eigh(jnp.swapaxes(root, -1, -2) @ J @ root)[1]
 '''
 
+BASIS_BY_CHOLESKY = '''
+def basis_by_cholesky(P, J):
+    """T with T T' = P and T' J T diagonal; P may be singular, J may not, which saves one of two eigenvalue problems."""
+    L = jnp.linalg.cholesky(J)
+    values, directions = jnp.linalg.eigh(jnp.swapaxes(L, -1, -2) @ P @ L)
+    root = directions * jnp.sqrt(jnp.maximum(values, 0))[..., None, :]
+    return jnp.swapaxes(inverse_lower(L), -1, -2) @ root
+'''
+
 INVERSE_LOWER = '''
 def inverse_lower(L):
     """L^-1 for each lower triangular matrix in L (..., D, D)."""
@@ -101,6 +110,17 @@ def second_moments(q, r):
     return full.at[..., i, j].set(half).at[..., j, i].set(half)
 '''
 
+SQUARED_DISTANCES = '''
+def squared_distances(r, m, P):
+    """(r - m)' P (r - m) of every row r and state, P symmetric: multiplied out, with rows last, its gradient is cheapest."""
+    i, j = np.triu_indices(r.shape[-1])
+    half = jnp.where(i == j, 1, 2) * P[..., i, j]
+    Pm = jnp.einsum("...de,...e->...d", P, m)
+    rows = r.reshape(-1, r.shape[-1]).T
+    found = (half @ (rows[i] * rows[j]) - 2 * Pm @ rows).T + (Pm * m).sum(-1)
+    return found.reshape(*r.shape[:-1], *P.shape[:-2])
+'''
+
 SOLVE = '''
 def solve(moments, products):
     """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
@@ -134,17 +154,21 @@ def hardmax(x, axis):
 def tools(sources: tuple[Define, ...]) -> list[Statement]:
     """The helpers that the mathematics calls."""
     text = "\n".join(line for source in sources for line in lines(source))
+    if "basis_by_cholesky(" in text:
+        text += BASIS_BY_CHOLESKY
     candidates = {
         "ratio": RATIO,
         "log": LOG,
         "log_if_reliable": LOG_IF_RELIABLE,
         "log_sum_exp": LOG_SUM_EXP,
         "joint_basis": JOINT_BASIS,
+        "basis_by_cholesky": BASIS_BY_CHOLESKY,
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,
         "solve": SOLVE,
         "reliable": RELIABLE,
         "second_moments": SECOND_MOMENTS,
+        "squared_distances": SQUARED_DISTANCES,
         "counts": COUNTS,
         "inverse_digamma": INVERSE_DIGAMMA,
         "gamma_shape": GAMMA_SHAPE,

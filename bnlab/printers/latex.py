@@ -7,10 +7,11 @@ the emitted EM, one for one, under the same names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from bnlab.network.ir import Graph
+from bnlab.printers import latex_missing as missing
 from bnlab.printers.base import Printer
 from bnlab.printers.latex_families import family
 from bnlab.printers.latex_gaussian import e_step, gaussian_names, is_gaussian
@@ -39,17 +40,18 @@ PREAMBLE = r"""\documentclass[11pt]{article}
 NOTHING = (r"\section{The M-step}", "All parameters are known, so there is nothing to maximise.")
 
 
-def text(graph: Graph, program: Program) -> str:
-    """The article for a network and the Program of its EM."""
+def text(graph: Graph, program: Program, gaps: Collection[str] = ()) -> str:
+    """The article for a network and the Program of its EM on complete data; numbers of `gaps` may be missing."""
     if is_gaussian(graph):
-        return _gaussian(graph, program)
-    named = _densities(names(graph, program))
+        return _gaussian(graph, program, gaps)
+    named = densities(names(graph, program))
     walk = EStep(named)
     e_step = [*walk.paragraphs()]
     posteriors = Posteriors(named, tuple(walk.pairs))
     body = [
         *_opening(graph),
         *section(named),
+        *missing.section(named, gaps),
         *_e_step(named, e_step),
         *(
             (*_auxiliary(named, posteriors), *_m_step(named, posteriors, walk), *_bound(named))
@@ -71,13 +73,14 @@ def _opening(graph: Graph) -> tuple[str, ...]:
     return PREAMBLE, r"\begin{document}", rf"\begin{{center}}{{\LARGE {title}}}\end{{center}}"
 
 
-def _gaussian(graph: Graph, program: Program) -> str:
+def _gaussian(graph: Graph, program: Program, gaps: Collection[str]) -> str:
     """The article where Gaussian latents are integrated out."""
-    named = gaussian_names(_densities(names(graph, program)))
+    named = gaussian_names(densities(names(graph, program)))
     walk = EStep(named)
     body = [
         *_opening(graph),
         *section(named),
+        *missing.section(named, gaps),
         *e_step(named, walk),
         *((*auxiliary(named, walk), *m_step(named), *_bound(named)) if _learnt(graph) else NOTHING),
     ]
@@ -85,7 +88,7 @@ def _gaussian(graph: Graph, program: Program) -> str:
     return "\n".join(body) + "\n"
 
 
-def _densities(named: Names) -> Names:
+def densities(named: Names) -> Names:
     """The names, with the density of each variable given all that it reads, observed variables too."""
     wanted = {_factor(use): use for use in uses(named)}
     found = {
@@ -243,4 +246,4 @@ def _targets(item: object) -> tuple[Symbol, ...]:
             return ()
 
 
-PRINTERS = (Printer("latex", ".tex", ("network", "em"), text),)
+PRINTERS = (Printer("latex", ".tex", ("network", "complete", "gaps"), text, partial=True),)

@@ -223,7 +223,7 @@ class Algebra:
             for axis in dict.fromkeys(axis for operand in operands for axis in operand.axes)
             if axis not in expr.axes and axis.kind != EVENT
         )
-        starts, single = starts_of(operands), alone(operands)
+        starts, single = starts_of(operands, self.pen.names.later), alone(operands)
         over = tuple(axis for axis in over if axis not in single)
         inner = replace(self, pen=self.pen._renamed(over))
         inner = inner._at({axis: str(starts[axis]) for axis in single})

@@ -7,6 +7,7 @@ written without indices where all of an equation can be.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
@@ -310,7 +311,7 @@ class Writer:
             for axis in dict.fromkeys(axis for operand in expr.operands for axis in operand.axes)
             if axis not in (*expr.axes, *only) and not (self.matrices and axis in self.names.silent)
         )
-        starts, single = starts_of(expr.operands), alone(expr.operands)
+        starts, single = starts_of(expr.operands, self.names.later), alone(expr.operands)
         over = tuple(axis for axis in over if axis not in single)
         inner = self._renamed(over)
         inner = replace(inner, at={**inner.at, **{axis: str(starts[axis]) for axis in single}})
@@ -344,6 +345,8 @@ class Writer:
                 return self.exponential(expr.operand)
             case "not_negative" | "held":  # only rounding makes it so; only gradients see it
                 return self.write(expr.operand)
+            case "seen":
+                return rf"\left[{self.text_of(expr.operand)} \text{{ seen}}\right]", ATOM
             case "sqrt":
                 return rf"\sqrt{{{self.text_of(expr.operand)}}}", ATOM
             case "square":
@@ -369,8 +372,11 @@ class Writer:
                 return self.write(operand)
             case Binary("+", left, right):
                 return f"{self.exponential(left)[0]} {self.exponential(right)[0]}", PRODUCT
-            case Binary("-", left, right):
-                return rf"\frac{{{self.exponential(left)[0]}}}{{{self.exponential(right)[0]}}}", PRODUCT
+            case Binary("-", left, right) as difference:
+                above, below = self.exponential(left)[0], self.exponential(right)[0]
+                if above.startswith(r"\exp") and below.startswith(r"\exp"):
+                    return rf"\exp\left({self.text_of(difference)}\right)", PRODUCT
+                return rf"\frac{{{above}}}{{{below}}}", PRODUCT
             case other:
                 return rf"\exp\left({self.text_of(other)}\right)", PRODUCT
 
@@ -379,6 +385,7 @@ class Writer:
             raise NotMatricesError
         inner = self._renamed(expr.over)
         sign = inner.sign(tuple(sorted(expr.over)))
+        inner = replace(inner, free=(*inner.free, *expr.over))
         match expr.op:
             case "logsumexp" | "logsumexp_or_never":
                 return rf"\ln {sign} {inner.exponential(expr.operand)[0]}", BIG
@@ -398,7 +405,8 @@ class Writer:
 
     def _linear(self, expr: Linear) -> Text:
         if expr.op == "inverse":
-            inverse = f"{self.held(expr.operand, ATOM)}^{{-1}}"
+            held = self.held(expr.operand, ATOM)
+            inverse = rf"\left({held}\right)^{{-1}}" if _raised(held) else f"{held}^{{-1}}"
             if self.matrices:
                 return inverse, ATOM
             rows = [axis for axis in expr.axes if axis in self.names.silent]
@@ -408,8 +416,20 @@ class Writer:
                 inside = replace(self, matrices=True).held(expr.operand, ATOM)
             except NotMatricesError:
                 inside = self.held(expr.operand, ATOM)
+            inside = rf"\left({inside}\right)" if _raised(inside) else inside
             return rf"\left({inside}^{{-1}}\right)_{{{','.join(self._letter(axis) for axis in rows)}}}", ATOM
+        if expr.op == "log_det":
+            try:
+                inside = replace(self, matrices=True).write(expr.operand)[0]
+            except NotMatricesError:
+                inside = self.write(expr.operand)[0]
+            return rf"\ln \left|{inside}\right|", BIG
         return self.write(expr.operand)
+
+
+def _raised(text: str) -> bool:
+    """Whether a symbol has a superscript already."""
+    return re.fullmatch(r"(\\[A-Za-z]+|[A-Za-z]|\{[^{}]*\}|\\hat\{[^{}]*\})\^.*", text) is not None
 
 
 def _is_fraction(expr: Expr) -> bool:

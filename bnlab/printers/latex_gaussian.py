@@ -21,6 +21,7 @@ from bnlab.printers.latex_network import Use, own_name, uses
 from bnlab.printers.latex_recursions import quoted as quoted_recursion
 from bnlab.printers.latex_recursions import recursion
 from bnlab.printers.latex_steps import EStep
+from bnlab.printers.latex_sums import first_steps
 from bnlab.program.ir import Invoke, Scan, Statement
 from bnlab.program.ops import EVENT, STATE, Call, Expr, Linear, Symbol, Take
 from bnlab.program.plain import plain as plain_text
@@ -81,7 +82,7 @@ def gaussian_names(names: Names) -> Names:
         first = bases[name].replace(",2)}", ")}")
         if first not in bases.values():
             bases[name] = first
-    return replace(names, bases=bases, silent=silent)
+    return replace(names, bases=bases, silent=silent, later=first_steps(names.program.expect.body))
 
 
 def _base(name: str, names: Names, taken: set[str]) -> str:
@@ -101,12 +102,12 @@ def _base(name: str, names: Names, taken: set[str]) -> str:
     words = [word for word in rest.split("_") if word]
     if not words or filtered or rest == "now" or head in ("F", "Q"):
         return plain
-    above = ",".join(_word(word) for word in words)
+    above = ",".join(_word(word) for word in words).replace(r",\mathrm{before}", "'")
     return rf"{plain}^{{({above})}}"
 
 
 def _word(word: str) -> str:
-    return {"all": r"\ast"}.get(word, word if len(word) == 1 or word.isdigit() else rf"\mathrm{{{word}}}")
+    return word if len(word) == 1 or word.isdigit() else rf"\mathrm{{{word}}}"
 
 
 def _variables(names: Names) -> set[str]:

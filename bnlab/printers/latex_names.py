@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 
 from bnlab.domains import Values
 from bnlab.network.graph import coefficients, cpds
@@ -61,7 +61,8 @@ class Names:
     """`letters` holds the index of every axis; `bases` the TeX of each array, `heads` the word of LETTERS that it has it by;
     `meanings` the arrays that are logs of probabilities.
 
-    `silent` are the axes of vectors and matrices that are written without indices.
+    `silent` are the axes of vectors and matrices that are written without indices, `later` arrays along a chain that begin
+    at a later step than the first.
     """
 
     graph: Graph
@@ -74,6 +75,7 @@ class Names:
     eta: str
     everything: tuple[str, str]
     constants: Mapping[Key, str]
+    later: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def joint(self) -> str:
@@ -239,6 +241,7 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
 
 
 def _above(head: str, rest: str) -> str:
+    rest = rest.replace("_of_", "_").strip("_")
     if head == "S" and len(rest) % 2 == 0 and rest[: len(rest) // 2] == rest[len(rest) // 2 :]:
         return part(rest[: len(rest) // 2]) * 2
     pieces = rest.split("_")

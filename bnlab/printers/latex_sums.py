@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bnlab.printers.latex_names import Names
-from bnlab.program.ops import ROW, STEP, Axis, Constant, Einsum, Expr, Steps
+from bnlab.program.ir import Statement
+from bnlab.program.ops import (
+    ROW,
+    STEP,
+    Axis,
+    Broadcast,
+    Constant,
+    Einsum,
+    Expr,
+    Number,
+    Relabel,
+    Steps,
+    Symbol,
+)
+from bnlab.program.walk import parts, symbols
+
+NOTHING: Mapping[str, int] = {}
 
 
 def place(axis: Axis) -> int:
@@ -32,10 +48,15 @@ def limited(names: Names, axis: Axis, start: str) -> str:
     return rf"\sum_{{{letter}={start}}}^{{{names.size(axis.name)}}}"
 
 
-def starts_of(operands: tuple[Expr, ...]) -> dict[Axis, int]:
-    """The steps of which operands leave out the first ones, with the first that is there, counted from 1."""
+def starts_of(operands: tuple[Expr, ...], known: Mapping[str, int] = NOTHING) -> dict[Axis, int]:
+    """The steps of which operands leave out the first ones, with the first that is there, counted from 1; `known` are arrays
+    made without them.
+    """
     found: dict[Axis, int] = {}
     for one in operands:
+        array = _array(one)
+        if array is not None and array.name in known:
+            found.update({axis: known[array.name] for axis in array.axes if axis.kind == STEP})
         if isinstance(one, Steps) and one.part == "range" and not one.only and one.start + one.end:
             found[one.axis] = one.start + one.end + 1
         start, operand = 1, one
@@ -43,6 +64,30 @@ def starts_of(operands: tuple[Expr, ...]) -> dict[Axis, int]:
             start += operand.part != "opening"
             axis, operand = operand.axis, operand.operand
             found[axis] = start
+    return found
+
+
+def _array(expr: Expr) -> Symbol | None:
+    """The array that an expression has its steps from."""
+    while isinstance(expr, Relabel | Broadcast):
+        expr = (
+            expr.operand if isinstance(expr, Relabel) or not isinstance(expr.operand, Number) else expr.like
+        )
+    return expr if isinstance(expr, Symbol) and expr.space == "local" else None
+
+
+def first_steps(body: Iterable[object]) -> dict[str, int]:
+    """The first step of those arrays that have none before."""
+    found: dict[str, int] = {}
+    for item in body:
+        if isinstance(item, Statement) and any(axis.kind == STEP for axis in item.target.axes):
+            cuts = [part for part in parts(item.expression) if isinstance(part, Steps)]
+            later = [2 for cut in cuts if cut.part in ("later", "earlier")]
+            later += [
+                found[s.name] for s in symbols(item.expression) if s.space == "local" and s.name in found
+            ]
+            if later:
+                found[item.target.name] = max(later)
     return found
 
 

@@ -55,6 +55,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "sqrt": np.sqrt,
     "square": np.square,
     "held": lambda value: value,
+    "seen": lambda value: ~np.isnan(value),
     "not_negative": lambda value: np.maximum(value, 0.0),
     "gammaln": np.vectorize(lgamma, otypes=[float]),
     "digamma": special.digamma,
@@ -87,6 +88,11 @@ def maximise(
     environment = _environment(theta=theta, statistics=statistics)
     values = _run(program, program.m_step, environment)
     return {field.name: value for field, value in zip(program.parameters, values, strict=True)}
+
+
+def outputs(program: Program, function: Function, **spaces: Mapping[str, Array]) -> list[Array]:
+    """What a function of fields returns, given these by the space that they are in."""
+    return _run(program, function, _environment(**spaces))
 
 
 def _environment(**spaces: Mapping[str, Array]) -> Environment:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bnlab.domains import Values
 from bnlab.program.ops import Axes, Expr, Symbol
 
 Because = Literal[
@@ -72,7 +73,7 @@ class Function:
 
     name: str
     arguments: tuple[Symbol, ...]
-    whole: tuple[Literal["theta", "chunk", "statistics"], ...]
+    whole: tuple[Literal["theta", "chunk", "statistics", "posterior"], ...]
     body: tuple[Statement | Scan | Invoke, ...]
     results: tuple[Expr, ...]
     doc: str
@@ -157,6 +158,7 @@ class Program:
     are the plates without size, each with those around it. `leaves` are variables whose values may be -1, missing,
     `notes` sentences on missing values and on evidence. `densities` are those of `functions` that are log densities, by the
     factor they belong to. `evidence` is ln p of a chunk for derivatives, where the E-step has statements without any.
+    `condensed` tells that rows may be replaced by fewer that tell the same (`program/degree.py`).
     """
 
     name: str
@@ -174,3 +176,22 @@ class Program:
     notes: tuple[str, ...] = ()
     densities: dict[str, Function] = field(default_factory=dict)
     evidence: Function | None = None
+    condensed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Variational:
+    """Variational EM: the Program of the E-step at a point, whose M-step gives the hyperparameters in `posterior`.
+
+    `prior` are the numbers of the same hyperparameters before any data. `expectations` makes the point,
+    `program.parameters`, of those of q(theta); `means` the posterior means of the parameters in `learnt`,
+    and `divergence` KL(q(theta) || p(theta)).
+    """
+
+    program: Program
+    posterior: tuple[Field, ...]
+    prior: tuple[Values, ...]
+    learnt: tuple[Field, ...]
+    expectations: Function
+    means: Function
+    divergence: Function

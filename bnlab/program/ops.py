@@ -36,12 +36,12 @@ Axes = tuple[Axis, ...]
 @dataclass(frozen=True, slots=True)
 class Symbol:
     """An array by name. `space` says where it lives: it is a local name, or a field of the parameters, of a
-    chunk of data, or of the statistics.
+    chunk of data, of the statistics, or of the hyperparameters of q(theta) or of its prior.
     """
 
     name: str
     axes: Axes
-    space: Literal["local", "theta", "chunk", "statistics"] = "local"
+    space: Literal["local", "theta", "chunk", "statistics", "posterior", "prior"] = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ class Unary:
     "log_or_never" is the log of a probability whose gradient is 0 where the probability is 0. "log_if_reliable" is that
     of one whose parts may have underflowed: NaN where it is so small that this would matter.
     "held" is the operand itself, on which the result does not depend: no gradient flows through it.
+    "seen" tells where data are not missing: no NaN.
     "inverse_digamma" of y is the a with digamma(a) = y; "gamma_shape" of s is the a with ln a - digamma(a) = s.
     """
 
@@ -106,6 +107,7 @@ class Unary:
         "gamma_shape",
         "not_negative",
         "held",
+        "seen",
     ]
     operand: Expr
 
@@ -333,11 +335,15 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class JointBasis:
-    """T with T T' = `covariance` and T' `precision` T diagonal; the axes are those of its rows and columns, last."""
+    """T with T T' = `covariance` and T' `precision` T diagonal; the axes are those of its rows and columns, last.
+
+    `definite` tells that the precision is not singular, which takes half the work; the covariance may be.
+    """
 
     covariance: Expr
     precision: Expr
     axes: Axes
+    definite: bool = False
 
 
 @dataclass(frozen=True, slots=True)

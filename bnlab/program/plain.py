@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import ascii_lowercase
 from typing import assert_never
 
 from bnlab.program.ops import (
@@ -80,11 +81,14 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             only = {o.axis for o in operands if isinstance(o, Steps) and o.only}
             summed = (axis for o in operands for axis in o.axes if axis not in axes and axis not in only)
             over = tuple(dict.fromkeys(summed))
-            return _summed("sum", over, _product(operands, at), _shifted(operands)), PRODUCT
+            inside = _bound(over, axes, at)
+            return _summed("sum", over, _product(operands, inside), _shifted(operands), inside), PRODUCT
         case Binary(op, left, right):
             return _binary(op, left, right, at)
         case Unary("not_negative" | "held", operand):
             return _text(operand, at)
+        case Unary("seen", operand):
+            return f"({_text(operand, at)[0]} is seen)", ATOM
         case Unary("square", operand):
             return f"{_held(operand, at, ATOM)}^2", ATOM
         case Unary("log1p", operand):
@@ -123,8 +127,9 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return _text(operand, {**at, operand.axes[-1 - behind]: where})
         case Count(_, axis):
             return at.get(axis, axis.letter), ATOM
-        case Relabel(operand):
-            return _text(operand, at)
+        case Relabel(operand, axes):
+            renamed = zip(operand.axes, axes, strict=True)
+            return _text(operand, {**at, **{old: at.get(new, new.letter) for old, new in renamed}})
         case Prepend(first, rest, axis):
             return f"({_text(first, at)[0]} at {axis.letter}=1, then {_text(rest, at)[0]})", ATOM
         case Broadcast(operand):
@@ -171,12 +176,28 @@ def _product(factors: tuple[Expr, ...], at: Letters) -> str:
     )
 
 
-def _summed(word: str, over: Axes, text: str, shifted: Axes = ()) -> str:
+def _summed(word: str, over: Axes, text: str, shifted: Axes = (), at: Letters | None = None) -> str:
     """The sum over some axes; over those in `shifted` it begins at the second step."""
     if not over:
         return text
-    letters = indices(over, {axis: f"{axis.letter}>=2" for axis in shifted})[1:-1]
+    own = {axis: at.get(axis, axis.letter) for axis in over} if at else {}
+    own.update({axis: f"{own.get(axis, axis.letter)}>=2" for axis in shifted})
+    letters = indices(over, own)[1:-1]
     return f"{word}_{letters} {text}" if len(letters) == 1 else f"{word}_{{{letters}}} {text}"
+
+
+def _bound(over: Axes, free: Axes, at: Letters) -> Letters:
+    """The letters within a sum: those that are summed over are called otherwise than what stays."""
+    found = {axis: letter for axis, letter in at.items() if axis not in over}
+    used = {*at.values(), *(at.get(axis, axis.letter) for axis in free)}
+    for axis in over:
+        letter = axis.letter
+        if letter in used:
+            taken = used | {other.letter for other in over}
+            letter = next(spare for spare in ascii_lowercase if spare not in taken)
+        found[axis] = letter
+        used.add(letter)
+    return found
 
 
 def _shifted(operands: tuple[Expr, ...]) -> Axes:

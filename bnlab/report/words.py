@@ -24,6 +24,9 @@ BOUNDARY = 0.05
 """A point estimate closer to its boundary than this part of a posterior deviation, and of the posterior mean's distance,
 stands on it."""
 
+FLAT = 2.0
+"""Nats of likelihood that do not rule a value out: 95 % of a likelihood-ratio test of one number are within 1.92."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -100,7 +103,7 @@ def _agreement(one: Comparison) -> Iterator[Finding]:
             text = (
                 f"{title(method)} agrees with {title(reference)}: every number within {abs(most):.2f} {unit}"
             )
-            yield Finding("good", f"{text}; {row.name} is farthest.")
+            yield Finding("plain" if _on_edge(one, method) else "good", f"{text}; {row.name} is farthest.")
         else:
             far = sum(abs(value) > NEAR for _, value in measured)
             yield Finding(
@@ -123,11 +126,25 @@ def _boundaries(one: Comparison) -> Iterator[Finding]:
         estimate, posterior = row.estimates[method], row.estimates[one.reference]
         yield Finding(
             "watch",
-            f"{title(method)} puts {row.name} at {estimate.value:.3g}{others}, on the boundary of its domain ({edge:g}): there "
-            f"what it maximises is highest. {title(one.reference)} has it at {posterior.value:.3g} ± "
-            f"{posterior.deviation:.2g}: most of the posterior's mass lies away from the boundary, because a maximum says how "
-            "high the density is and not how much of it there is around. At such a point standard errors mean nothing.",
+            f"{title(method)} puts {row.name}{others} on the boundary of its domain, {edge:g}: there what it maximises is "
+            f"highest ({estimate.value:.3g} is where it stopped). {title(one.reference)} has it at {posterior.value:.3g} ± "
+            f"{posterior.deviation:.2g}{_flat(one, method)}: most of the posterior's mass lies away from the boundary, because "
+            "a maximum says where the density is highest and not how much of it there is around. At such a point standard "
+            "errors mean nothing.",
         )
+
+
+def _flat(one: Comparison, method: str) -> str:
+    """How little the likelihood tells a point from the reference's means, where that is little."""
+    fall = one.scores[method].log_likelihood - one.scores[one.reference].log_likelihood
+    if not 0 <= fall <= FLAT:
+        return ""
+    return f", at whose means ln p(X | η) is only {_amount(fall)} lower"
+
+
+def _on_edge(one: Comparison, method: str) -> frozenset[str]:
+    """What a method's fit itself found on the boundary."""
+    return frozenset(each.concerns for each in one.fits[method].warnings if each.kind == "boundary")
 
 
 def _edge(one: Comparison, row: Row, method: str) -> float | None:
@@ -138,7 +155,9 @@ def _edge(one: Comparison, row: Row, method: str) -> float | None:
         return None
     for edge in _edges(one.network.graph, row):
         inside = abs(posterior.value - edge)
-        if abs(value - edge) <= BOUNDARY * min(deviation, inside) and inside >= deviation / 2:
+        near = abs(value - edge) <= BOUNDARY * min(deviation, inside)
+        told = row.name in _on_edge(one, method) and abs(value - edge) < inside
+        if (near or told) and inside >= deviation / 2:
             return edge
     return None
 
@@ -163,7 +182,7 @@ def _widths(one: Comparison) -> Iterator[Finding]:
             (row.estimates[method].deviation, row.estimates[one.reference].deviation) for row in one.rows
         ]
         ratios = [ours / theirs for ours, theirs in pairs if ours and theirs]
-        if method == one.reference or not ratios:
+        if method == one.reference or not ratios or _on_edge(one, method):
             continue
         middle = float(np.median(ratios))
         if 0.8 <= middle <= 1.25:

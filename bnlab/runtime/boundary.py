@@ -69,7 +69,7 @@ def boundaries(problem: Problem, state: State, initial: Arrays, ready: Engine) -
         room -= len(way.tries) * (way.fall > 0)
         found = _held(problem, ready, state, way) if room >= 0 or way.fall == 0 else None
         if found:
-            yield FitWarning(way.concerns, found, way.advice)
+            yield FitWarning(way.concerns, found, way.advice, "boundary")
 
 
 def _held(problem: Problem, ready: Engine, state: State, way: Way) -> str:

@@ -35,8 +35,8 @@ def bind(
 
     `data` is a mapping from variable names to arrays, lists or the tidy form with ids, or a data frame (design.md section
     2). Values of latents are left aside, with a warning; what is known of them is `evidence`, in the same form. Missing
-    categories are -1 in the canonical data. `ids`, by plate and variable, may as well stand in `data["ids"]`. Raises
-    DataError with everything that is wrong.
+    categories are -1 in the canonical data, missing numbers NaN. `ids`, by plate and variable, may as well stand in
+    `data["ids"]`. Raises DataError with everything that is wrong.
     """
     if is_frame(data) or columns is not None:
         data = from_frame(graph, data, columns)
@@ -89,8 +89,8 @@ def bind(
 
 
 def _gaps(variable: Variable, array: NDArray[Any]) -> bool:
-    """Whether categories of a variable are missing."""
-    return variable.discrete and bool((array < 0).any())
+    """Whether values of a variable are missing."""
+    return bool((array < 0).any() if variable.discrete else np.isnan(array).any())
 
 
 def _names(

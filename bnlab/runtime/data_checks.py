@@ -89,27 +89,35 @@ def _too_few(graph: Graph, bound: Bound) -> Iterator[Fault]:
 
 
 def _flat(variable: Variable, values: NDArray[np.float64]) -> Iterator[Fault]:
-    spread = np.ptp(values, axis=0)
-    for column in np.flatnonzero(spread < TINY):
+    for column, numbers in enumerate(values.T):
         where = f"{variable.name}, column {column}," if variable.domain.event_shape else variable.name
-        if spread[column] > 0:
-            yield Fault(
-                f"{where} varies by only {spread[column]:.3g}, which is 0 when squared.", "Rescale it."
+        seen = numbers[~np.isnan(numbers)]
+        spread = np.ptp(seen) if len(seen) else np.nan
+        if not len(seen):
+            yield Fault(f"{where} is missing in every row.", "Leave it out.")
+        elif 0 < spread < TINY:
+            reason = f"{where} varies by only {spread:.3g}, which is 0 when squared."
+            yield Fault(reason, "Rescale it.")
+        elif spread == 0:
+            same = f"{where} has the same value in every row" + (
+                " that has one" if len(seen) < len(numbers) else ""
             )
-            continue
-        reason = f"{where} has the same value in every row, so its variance has no estimate above 0."
-        yield Fault(reason, "Leave it out, or declare a prior for the covariance or a fixed value.")
+            reason = f"{same}, so its variance has no estimate above 0."
+            yield Fault(reason, "Leave it out, or declare a prior for the covariance or a fixed value.")
 
 
 def _dependent(name: str, values: NDArray[np.float64]) -> Iterator[Fault]:
-    """Columns that are combinations of others: a full covariance of them is singular."""
+    """Columns that are combinations of others in all rows that lack nothing: a full covariance of them is singular."""
     rows, columns = values.shape
     if rows <= columns:
         reason = f"{name} has {rows} rows of {columns} columns: a full covariance of them is singular."
         yield Fault(reason, "Declare var= with a vector or a scalar, or a prior, or give more data.")
         return
-    standard = (values - values.mean(axis=0)) / values.std(axis=0)
-    eigenvalues, vectors = np.linalg.eigh(standard.T @ standard / rows)
+    complete = values[~np.isnan(values).any(axis=1)]
+    if len(complete) < rows and (len(complete) <= columns or not complete.std(axis=0).all()):
+        return
+    standard = (complete - complete.mean(axis=0)) / complete.std(axis=0)
+    eigenvalues, vectors = np.linalg.eigh(standard.T @ standard / len(complete))
     for vector in vectors.T[eigenvalues < DEPENDENT]:
         involved = np.flatnonzero(np.abs(vector) > 1e-3 * np.abs(vector).max())
         reason = f"{name}: the columns {', '.join(map(str, involved))} depend on one another, so a full covariance is singular."
@@ -117,7 +125,7 @@ def _dependent(name: str, values: NDArray[np.float64]) -> Iterator[Fault]:
 
 
 def _far(name: str, values: NDArray[np.float64], dtype: str) -> Iterator[FitWarning]:
-    ratio = np.abs(values.mean(axis=0)) / values.std(axis=0)
+    ratio = np.abs(np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
     if ratio.max() > FAR[dtype]:
         column = int(ratio.argmax())
         message = f"column {column} lies {ratio.max():.2g} standard deviations from 0; {dtype} keeps few digits of it."

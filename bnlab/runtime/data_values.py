@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from bnlab.domains import Count, Integer, Positive, Simplex
 from bnlab.errors import Fault
+from bnlab.families.base import registry
 from bnlab.naming import did_you_mean
+from bnlab.network.graph import cpds
 from bnlab.network.ir import Variable
 
 Place = Callable[[int], str]
@@ -21,8 +23,8 @@ SHOWN = 5
 def convert(
     variable: Variable, array: NDArray[Any], place: Place, dtype: str
 ) -> tuple[NDArray[Any], list[Fault]]:
-    """`array` (rows, ...) as floats or as category numbers, -1 where one is missing, and what is wrong with it; `place`
-    names a row. Tables of allowed states are boolean, and stay as they are.
+    """`array` (rows, ...) as floats, NaN where one is missing, or as category numbers, -1 where one is missing, and what is
+    wrong with it; `place` names a row. Tables of allowed states are boolean, and stay as they are.
     """
     domain = variable.domain
     if isinstance(domain, Simplex):
@@ -36,9 +38,7 @@ def _reals(
     variable: Variable, array: NDArray[Any], place: Place, dtype: str
 ) -> tuple[NDArray[Any], list[Fault]]:
     numbers, faults = _numbers(variable, array, place)
-    missing = np.isnan(numbers)
-    if missing.any():
-        faults.append(_missing(variable, missing, place))
+    faults += _missing(variable, np.isnan(numbers), place)
     if (infinite := np.isinf(numbers)).any():
         faults.append(Fault(f"{variable.name} is infinite at {_places(infinite, place)}."))
     limit = (
@@ -151,12 +151,23 @@ def _unknown_label(variable: Variable, domain: Integer, label: str, places: str)
     return Fault(reason, did_you_mean(label, domain.labels).strip())
 
 
-def _missing(variable: Variable, missing: NDArray[np.bool_], place: Place) -> Fault:
-    count = int(missing.sum())
-    reason = f"{variable.name} has {count} missing value{'s' * (count > 1)}, at {_places(missing, place)}."
-    return Fault(
-        reason, "Missing values are not marginalised yet: leave out those rows, or fill them in, yourself."
+def _missing(variable: Variable, missing: NDArray[np.bool_], place: Place) -> list[Fault]:
+    """Numbers that may not be missing: given ones, and parts of vectors that have no density without the rest."""
+    if not missing.any():
+        return []
+    if variable.role == "given":
+        reason = f"{variable.name} is given, and missing at {_places(missing, place)}: it has no distribution to integrate out."
+        return [Fault(reason, "Fill it in, or declare it observed.")]
+    event = tuple(range(-len(variable.domain.event_shape), 0))
+    families = {cpd.family for cpd in cpds(variable) if not registry()[cpd.family].entrywise}
+    partly = missing & ~missing.all(event, keepdims=True)
+    if not families or not event or not partly.any():
+        return []
+    reason = (
+        f"{variable.name} is missing in part at {_places(partly, place)}: what is left of the density of a "
+        f"{' or '.join(sorted(families))} is not derived yet."
     )
+    return [Fault(reason, "Leave the whole vector out, as NaN, or fill it in.")]
 
 
 def _first(array: NDArray[Any], where: NDArray[np.bool_]) -> Any:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from bnlab.compile import Messages
 from bnlab.network.graph import parents
 from bnlab.network.ir import Graph
 from bnlab.runtime.collapse import collapsed
@@ -21,6 +20,9 @@ from bnlab.runtime.em_names import named_by_evidence
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Problem
+
+if TYPE_CHECKING:
+    from bnlab.compile import Messages
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -95,11 +95,19 @@ def scales(graph: Graph, canonical: Mapping[str, NDArray[Any]], dtype: str) -> d
     for variable, kind, name in spreads(graph):
         event = graph.parameter(name).domain.event_shape
         values = canonical[variable.name].reshape(-1, *variable.domain.event_shape)
-        variance = values.var(axis=0)
+        variance = variance_of_seen(values)
         variance = np.where(variance > 0, variance, variance.max() if variance.max() > 0 else 1.0)
         variance = variance if kind == "cov" or event else variance.mean()
         found[name] = np.minimum(found.get(name, variance), variance).astype(dtype)
     return found
+
+
+def variance_of_seen(values: NDArray[Any]) -> NDArray[Any]:
+    """The variance of each column's numbers that are not missing; 0 where all of them are."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return np.asarray(values.var(axis=0))
+    return np.asarray(np.ma.filled(np.ma.masked_array(values, missing).var(axis=0), 0.0))
 
 
 def held(new: Any, floor: Floor, variance: Array) -> tuple[Any, Array]:

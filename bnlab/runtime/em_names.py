@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.load import load_source
@@ -37,6 +36,10 @@ def named_by_evidence(problem: Problem, theta: Arrays, given: Arrays) -> dict[st
     ]
     if not free:
         return found
+    from scipy.optimize import (
+        linear_sum_assignment,  # half a second to import, and most fits have no evidence
+    )
+
     posterior = _without_evidence(problem, found)
     for name, axes in free:
         q, known = posterior[name], _known(problem.bound.canonical[name], posterior[name].shape[-1])

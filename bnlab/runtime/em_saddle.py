@@ -22,6 +22,7 @@ from bnlab.network.ir import Graph, Variable, VarRef
 from bnlab.runtime.em import SLACK, Limits, State, chunk
 from bnlab.runtime.em_accelerate import NONE, fresh
 from bnlab.runtime.em_engine import Engine
+from bnlab.runtime.em_floor import variance_of_seen
 from bnlab.runtime.queries import ask
 from bnlab.runtime.records import FitWarning, Problem
 
@@ -92,7 +93,8 @@ def _spread(problem: Problem, child: Variable, name: str) -> Any:
         return 0.0
     event = child.domain.event_shape
     values = problem.bound.canonical[child.name].reshape(-1, *event)
-    return values.std(0) if domain.event_shape == event else values.std()
+    own = domain.event_shape == event
+    return np.sqrt(variance_of_seen(values if own else values.reshape(-1, 1)))
 
 
 def _selected(graph: Graph, latent: Variable) -> set[tuple[Variable, str, int]]:

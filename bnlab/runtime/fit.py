@@ -30,6 +30,7 @@ from bnlab.runtime.result import Fit
 METHODS = {
     "em": "bnlab.runtime.em_method",
     "viterbi": "bnlab.runtime.em_method",
+    "vbem": "bnlab.runtime.vbem",
     "svi": "bnlab.runtime.svi",
     "nuts": "bnlab.runtime.nuts",
 }

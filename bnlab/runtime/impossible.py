@@ -92,7 +92,7 @@ def _values(graph: Graph, canonical: Arrays, plate: str, row: int) -> str:
 
 
 def _value(variable: Variable, value: Any) -> str:
-    if variable.discrete and value < 0:
+    if value < 0 if variable.discrete else np.isnan(value):
         return "missing"
     labels = variable.domain.labels if isinstance(variable.domain, Integer) else ()
     return repr(labels[int(value)]) if labels else f"{value:g}"

@@ -42,9 +42,19 @@ def load_source(text: str, name: str) -> ModuleType:
     return module
 
 
-@cache
 def _folder() -> Path:
     """The user's own cache, or a private folder for this process where there is none to write in."""
+    return kept_folder() or _passing_folder()
+
+
+@cache
+def _passing_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="bnlab-"))
+
+
+@cache
+def kept_folder() -> Path | None:
+    """The user's own cache of emitted texts; None where there is none that only the user writes to."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "bnlab" / "emitted"
     try:
@@ -54,7 +64,7 @@ def _folder() -> Path:
             return folder
     except OSError:
         pass
-    return Path(tempfile.mkdtemp(prefix="bnlab-"))
+    return None
 
 
 def _write(path: Path, text: str) -> None:

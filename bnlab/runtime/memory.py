@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnlab.compile import chain_tables
 from bnlab.errors import DataError, Fault
 from bnlab.network.ir import Graph
 from bnlab.runtime.records import Bound
@@ -21,6 +20,8 @@ def fits_memory(graph: Graph, bound: Bound) -> None:
     """Raises DataError, with the chain and its table named, where messages over all steps would be too large."""
     if not any(plate.chain for plate in graph.plates):
         return
+    from bnlab.compile import chain_tables  # derives: what has no chain does not need it
+
     faults = []
     for chain, names, entries in chain_tables(graph, *bound.partial):
         parents = bound.layout.parents[chain]

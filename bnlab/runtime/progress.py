@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 Report = Callable[[int, float, str], None]
 
@@ -14,10 +12,13 @@ Report = Callable[[int, float, str], None]
 @contextmanager
 def reporter(wanted: bool, method: str, total: int) -> Iterator[Report]:
     """A function to call with (iterations done, objective, what to add). The bar goes to standard error."""
-    console = Console(stderr=True)
-    if not (wanted and console.is_terminal):
+    if not (wanted and sys.stderr.isatty()):
         yield lambda done, objective, note: None
         return
+    from rich.console import Console  # only a terminal needs it
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(method, total=total)
@@ -29,4 +30,4 @@ def reporter(wanted: bool, method: str, total: int) -> Iterator[Report]:
 def conclude(wanted: bool, line: str) -> None:
     """The one line that stays."""
     if wanted:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
+        print(line, file=sys.stderr)

@@ -17,11 +17,13 @@ Status = Literal["converged", "max_iter", "degenerate", "non_monotone", "nan", "
 
 @dataclass(frozen=True, slots=True)
 class FitWarning:
-    """Something to know about a fit: what it `concerns`, what happened, and what to do about it."""
+    """Something to know about a fit: what it `concerns`, what happened, and what to do about it. `kind` is "boundary" where the
+    optimum is on the edge of a parameter's domain."""
 
     concerns: str
     message: str
     advice: str = ""
+    kind: str = ""
 
     def __str__(self) -> str:
         return f"{self.concerns}: {self.message} {self.advice}".rstrip()

@@ -309,9 +309,9 @@ class Fit:
         ids: Mapping[str, Any] | None = None,
     ) -> Bound:
         if data is not None:
+            graph = self.network.graph
             data, columns = by_names(self.network, data, columns)
             known = renamed(self.network, evidence or {})
-            graph = self.network.graph
             return bind(graph, data, columns=columns, dtype=self._dtype, evidence=known, ids=ids)
         no_evidence_alone(evidence)
         if self.bound is None:

@@ -43,7 +43,7 @@ def tree(fit: Fit) -> xr.DataTree:
         "starts": [[one.seed, one.objective, one.status, one.n_iter] for one in fit.restarts.starts]
         if fit.restarts
         else [],
-        "warnings": [[warning.concerns, warning.message, warning.advice] for warning in fit.warnings],
+        "warnings": [[one.concerns, one.message, one.advice, one.kind] for one in fit.warnings],
     }
     groups = {
         # Variables, not attributes: HDF5 refuses attributes of more than 64 kB.

@@ -41,4 +41,4 @@ def _completed(graph: Graph, theta: Theta, old: Theta, batch: Batch, xp: ModuleT
     _, distance, log_det = scaled_distance(now)
     half, log_gamma = now.argument("df") / 2, gammaln if xp is np else jax_gammaln
     normal = -(dim * (np.log(2 * np.pi) - log_u) + log_det + u * distance) / 2
-    return normal + half * xp.log(half) - log_gamma(half) + (half - 1) * log_u - half * u
+    return now.known(normal + half * xp.log(half) - log_gamma(half) + (half - 1) * log_u - half * u)

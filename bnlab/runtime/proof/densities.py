@@ -56,7 +56,16 @@ class Reader:
 
     @property
     def child(self) -> np.ndarray:
-        return self.batch.values[VarRef(self.batch.variable.name)]
+        """The values; 1 where one is missing, which `known` gives no weight. What a Normal lacks is no value of a batch."""
+        value = self.batch.values[VarRef(self.batch.variable.name)]
+        return value if self.batch.variable.discrete else np.where(np.isnan(value), 1.0, value)
+
+    def known(self, terms: Array) -> Array:
+        """The terms, one for each number or one a row, summed to one a row; what is missing contributes nothing."""
+        there = ~np.isnan(self.batch.values[VarRef(self.batch.variable.name)])
+        if there.ndim > np.ndim(terms):
+            there = there.all(-1)
+        return self.xp.where(there, terms, 0.0).reshape(self.batch.rows, -1).sum(-1)
 
     def argument(self, name: str) -> Array | None:
         found = self.batch.cpd.argument(name)
@@ -144,23 +153,17 @@ def _bernoulli(reader: Reader) -> Array:
 def _poisson(reader: Reader) -> Array:
     x, rate = reader.child, reader.argument("rate")
     terms = x * reader.xp.log(rate) - rate - gammaln(x + 1.0)
-    return _sum_of_known(reader, terms)
+    return reader.known(terms)
 
 
 def _geometric(reader: Reader) -> Array:
     x, prob = reader.child, reader.argument("prob")
-    return reader.xp.log(prob) + x * reader.xp.log1p(-prob)
+    return reader.known(reader.xp.log(prob) + x * reader.xp.log1p(-prob))
 
 
 def _exponential(reader: Reader) -> Array:
     x, rate = reader.child, reader.argument("rate")
-    return _sum_of_known(reader, reader.xp.log(rate) - rate * x)
-
-
-def _sum_of_known(reader: Reader, terms: Array) -> Array:
-    """The terms of a row, each of one number; what is missing contributes nothing."""
-    there = reader.xp.where(np.isnan(reader.child), 0.0, terms)
-    return there.reshape(reader.batch.rows, -1).sum(-1)
+    return reader.known(reader.xp.log(rate) - rate * x)
 
 
 def _gamma(reader: Reader) -> Array:
@@ -168,7 +171,7 @@ def _gamma(reader: Reader) -> Array:
     a, b = (_wide(reader.argument(name), x.ndim - 1) for name in ("concentration", "rate"))
     log_gamma = gammaln(a) if xp is np else jax_gammaln(a)
     terms = a * xp.log(b) - log_gamma + (a - 1.0) * xp.log(x) - b * x
-    return terms.reshape(len(x), -1).sum(-1)
+    return reader.known(terms)
 
 
 def _student(reader: Reader) -> Array:
@@ -176,7 +179,7 @@ def _student(reader: Reader) -> Array:
     xp, (dim, apart, log_det) = reader.xp, scaled_distance(reader)
     df, log_gamma = reader.argument("df"), gammaln if xp is np else jax_gammaln
     constant = log_gamma((df + dim) / 2) - log_gamma(df / 2) - dim / 2 * xp.log(df * np.pi) - log_det / 2
-    return constant - (df + dim) / 2 * xp.log1p(apart / df)
+    return reader.known(constant - (df + dim) / 2 * xp.log1p(apart / df))
 
 
 def scaled_distance(reader: Reader) -> tuple[int, Array, Array]:
@@ -196,7 +199,8 @@ def _multinomial(reader: Reader) -> Array:
     xp, x, probs = reader.xp, reader.child, reader.argument("probs")
     ways = gammaln(x.sum(-1) + 1.0) - gammaln(x + 1.0).sum(-1)
     with np.errstate(divide="ignore"):
-        return ways + xp.where(x > 0, x * xp.log(xp.where(x > 0, probs, 1.0)), 0.0).sum(-1)
+        each = xp.where(x > 0, x * xp.log(xp.where(x > 0, probs, 1.0)), 0.0)
+    return reader.known(ways + each.sum(-1))
 
 
 def _normal(reader: Reader) -> Array:

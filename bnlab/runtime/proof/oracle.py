@@ -266,7 +266,7 @@ class Oracle:
             covariances = np.array([one.root @ one.root.T for one in found[variable.name]])
             result[variable.name] = {
                 "mean": means.reshape((*rows, *event)),
-                "cov": covariances.reshape(*rows, *event, *event),
+                "cov": covariances.reshape((*rows, *event, *event)),
             }
         return result
 

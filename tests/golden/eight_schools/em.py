@@ -39,8 +39,8 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()  ln p(x)
     N_theta_j: Array  # ()  sum_s 1
-    Stheta_j: Array  # ()  sum_s r[s]
-    Stheta_jtheta_j: Array  # ()  sum_s r[s]^2
+    S_theta_j: Array  # ()  sum_s d_theta_j[s]
+    S_theta_j_theta_j: Array  # ()  sum_s d_theta_j[s]^2
 
 
 def ratio(total, count, old):
@@ -72,8 +72,8 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     return Statistics(
         log_p=weight @ log_p_effect,
         N_theta_j=weight.sum(),
-        Stheta_j=weight @ d_theta_j,
-        Stheta_jtheta_j=jnp.einsum("s,s,s->", weight, d_theta_j, d_theta_j) + weight @ V_theta_j,
+        S_theta_j=weight @ d_theta_j,
+        S_theta_j_theta_j=jnp.einsum("s,s,s->", weight, d_theta_j, d_theta_j) + weight @ V_theta_j,
     )
 
 
@@ -99,13 +99,13 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     s = statistics
     moments_theta_j = s.N_theta_j  # of the regressors 1
     # the regression of r: what the old coefficients left
-    change_theta_j = ratio(s.Stheta_j, moments_theta_j, 0)
+    change_theta_j = ratio(s.S_theta_j, moments_theta_j, 0)
     return Parameters(
         mu=theta.mu + change_theta_j,
         tau=jnp.sqrt(
             jnp.maximum(
                 ratio(
-                    s.Stheta_jtheta_j - jnp.einsum(",,->", change_theta_j, moments_theta_j, change_theta_j),
+                    s.S_theta_j_theta_j - jnp.einsum(",,->", change_theta_j, moments_theta_j, change_theta_j),
                     s.N_theta_j,
                     jnp.square(theta.tau),
                 ),
@@ -129,7 +129,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `school`, about `rows` rows each; padding has weight 0."""
     N = len(data["std"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_school, place_school = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_school, place_school = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         std=put(np.asarray(data["std"], dtype), (chunk_school, place_school)),
         effect=put(np.asarray(data["effect"], dtype), (chunk_school, place_school)),

@@ -94,7 +94,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `school`, about `rows` rows each; padding has weight 0."""
     N = len(data["std"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_school, place_school = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_school, place_school = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         std=put(np.asarray(data["std"], dtype), (chunk_school, place_school)),
         effect=put(np.asarray(data["effect"], dtype), (chunk_school, place_school)),

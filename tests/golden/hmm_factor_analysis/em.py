@@ -50,9 +50,9 @@ class Statistics(NamedTuple):
     Syy: Array  # (K, D, D)  sum_s sum_t q_z[s,t,k] y[s,t] y[s,t]'
     Sy: Array  # (K, D)     sum_s sum_t q_z[s,t,k] y[s,t]
     N_z: Array  # (K,)       sum_s sum_t q_z[s,t,k]
-    Sxy: Array  # (K, G, D)  sum_s sum_t q_z[s,t,k] r[s,t] y[s,t]
-    Sx: Array  # (K, G)     sum_s sum_t q_z[s,t,k] r[s,t]
-    Sxx: Array  # (G,)       sum_s sum_t r[s,t]^2
+    Sxy: Array  # (K, G, D)  sum_s sum_t q_z[s,t,k] e_x[s,t] y[s,t]
+    Sx: Array  # (K, G)     sum_s sum_t q_z[s,t,k] e_x[s,t]
+    Sxx: Array  # (G,)       sum_s sum_t e_x[s,t]^2
 
 
 def ratio(total, count, old):

@@ -42,13 +42,13 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()      ln p(x)
     S_y_prev_y_prev: Array  # (D, D)  sum_s sum_t y[s,t-1] y[s,t-1]'
-    S_y_y_prev: Array  # (D, D)  sum_s sum_t r[s,t] y[s,t-1]
+    S_y_y_prev: Array  # (D, D)  sum_s sum_t e_y[s,t] y[s,t-1]
     N_y: Array  # ()      sum_s sum_t 1
-    Syy: Array  # (D, D)  sum_s sum_t r[s,t] r[s,t]'
-    Syy_2: Array  # (D, D)  sum_s sum_t y[s,t] y[s,t]'
-    Sxy: Array  # (P, D)  sum_s sum_t r[s,t] y[s,t]
+    See_y: Array  # (D, D)  sum_s sum_t e_y[s,t] e_y[s,t]'
+    Syy: Array  # (D, D)  sum_s sum_t y[s,t] y[s,t]'
+    Sxy: Array  # (P, D)  sum_s sum_t e_x[s,t] y[s,t]
     N_x: Array  # ()      sum_s sum_t 1
-    Sxx: Array  # (P, P)  sum_s sum_t r[s,t] r[s,t]'
+    Sxx: Array  # (P, P)  sum_s sum_t e_x[s,t] e_x[s,t]'
 
 
 def ratio(total, count, old):
@@ -153,12 +153,12 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         + jnp.einsum("ts,tsdg->dg", weight_in_t[1:], cov_y_next)
         - jnp.einsum("ts,do,tsog->dg", weight_in_t[1:], theta.F, cov_y[:-1]),
         N_y=weight_in_t[1:].sum(),
-        Syy=jnp.einsum("ts,tsd,tse->de", weight_in_t[1:], e_y, e_y)
+        See_y=jnp.einsum("ts,tsd,tse->de", weight_in_t[1:], e_y, e_y)
         + jnp.einsum("ts,tsde->de", weight_in_t[1:], cov_y[1:])
         - jnp.einsum("ts,tsdh,eh->de", weight_in_t[1:], cov_y_next, theta.F)
         - jnp.einsum("ts,do,tseo->de", weight_in_t[1:], theta.F, cov_y_next)
         + jnp.einsum("ts,do,tsoh,eh->de", weight_in_t[1:], theta.F, cov_y[:-1], theta.F),
-        Syy_2=jnp.einsum("ts,tsd,tse->de", weight_in_t, mean_y, mean_y)
+        Syy=jnp.einsum("ts,tsd,tse->de", weight_in_t, mean_y, mean_y)
         + jnp.einsum("ts,tsde->de", weight_in_t, cov_y),
         Sxy=jnp.einsum("ts,tsp,tsd->pd", weight_in_t, e_x, mean_y)
         - jnp.einsum("ts,pf,tsfd->pd", weight_in_t, theta.H, cov_y),
@@ -190,11 +190,11 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     s = statistics
     moments_y = s.S_y_prev_y_prev  # of the regressors y[s,t-1]
     change_y = solve(moments_y, s.S_y_y_prev)  # the regression of r: what the old coefficients left
-    moments_x = s.Syy_2  # of the regressors y[s,t]
+    moments_x = s.Syy  # of the regressors y[s,t]
     change_x = solve(moments_x, s.Sxy)  # the regression of r: what the old coefficients left
     return Parameters(
         F=theta.F + change_y,
-        Q=ratio(s.Syy - jnp.einsum("dg,gG,eG->de", change_y, moments_y, change_y), s.N_y, theta.Q),
+        Q=ratio(s.See_y - jnp.einsum("dg,gG,eG->de", change_y, moments_y, change_y), s.N_y, theta.Q),
         H=theta.H + change_x,
         R=ratio(s.Sxx - jnp.einsum("pd,dD,qD->pq", change_x, moments_x, change_x), s.N_x, theta.R),
     )

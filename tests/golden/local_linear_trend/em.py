@@ -1,10 +1,10 @@
 # -*- coding: utf-8 -*-
 """EM for the network `local_linear_trend`, derived from its declaration; needs only JAX and NumPy.
 
-for t in 1..T:                                              a chain
-    slope[t] ~ Normal(slope[t-1], var=zeta)                 latent; slope[1] ~ Normal(0, var=10000000)
+for t in 1..T:                                   a chain
+    slope[t] ~ Normal(slope[t-1], var=zeta)      latent; slope[1] ~ Normal(0, var=10000000)
     level[t] ~ Normal(level[t-1] + slope[t-1], var=eta)     latent; level[1] ~ Normal(1000, var=10000000)
-    x[t] ~ Normal(level[t], var=eps)                        observed
+    x[t] ~ Normal(level[t], var=eps)             observed
 
 M-step   eta, zeta, eps maximise Q = E[ln p(x, z)] under q
 
@@ -166,9 +166,8 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
+def m_step(s: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
-    s = statistics
     return Parameters(
         eta=ratio(s.Slevellevel, s.N_level, theta.eta),
         zeta=ratio(s.Sslopeslope, s.N_slope, theta.zeta),

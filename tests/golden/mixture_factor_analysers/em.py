@@ -44,9 +44,9 @@ class Statistics(NamedTuple):
     N_c: Array  # (K,)       sum_n q_c[n,k]
     Syy: Array  # (K, D, D)  sum_n q_c[n,k] y[n] y[n]'
     Sy: Array  # (K, D)     sum_n q_c[n,k] y[n]
-    Sxy: Array  # (K, G, D)  sum_n q_c[n,k] r[n] y[n]
-    Sx: Array  # (K, G)     sum_n q_c[n,k] r[n]
-    Sxx: Array  # (G,)       sum_n r[n]^2
+    Sxy: Array  # (K, G, D)  sum_n q_c[n,k] e_x[n] y[n]
+    Sx: Array  # (K, G)     sum_n q_c[n,k] e_x[n]
+    Sxx: Array  # (G,)       sum_n e_x[n]^2
 
 
 def ratio(total, count, old):
@@ -149,7 +149,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

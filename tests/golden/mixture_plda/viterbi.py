@@ -45,10 +45,10 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()         ln p(x, z*) at the most probable z*
     N_c: Array  # (K,)       sum_s q_c[s,k]
-    Sz: Array  # (K, D)     sum_s q_c[s,k] r[s]
-    Szz: Array  # (K, D, D)  sum_s q_c[s,k] r[s] r[s]'
+    Sz: Array  # (K, D)     sum_s q_c[s,k] d_z[s]
+    Szz: Array  # (K, D, D)  sum_s q_c[s,k] d_z[s] d_z[s]'
     N_x: Array  # ()         sum_s sum_u 1
-    Sxx: Array  # (G, G)     sum_s sum_u r[s,u] r[s,u]'
+    Sxx: Array  # (G, G)     sum_s sum_u e_x[s,u] e_x[s,u]'
 
 
 def ratio(total, count, old):

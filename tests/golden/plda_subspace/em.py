@@ -70,11 +70,11 @@ def solve(moments, products):
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
 
-def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
-    """ln p(x[s,u] | y[s]) from what is left of its mean as (U)."""
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[s,u]) at the prior means as (U)."""
     L = jnp.linalg.cholesky(theta.Sigma)
     whiten = inverse_lower(L)
-    y = e_x @ whiten.T  # L^-1 (x - mean)
+    y = r_x @ whiten.T  # L^-1 (x - mean)
     log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
     return -0.5 * (4 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
 
@@ -84,6 +84,10 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     x, weight, weight_utterance, speaker_of_utterance = chunk
     r_x = x - theta.mu  # x less its prior mean
     J_x = jnp.linalg.inv(theta.Sigma)  # Sigma^-1
+    # members of utterance are independent
+    log_p_x_given_y_in_speaker = jax.ops.segment_sum(
+        log_likelihood_x(theta, r_x), speaker_of_utterance, num_segments=len(weight)
+    )
     # what the data say of y
     eta_y = jax.ops.segment_sum(r_x, speaker_of_utterance, num_segments=len(weight)) @ J_x @ theta.V
     # how many of utterance in each speaker
@@ -91,17 +95,15 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     # and how precisely
     Lambda_y = count_utterance[:, None, None] * jnp.einsum("gd,gh,he->de", theta.V, J_x, theta.V)
     V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[s] | x) = (I^-1 + Lambda_y)^-1
-    d_y = jnp.einsum("sfd,sf->sd", V_y, eta_y)  # E[y[s] | x]
+    d_y = jnp.einsum("sdf,sf->sd", V_y, eta_y)  # E[y[s] | x]
+    # ln p(x[s,:])
+    log_p_x = (
+        log_p_x_given_y_in_speaker
+        + 0.5 * jnp.einsum("sd,sd->s", eta_y, d_y)
+        + 0.5 * jnp.linalg.slogdet(V_y)[1]
+    )
     m_y_in_utterance = d_y[speaker_of_utterance]
     e_x = r_x - m_y_in_utterance @ theta.V.T  # x less its mean, at the posterior means
-    # members of utterance are independent
-    log_p_x_given_y_in_speaker = jax.ops.segment_sum(
-        log_likelihood_x(theta, e_x), speaker_of_utterance, num_segments=len(weight)
-    )
-    # ln p(x[s,:]) = ln p(x, y) - ln p(y | x) at the posterior means
-    log_p_x = (
-        log_p_x_given_y_in_speaker - 0.5 * jnp.einsum("sd,sd->s", d_y, d_y) + 0.5 * jnp.linalg.slogdet(V_y)[1]
-    )
     weight_in_utterance = weight[speaker_of_utterance] * weight_utterance  # the same for every member
     return Statistics(
         log_p=weight @ log_p_x,

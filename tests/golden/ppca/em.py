@@ -60,9 +60,9 @@ def solve(moments, products):
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
 
-def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
-    """ln p(x[n] | y[n]) from what is left of its mean as (N)."""
-    return -0.5 * (4 * jnp.log(2 * jnp.pi * theta.sigma2) + (jnp.square(e_x) / theta.sigma2).sum(-1))
+def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
+    """ln p(x[n]) at the prior means as (N)."""
+    return -0.5 * (4 * jnp.log(2 * jnp.pi * theta.sigma2) + (jnp.square(r_x) / theta.sigma2).sum(-1))
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
@@ -72,14 +72,14 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     eta_y = 1 / theta.sigma2 * r_x @ theta.W
     Lambda_y = jnp.einsum("gd,,ge->de", theta.W, 1 / theta.sigma2, theta.W)  # and how precisely
     V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
-    d_y = eta_y @ V_y  # E[y[n] | x]
-    e_x = r_x - d_y @ theta.W.T  # x less its mean, at the posterior means
-    # ln p(x[n]) = ln p(x, y) - ln p(y | x) at the posterior means
+    d_y = eta_y @ V_y.T  # E[y[n] | x]
+    # ln p(x[n])
     log_p_x = (
-        log_likelihood_x(theta, e_x)
-        - 0.5 * jnp.einsum("nd,nd->n", d_y, d_y)
+        log_likelihood_x(theta, r_x)
+        + 0.5 * jnp.einsum("nd,nd->n", eta_y, d_y)
         + 0.5 * jnp.linalg.slogdet(V_y)[1]
     )
+    e_x = r_x - d_y @ theta.W.T  # x less its mean, at the posterior means
     return Statistics(
         log_p=weight @ log_p_x,
         Syy=jnp.einsum("n,nd,ne->de", weight, d_y, d_y) + jnp.einsum("n,de->de", weight, V_y),
