@@ -9,8 +9,11 @@ from pathlib import Path
 
 
 def write(path: str | os.PathLike[str], fill: Callable[[Path], object]) -> None:
-    """Lets `fill` write a temporary file beside `path`, brings it to the disk, and puts it in the place of `path`."""
+    """Lets `fill` write a temporary file beside `path`, brings it to the disk, and puts it in the place of `path`.
+    Raises FileNotFoundError where its folder does not exist."""
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} into.")
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     os.close(handle)
     temporary = Path(name)

@@ -10,6 +10,7 @@ import builtins
 import json
 import keyword
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 
 IDENTIFIER = re.compile(r"[A-Za-z](?:[A-Za-z0-9_]{0,62}[A-Za-z0-9])?")
@@ -56,13 +57,23 @@ def identifier_fault(name: str) -> str:
 
 def suggestion(name: str, taken: Collection[str] = ()) -> str:
     """A legal name like `name`, not among `taken`."""
-    plain = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]+", "_", name))[:40].strip("_")
+    spelt = "".join(map(_in_ascii, name))
+    plain = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]+", "_", spelt))[:40].strip("_")
     if not plain or not plain[0].isalpha():
         plain = f"v_{plain}".strip("_")
     candidates = (
         candidate for candidate in _variants(plain) if not fault(candidate) and candidate not in taken
     )
     return next(candidates)
+
+
+def _in_ascii(letter: str) -> str:
+    """A letter as one spells it in ASCII: Greek ones by their names, others without accents; a blank for what is no letter."""
+    spoken = unicodedata.name(letter, "").replace("LAMDA", "LAMBDA")
+    greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", spoken)
+    if greek:
+        return greek[2].lower() if greek[1] == "SMALL" else greek[2].capitalize()
+    return unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode() or " "
 
 
 def fresh(name: str, taken: Collection[str]) -> str:

@@ -1,4 +1,5 @@
-"""Data files as `bn.fit` takes data: .npz as a mapping of arrays, .csv as a data frame with columns for variables."""
+"""Data files as `bn.fit` takes data: .npz as a mapping of arrays, .csv as a data frame with columns for variables,
+.scp as Kaldi's vectors or matrices."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ def load_data(path: Path | None, model: Model, bindings: Sequence[str] = ()) -> 
         return Table(read_arrays(path))
     if path.suffix == ".csv":
         return Table(read_columns(path), dict(map(parse_binding, bindings)))
-    raise UsageError(f"{path.name} is neither .csv nor .npz.")
+    if path.suffix == ".scp":
+        from bnlab.runtime.kaldi import kaldi_data
+
+        return Table(kaldi_data(model.network.graph, path))
+    raise UsageError(f"{path.name} is neither .csv nor .npz nor .scp.")
 
 
 def labels(table: Table, model: Model) -> dict[str, list[str]]:
@@ -55,12 +60,15 @@ def _spaced(column: str) -> str:
 
 def read_arrays(path: Path) -> dict[str, Any]:
     """The arrays of an .npz file. Pickled objects, which could run code, are refused."""
+    from zipfile import BadZipFile
+    from zlib import error as BadCompression
+
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, BadCompression) as error:
         raise DataError(f"{path} cannot be read as arrays: {error}") from None
 
 

@@ -88,6 +88,7 @@ def compare(
     seed: int = 0,
     progress: bool = True,
     columns: Columns | None = None,
+    ids: Mapping[str, Any] | None = None,
     weights: ArrayLike | None = None,
     evidence: Mapping[str, Any] | None = None,
 ) -> Comparison:
@@ -107,7 +108,7 @@ def compare(
     _check(methods, options or {}, level, held_out)
     data, columns = by_names(net, data, columns)
     known = renamed(net, evidence or {})
-    bound = bind(net.graph, data, columns=columns, weights=weights, evidence=known)
+    bound = bind(net.graph, data, columns=columns, weights=weights, evidence=known, ids=ids)
     proposal = propose(net, bound) if set(methods) - set(POINTS) else None
     network = net if proposal is None else proposal.network
     if proposal is not None and proposal.choices:

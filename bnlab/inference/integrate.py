@@ -44,11 +44,14 @@ from bnlab.inference.plan import Integrate
 from bnlab.inference.products import counted, multiplied, named
 from bnlab.network.ir import VarRef
 from bnlab.program import build
+from bnlab.program.ir import Statement
 from bnlab.program.ops import (
     Axes,
+    Einsum,
     Expr,
     Identity,
     JointBasis,
+    Linear,
     Number,
     Symbol,
     union,
@@ -174,10 +177,12 @@ def _together(
     prior = spread.value.name if isinstance(spread.value, Symbol) else "P"
     batch = build.minus(union(spread.value, J), entries)
     text = f"T T' = {prior}, and T' {J.name} T is diagonal"
-    T = run.statement(f"T_{name}", JointBasis(spread.value, J, (*batch, row, column)), "numerics", text)
+    basis = JointBasis(spread.value, J, (*batch, row, column), _is_inverse(run, J))
+    T = run.statement(f"T_{name}", basis, "numerics", text)
     left, right = called(T, {column: inner}), called(T, {row: column, column: inner})
-    diagonal = contract((row, column), left, J, right)
-    spectrum = run.statement(f"lambda_{name}", called(diagonal, {inner: row}), "numerics", "that diagonal")
+    JT = run.statement(f"JT_{name}", matrix_times(J, T, entries), "numerics")
+    diagonal = contract((row,), left, called(JT, {column: inner}))
+    spectrum = run.statement(f"lambda_{name}", called(diagonal, {inner: row}), "numerics", "the diagonal")
     value = build.divide(Number(1.0), build.add(Number(1.0), contract((), count, spectrum)))
     text = f"V = T diag(shrink) T' = ({prior}^-1 + {count.name} {J.name})^-1"
     shrink = run.statement(f"shrink_{name}", value, "posterior", text)
@@ -185,7 +190,7 @@ def _together(
     V = build.einsum((*build.minus(union(along, left, right), entries), row, column), left, along, right)
 
     def moved(told: Expr) -> Moved:
-        value = contract((), called(contract((row,), told, left), {inner: row}), shrink)
+        value = contract((), called(_in_basis(run, told, J, JT, T, entries), {inner: row}), shrink)
         g = run.statement(f"g_{name}", value, "posterior", "the same in the basis T")
         away = called(contract((inner,), called(g, {row: inner}), right), {column: row})
         d = run.statement(f"d_{name}", away, "posterior", _mean_text(run, ref))
@@ -213,6 +218,30 @@ def _moved(run: Elimination, step: Integrate, spread: Spread, S: Expr, told: Exp
 
 def _mean_text(run: Elimination, ref: VarRef) -> str:
     return f"E[{at_name(run, ref)} | {observed_names(run)}]{plain_origin(run, ref)}"
+
+
+def _is_inverse(run: Elimination, J: Symbol) -> bool:
+    """Whether a matrix is the inverse of another, so that it is not singular."""
+    return any(
+        isinstance(item, Statement) and item.target.name == J.name and _inverted(item.expression)
+        for item in run.body
+    )
+
+
+def _inverted(expr: Expr) -> bool:
+    return isinstance(expr, Linear) and expr.op == "inverse"
+
+
+def _in_basis(run: Elimination, told: Expr, J: Symbol, JT: Symbol, T: Symbol, entries: Axes) -> Expr:
+    """T' eta; where eta is J times something, that times J T: one product of rows less."""
+    row, column, inner = entries
+    made = next((i.expression for i in run.body if isinstance(i, Statement) and i.target == told), None)
+    if isinstance(made, Einsum) and len(made.operands) == 2:
+        other = [part for part in made.operands if not (isinstance(part, Symbol) and part.name == J.name)]
+        over = [axis for part in other for axis in part.axes if axis not in made.axes]
+        if len(other) == 1 and len(over) == 1:
+            return contract(tuple(over), other[0], called(JT, {row: over[0], column: inner}))
+    return contract((row,), told, called(T, {column: inner}))
 
 
 def _plus(old: Expr | None, new: Expr) -> Expr:

@@ -239,7 +239,7 @@ class _Elimination:
 
     def run(self) -> Plan:
         root = (self.root,) if self.root else ()
-        while inner := self._innermost(root):
+        while (inner := self._innermost(root)) is not None:
             self._plates(inner, root)
         joints = [step.joint for step in self.steps if not isinstance(step, LeavePlates)]
         check_total(self.graph, joints, self.root)

@@ -111,7 +111,11 @@ def _read_faults(graph: Graph, variable: Variable, ref: VarRef) -> list[Fault]:
     parent, where = graph.variable(ref.name), variable.location
     if ref.lag > 1 and parent.role == "latent" and not parent.discrete:
         reason = f"`{variable.name}` reads `{ref.name}` {ref.lag} steps earlier: not derived yet."
-        return [Fault(reason, "Continuous latent variables may be read one step earlier.", where)]
+        remedy = (
+            f"Carry it along: bn.latent(..., bn.Normal(bn.previous({ref.name!r}), var=bn.constant(0.0)), first=...) is its "
+            "value of one step earlier, and may be read one step earlier itself."
+        )
+        return [Fault(reason, remedy, where)]
     if ref.lag and parent.role != "latent" and variable.role == "latent":
         reason = f"The latent `{variable.name}` reads data of an earlier step, `{ref.name}`: not derived yet."
         remedy = "Give the earlier values as a variable of their own, one row a step."
@@ -143,4 +147,24 @@ def _plate_faults(graph: Graph) -> list[Fault]:
         names = " and ".join(f"`{name}`" for name in heads.values())
         reason = f"{names} have no outermost plate in common, so statistics do not add over its members: not derived yet."
         faults.append(Fault(reason, "Declare them inside one plate, or as networks of their own."))
-    return faults
+    return faults + _beside(graph)
+
+
+def _beside(graph: Graph) -> list[Fault]:
+    """Plates that hold two others: one array of ids cannot tell the rows of both."""
+    paths = {tuple(plate.name for plate in sizeless_plates(graph, variable)) for variable in graph.variables}
+    leaves = sorted(path for path in paths if not any(path == other[: len(path)] != other for other in paths))
+    held: dict[str, list[str]] = {}
+    for path in leaves:
+        for plate in path[:-1]:
+            held.setdefault(plate, []).append(path[-1])
+    crossed = {name for pair in crossed_plates(graph) for name in pair}
+    return [
+        Fault(
+            f"`{plate}` holds the plates {' and '.join(f'`{name}`' for name in inner)} beside one another, so one array "
+            "of ids cannot tell whose member each row is: not derived yet.",
+            "Declare all rows in one plate, with a given Integer that tells what each row is.",
+        )
+        for plate, inner in held.items()
+        if len(inner) > 1 and plate not in crossed
+    ]

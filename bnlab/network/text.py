@@ -13,8 +13,8 @@ from bnlab.families.base import registry
 from bnlab.network.graph import alignment
 from bnlab.network.ir import CPD, Affine, Argument, Graph, Parameter, Plate, Ref, Term, Variable, VarRef
 
-ROLE_COLUMN = 49
-"""Where the roles stand; a longer line has its role five blanks after its end."""
+ROLE_COLUMN, WIDEST, GAP = 49, 80, 5
+"""Roles stand behind the longest line, from ROLE_COLUMN to WIDEST; behind a line that is longer still, after GAP blanks."""
 
 LISTED = 6
 """A constant of at most so many numbers is written in full."""
@@ -62,22 +62,32 @@ def size_text(graph: Graph, plate: str, outer: tuple[str, ...], letters: Mapping
     size = graph.plate(plate).size
     if size is not None:
         return str(size)
-    ragged = [letters[name] for name in outer if graph.plate(name).size is None]
+    ragged = [
+        letters[name] for name in outer if graph.plate(name).size is None and _encloses(graph, name, plate)
+    ]
     return letters[plate].upper() + (f"[{','.join(ragged)}]" if ragged else "")
+
+
+def _encloses(graph: Graph, outer: str, plate: str) -> bool:
+    """Whether all that is in `plate` is in `outer`: else the two cross, and all members of `outer` share those of `plate`."""
+    return all(outer in variable.plates for variable in graph.variables if plate in variable.plates)
 
 
 def story(graph: Graph) -> str:
     """The generative story: one line a variable, plates as loops; parameters only where they have a prior."""
     letters = index_letters(graph)
-    lines: list[str] = []
+    lines: list[tuple[str, str]] = []
     loops: tuple[str, ...] = ()
     for plates, text, remark in _sentences(graph, letters):
         shared = _common(loops, plates)
         for depth in range(shared, len(plates)):
-            lines.append(_line(depth, *_loop(graph, plates[: depth + 1], letters)))
-        lines.append(_line(len(plates), text, remark))
+            loop, plate = _loop(graph, plates[: depth + 1], letters)
+            lines.append(("    " * depth + loop, plate))
+        lines.append(("    " * len(plates) + text, remark))
         loops = plates
-    return "\n".join(lines)
+    ends = (len(line) + GAP for line, remark in lines if remark)
+    column = max((end for end in ends if end <= WIDEST), default=ROLE_COLUMN)
+    return "\n".join(_line(line, remark, max(column, ROLE_COLUMN)) for line, remark in lines)
 
 
 def _sentences(graph: Graph, letters: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str, str]]:
@@ -112,13 +122,8 @@ def _plate_remark(plate: Plate, letter: str) -> str:
     return f"a chain, {name}".removesuffix(", ") if plate.chain else name
 
 
-def _line(depth: int, text: str, remark: str) -> str:
-    line = "    " * depth + text
-    return (
-        line.ljust(ROLE_COLUMN if len(line) + 5 <= ROLE_COLUMN else len(line) + 5) + remark
-        if remark
-        else line
-    )
+def _line(line: str, remark: str, column: int) -> str:
+    return line.ljust(max(column, len(line) + GAP)) + remark if remark else line
 
 
 def _common(left: tuple[str, ...], right: tuple[str, ...]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
+from bnlab.printers import jax_condense
 from bnlab.program import walk
 from bnlab.program.ir import Field, Program, Statement
 from bnlab.program.ops import ROW, STEP, Axes, Binary, Einsum
@@ -46,6 +47,7 @@ def helpers(program: Program) -> list[str]:
     found = [ALLOWED] if any(field.made == "allowed" for field in program.chunk) else []
     if not program.root:
         return found
+    found += jax_condense.helpers(program)
     return [*found, PUT, POSITION] if len(program.levels) > 1 or chain(program) else [*found, PUT]
 
 
@@ -63,7 +65,8 @@ def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
     inner = program.levels[-1]
     steps = chain(program)
     single = len(program.levels) == 1 and not steps
-    body = _single(program, variables) if single else _nested(program, variables, inner, steps)
+    body = ["data = condensed(data)"] if program.condensed else []
+    body += _single(program, variables) if single else _nested(program, variables, inner, steps)
     fields = ", ".join(_fill(program, field, steps) for field in program.chunk)
     body.append(f"return Data({fields}{_extra(rows, steps, program)})")
     doc = (
@@ -82,7 +85,7 @@ def _read(field: Field) -> str:
 def _chunk_rows(program: Program, steps: str) -> int:
     """Rows of a chunk, so that its largest array stays in a core's cache; a chain needs many sequences abreast.
 
-    Very large tables are built for a few rows at a time, so that they take 128 MiB at most; so are the covariances of what is
+    Very large tables are built for a few rows at a time, so that they take 256 MiB at most; so are the covariances of what is
     missing at each step.
     """
     parts = [item for function in (*program.functions, program.expect) for item in function.body]
@@ -94,7 +97,7 @@ def _chunk_rows(program: Program, steps: str) -> int:
         return 16384
     if steps:
         return max(256, min(16384, 1 << max(0, (2**24 // cells).bit_length() - 1)))
-    few: int = max(1, min(512, 2**24 // cells))
+    few: int = max(1, min(512, 2**25 // cells))
     return max(few, min(4096, 1 << max(0, (131072 // cells).bit_length() - 1)))
 
 
@@ -190,7 +193,10 @@ def _fill(program: Program, field: Field, steps: str) -> str:
     if field.made == "weight":
         return f"{field.name}=put(weights, {index}, 0)"
     if field.made == "rows":
-        return f"{field.name}=put(np.ones(len(place_{level}), dtype), {index}, 0)"
+        ones = f"np.ones(len(place_{level}), dtype)"
+        if program.condensed:
+            ones = f'np.asarray(data.get("weights of {level}", np.ones(len(place_{level}))), dtype)'
+        return f"{field.name}=put({ones}, {index}, 0)"
     if field.made == "mask":
         return f"{field.name}=put(np.ones(len(step), bool), {index}, False)"
     outer = field.made

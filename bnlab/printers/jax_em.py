@@ -19,6 +19,7 @@ from bnlab.printers.jax_expression import expression
 from bnlab.printers.jax_functions import function
 from bnlab.printers.jax_tools import tools
 from bnlab.printers.python_tree import LINE, Assign, Record, Statement, Verbatim, lines, name, render
+from bnlab.program.degree import weighted
 from bnlab.program.ir import Field, Function, Invoke, Program
 from bnlab.program.ir import Statement as Line
 from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Symbol
@@ -90,7 +91,7 @@ if __name__ == "__main__":
 
 def text(program: Program, generative: str, kind: Literal["em", "viterbi"] = "em", header: str = "") -> str:
     """The file for EM, or for hard EM. `generative` is the story, `header` a line on where the file comes from."""
-    program, constants = hoisted(program)
+    program, constants = hoisted(weighted(program) if program.condensed else program)
     prior = program.log_prior is not None
     functions = [function(item) for item in program.functions]
     expect = function(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from bnlab.printers.jax_expression import expression, passed
+from bnlab.printers.jax_expression import SPACES, expression, passed
 from bnlab.printers.python_tree import (
     Assign,
     Define,
@@ -17,6 +17,7 @@ from bnlab.printers.python_tree import (
     tuple_of,
 )
 from bnlab.program import ir
+from bnlab.program.walk import symbols
 
 
 def function(
@@ -28,13 +29,14 @@ def function(
     kinds = {
         "theta": "theta: Parameters",
         "chunk": "chunk: Data",
-        "statistics": "s: Statistics",
+        "statistics": "statistics: Statistics",
         "posterior": "q: Posterior",
     }
     arguments = [kinds[whole] for whole in item.whole] + [
         f"{symbol.name}: Array" for symbol in item.arguments
     ]
-    body = [*prologue, *(part for statement in item.body for part in statements(statement))]
+    short = [Assign(name(SPACES["statistics"]), name("statistics"))] if _counts(item) else []
+    body = [*prologue, *short, *(part for statement in item.body for part in statements(statement))]
     values = [expression(result) for result in item.results]
     if record:
         filled = call(record, **dict(zip(fields, values, strict=True)))
@@ -42,6 +44,11 @@ def function(
     results = tuple_of(values)
     returns = "Array" if len(item.results) == 1 else f"tuple[{', '.join(['Array'] * len(item.results))}]"
     return Define(item.name, tuple(arguments), (*body, Return(results)), item.doc, returns)
+
+
+def _counts(item: ir.Function) -> bool:
+    """Whether a function reads statistics: they go by one letter in its formulas."""
+    return any(symbol.space == "statistics" for symbol in symbols(item))
 
 
 def statements(item: ir.Statement | ir.Scan | ir.Invoke) -> list[Statement]:

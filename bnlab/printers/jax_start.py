@@ -175,14 +175,19 @@ def _without_gaps(program: Program, variable: str, rows: str) -> str:
 
 def _members_of(program: Program, variable: str) -> str:
     field = _field(program, variable)
-    if not program.root:
-        return f"np.asarray(data.{variable})"
+    if not program.root:  # steps of the only sequence are rows; without steps there is one row
+        steps = any(axis.kind == STEP for axis in field.axes)
+        return f"np.asarray(data.{variable})" + ("" if steps else "[None]")
     if any(axis.kind == STEP for axis in field.axes):
         mask = next(field.name for field in program.chunk if field.made == "mask")
         return f"np.asarray(data.{variable})[np.asarray(data.{mask})]"
     rows = next(axis for axis in field.axes if axis.kind == ROW)
     made = "weight" if rows.name == program.root else "rows"
     weight = next(f.name for f in program.chunk if f.made == made and rows in f.axes)
+    if program.condensed and made == "rows":
+        outer = {f.made: f.name for f in program.chunk if f.made in ("weight", program.root)}
+        arrays = (variable, outer["weight"], weight, outer[program.root])
+        return f"alike({', '.join(f'np.asarray(data.{name})' for name in arrays)})"
     return f"np.asarray(data.{variable})[np.asarray(data.{weight}) > 0]"
 
 

@@ -40,6 +40,15 @@ def joint_basis(P, J):
     return root @ jnp.linalg.eigh(jnp.swapaxes(root, -1, -2) @ J @ root)[1]
 '''
 
+BASIS_BY_CHOLESKY = '''
+def basis_by_cholesky(P, J):
+    """T with T T' = P and T' J T diagonal; P may be singular, J may not, which saves one of two eigenvalue problems."""
+    L = jnp.linalg.cholesky(J)
+    values, directions = jnp.linalg.eigh(jnp.swapaxes(L, -1, -2) @ P @ L)
+    root = directions * jnp.sqrt(jnp.maximum(values, 0))[..., None, :]
+    return jnp.swapaxes(inverse_lower(L), -1, -2) @ root
+'''
+
 INVERSE_LOWER = '''
 def inverse_lower(L):
     """L^-1 for each lower triangular matrix in L (..., D, D)."""
@@ -145,12 +154,15 @@ def hardmax(x, axis):
 def tools(sources: tuple[Define, ...]) -> list[Statement]:
     """The helpers that the mathematics calls."""
     text = "\n".join(line for source in sources for line in lines(source))
+    if "basis_by_cholesky(" in text:
+        text += BASIS_BY_CHOLESKY
     candidates = {
         "ratio": RATIO,
         "log": LOG,
         "log_if_reliable": LOG_IF_RELIABLE,
         "log_sum_exp": LOG_SUM_EXP,
         "joint_basis": JOINT_BASIS,
+        "basis_by_cholesky": BASIS_BY_CHOLESKY,
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,
         "solve": SOLVE,

@@ -37,6 +37,9 @@ PREAMBLE = r"""\documentclass[11pt]{article}
 \allowdisplaybreaks"""
 
 
+NOTHING = (r"\section{The M-step}", "All parameters are known, so there is nothing to maximise.")
+
+
 def text(graph: Graph, program: Program, gaps: Collection[str] = ()) -> str:
     """The article for a network and the Program of its EM on complete data; numbers of `gaps` may be missing."""
     if is_gaussian(graph):
@@ -50,12 +53,19 @@ def text(graph: Graph, program: Program, gaps: Collection[str] = ()) -> str:
         *section(named),
         *missing.section(named, gaps),
         *_e_step(named, e_step),
-        *_auxiliary(named, posteriors),
-        *_m_step(named, posteriors, walk),
-        *_bound(named),
+        *(
+            (*_auxiliary(named, posteriors), *_m_step(named, posteriors, walk), *_bound(named))
+            if _learnt(graph)
+            else NOTHING
+        ),
     ]
     body += [*_dictionary(named, walk, "\n".join(body)), r"\end{document}"]
     return "\n".join(body) + "\n"
+
+
+def _learnt(graph: Graph) -> bool:
+    """Whether there is anything to maximise over."""
+    return any(parameter.value is None for parameter in graph.parameters)
 
 
 def _opening(graph: Graph) -> tuple[str, ...]:
@@ -72,9 +82,7 @@ def _gaussian(graph: Graph, program: Program, gaps: Collection[str]) -> str:
         *section(named),
         *missing.section(named, gaps),
         *e_step(named, walk),
-        *auxiliary(named, walk),
-        *m_step(named),
-        *_bound(named),
+        *((*auxiliary(named, walk), *m_step(named), *_bound(named)) if _learnt(graph) else NOTHING),
     ]
     body += [*dictionary(named, "\n".join(body)), r"\end{document}"]
     return "\n".join(body) + "\n"

@@ -62,8 +62,8 @@ IMPORTS = (
 """The imports of an emitted file; each stands there only if its name is used."""
 
 
-def text(graph: Graph, elimination: str | None = None, notes: tuple[str, ...] = ()) -> str:
-    """The file `<name>_numpyro.py`.
+def text(graph: Graph, elimination: str | None = None, notes: tuple[str, ...] = (), header: str = "") -> str:
+    """The file `<name>_numpyro.py`; `header` is a line on where the file comes from.
 
     `elimination` is the source of `Parameters`, `Data`, `prepare(data)`, `log_evidence(theta, data)` and what these call;
     without it there is no `marginal_model`. A network that NumPyro cannot enumerate has no `model`: then its
@@ -90,6 +90,7 @@ def text(graph: Graph, elimination: str | None = None, notes: tuple[str, ...] = 
             story(graph),
             *notes,
             *why,
+            *([header] if header else []),
         ]
     )
     return render(_docstring(doc) + "\n", _imports(imports, statements), statements)
@@ -178,7 +179,8 @@ def _indices(layout: Layout) -> list[str]:
 def _parameters(layout: Layout) -> Statement:
     names = [parameter.name for parameter in layout.graph.parameters]
     fields = ", ".join(f"{name}={name}" for name in names)
-    lines = [*parameter_lines(layout), f"return jax.tree.map(jnp.asarray, Parameters({fields}))  # {NUMPYS}"]
+    arrays = [f"# {NUMPYS}.", f"return jax.tree.map(jnp.asarray, Parameters({fields}))"]
+    lines = [*parameter_lines(layout), *arrays]
     doc = "The parameters: sampled where they have a prior, optimised where they have none."
     return Define(layout.locals["parameters"], (), (Verbatim("\n".join(lines)),), doc)
 
@@ -191,4 +193,6 @@ def _marginal_model(layout: Layout) -> Statement:
     return Define("marginal_model", ("data",), (Verbatim(line),), doc)
 
 
-PRINTERS = (Printer("numpyro", "_numpyro.py", ("network", "elimination", "notes"), text, partial=True),)
+PRINTERS = (
+    Printer("numpyro", "_numpyro.py", ("network", "elimination", "notes", "header"), text, partial=True),
+)

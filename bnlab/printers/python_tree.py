@@ -134,7 +134,7 @@ def lines(statement: Statement) -> list[str]:
             return text.strip("\n").splitlines()
         case Record(title, fields, doc):
             body = [f"{field}: Array" + (f"  # {comment}" if comment else "") for field, comment in fields]
-            return [f"class {title}(NamedTuple):", *_indented(_docstring(doc) + body)]
+            return [f"class {title}(NamedTuple):", *_indented(_docstring(doc) + body or ["pass"])]
         case Define(title, arguments, body, doc, returns, decorator):
             head = f"def {title}({', '.join(arguments)})" + (f" -> {returns}:" if returns else ":")
             inner = [line for part in body for line in lines(part)]

@@ -158,6 +158,7 @@ class Program:
     are the plates without size, each with those around it. `leaves` are variables whose values may be -1, missing,
     `notes` sentences on missing values and on evidence. `densities` are those of `functions` that are log densities, by the
     factor they belong to. `evidence` is ln p of a chunk for derivatives, where the E-step has statements without any.
+    `condensed` tells that rows may be replaced by fewer that tell the same (`program/degree.py`).
     """
 
     name: str
@@ -175,6 +176,7 @@ class Program:
     notes: tuple[str, ...] = ()
     densities: dict[str, Function] = field(default_factory=dict)
     evidence: Function | None = None
+    condensed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -335,11 +335,15 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class JointBasis:
-    """T with T T' = `covariance` and T' `precision` T diagonal; the axes are those of its rows and columns, last."""
+    """T with T T' = `covariance` and T' `precision` T diagonal; the axes are those of its rows and columns, last.
+
+    `definite` tells that the precision is not singular, which takes half the work; the covariance may be.
+    """
 
     covariance: Expr
     precision: Expr
     axes: Axes
+    definite: bool = False
 
 
 @dataclass(frozen=True, slots=True)

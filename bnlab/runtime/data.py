@@ -29,12 +29,14 @@ def bind(
     dtype: str = "float64",
     roles: tuple[str, ...] = ("observed", "given"),
     evidence: Mapping[str, Any] | None = None,
+    ids: Mapping[str, Any] | None = None,
 ) -> Bound:
     """Data for the variables of `graph` in `roles`, checked.
 
     `data` is a mapping from variable names to arrays, lists or the tidy form with ids, or a data frame (design.md section
     2). Values of latents are left aside, with a warning; what is known of them is `evidence`, in the same form. Missing
-    categories are -1 in the canonical data, missing numbers NaN. Raises DataError with everything that is wrong.
+    categories are -1 in the canonical data, missing numbers NaN. `ids`, by plate and variable, may as well stand in
+    `data["ids"]`. Raises DataError with everything that is wrong.
     """
     if is_frame(data) or columns is not None:
         data = from_frame(graph, data, columns)
@@ -43,6 +45,7 @@ def bind(
             f"Data are a mapping from variable names to arrays, or a data frame, not a {type(data).__name__}."
         )
         raise DataError(Fault(reason, _example(graph)))
+    data = data if ids is None else {**data, "ids": ids}
     asked, faults = usable(graph, evidence or {})
     variables = [variable for variable in graph.variables if variable.role in roles]
     paths = nesting(graph)

@@ -63,7 +63,9 @@ def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, ND
     spreads on their floor where the data about a centre have none: as many centres as rows, say."""
     init = problem.init
     given = {} if isinstance(init, str) else checked(problem.graph, init, complete=False)
-    theta: dict[str, Any] = {}
+    theta: dict[str, Any] = {
+        one.name: one.value.array for one in problem.graph.parameters if one.value is not None
+    }
     if any(one.value is None and one.name not in given for one in problem.graph.parameters):
         method = init if isinstance(init, str) else "data"
         drawn = ready.program.step.init(ready.origin, seed_of(problem.seed, number), method)._asdict()

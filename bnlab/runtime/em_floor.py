@@ -135,7 +135,8 @@ def floored(floor: Floor, value: Array, variance: Array) -> tuple[Array, Array]:
 
 def _matrix(value: Array, variance: Array, smallest: float) -> tuple[Array, Array]:
     """The floor on matrices (..., D, D): eigenvalues are looked at only where a Cholesky pivot is small."""
-    scale = jnp.sqrt(variance[:, None] * variance)
+    std = jnp.sqrt(variance)  # first: the product of two variances may overflow
+    scale = std[:, None] * std
     pivots = jnp.diagonal(jnp.linalg.cholesky(value / scale), axis1=-2, axis2=-1) ** 2
     # The smallest eigenvalue is at most the smallest pivot, and rarely 100 times smaller. A failed Cholesky is NaN.
     suspect = ~(pivots.min(axis=-1) > 100 * smallest)
@@ -161,7 +162,8 @@ def raised(floor: Floor, value: ArrayLike, variance: NDArray[Any]) -> NDArray[An
         return np.minimum(array, 1 / smallest)
     if floor.kind != "cov":
         return np.maximum(array, variance * smallest if floor.kind == "var" else np.sqrt(variance * smallest))
-    scale = np.sqrt(variance[:, None] * variance)
+    std = np.sqrt(variance)
+    scale = std[:, None] * std
     eigenvalues, vectors = np.linalg.eigh(array / scale)
     lifted = np.einsum("...ij,...j,...kj->...ik", vectors, np.maximum(eigenvalues, smallest), vectors)
     low = eigenvalues.min(axis=-1) < smallest

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from bnlab.errors import Fault, FitError
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
+from bnlab.runtime.apart import confounded
 from bnlab.runtime.criteria import observations
 from bnlab.runtime.data import bind
 from bnlab.runtime.data_checks import fittable
@@ -51,17 +52,23 @@ def fit(
     progress: bool = True,
     checkpoint: str | os.PathLike[str] | None = None,
     columns: Columns | None = None,
+    ids: Mapping[str, Any] | None = None,
     weights: ArrayLike | None = None,
     **options: Any,
 ) -> Fit:
     """Fit the network to data.
 
+    Methods: "em" (maximum likelihood, or with priors the mode of the posterior), "viterbi" (hard EM), "svi", "nuts".
+
     `init` is "data", "random", or a dict of arrays, complete or partial; by default it is `net.parameters` for a network
     that brings some along, else "data". The best of `n_init` starts is kept. EM stops when its objective rises by at most
     tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations, max_iter=0 returns the initial parameters with
-    their likelihood. Ctrl-C ends it with the best so far. `checkpoint`
-    names a file from which the same call goes on if it was cut off. `columns` names a frame's columns for each variable,
-    `weights` has a number for each member of the outermost plate. `options` are the method's own.
+    their likelihood. Ctrl-C ends it with the best so far. `checkpoint` names a file from which the same call goes on if it
+    was cut off. `options` are the method's own; "nuts" goes by these alone (`num_warmup`, `num_samples`, `num_chains`), not
+    by `max_iter` and `tol`.
+
+    `columns` names a frame's columns for each variable. `ids` has the members of a plate by variable where two have different
+    row counts: `ids={"group": {"x": ..., "w": ...}}`. `weights` has a number for each member of the outermost plate.
 
     `evidence` has what is known of discrete latents, in the layout of data: values, -1 for unknown; or booleans with one
     more axis, the states allowed; or `bn.final(states)`. The likelihood is then that of the data and the evidence.
@@ -78,12 +85,12 @@ def fit(
         "seed": seed,
         "dtype": dtype,
     }
-    _check(method, settings)
+    _check(method, settings, options)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
     data, columns = by_names(net, data, columns)
     known = renamed(net, evidence or {})
-    bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype, evidence=known)
+    bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype, evidence=known, ids=ids)
     return fit_bound(net, bound, method, **settings, progress=progress, checkpoint=checkpoint, **options)
 
 
@@ -120,7 +127,7 @@ def fit_bound(
     started = isinstance(init, Mapping) and all(name in init for name in free)
     notes = bound.warnings
     if max_iter > 0 or not started:
-        notes += fittable(graph, bound, started=started, dtype=dtype)
+        notes += (*fittable(graph, bound, started=started, dtype=dtype), *confounded(graph, bound))
     problem = Problem(
         network=net,
         graph=graph,
@@ -172,9 +179,14 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seco
     )
 
 
-def _check(method: str, settings: Mapping[str, Any]) -> None:
-    """Raises FitError with every setting that cannot be."""
-    faults = []
+def _check(method: str, settings: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> None:
+    """Raises FitError with every setting that cannot be, and every option that is a setting misspelt."""
+    known = (*settings, "evidence", "progress", "checkpoint", "columns", "weights")
+    faults = [
+        Fault(f'There is no setting "{name}".', meant.strip())
+        for name in options or ()
+        if (meant := did_you_mean(name, known))
+    ]
     if method not in METHODS:
         faults.append(
             Fault(

@@ -29,6 +29,9 @@ from bnlab.runtime.load import load_source
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Bound
 
+LISTED = 5
+"""How many members a message names."""
+
 Target = str | tuple[str, ...]
 
 
@@ -156,8 +159,23 @@ def _asked(
         text = emitted(graph, "posterior", partial=bound.partial, joint=joint)
         module = load_source(text, f"{graph.name}_query")
         data = module.prepare(dict(bound.canonical), np.dtype("float64"))
-        answer: Mapping[str, Any] = jax.device_get(vars(module)[question](module.Parameters(**theta), data))
+        filled = module.Parameters(**theta)
+        _possible(bound, np.atleast_1d(module.score(filled, data)))
+        answer: Mapping[str, Any] = jax.device_get(vars(module)[question](filled, data))
         return answer
+
+
+def _possible(bound: Bound, scores: NDArray[Any]) -> None:
+    """Raises DataError where what is known has probability 0, so that nothing follows from it."""
+    out = np.flatnonzero(~(scores > -np.inf))
+    if len(out):
+        plate = next((name for name, path in bound.layout.paths.items() if len(path) == 1), "")
+        listed = ", ".join(map(str, out[:LISTED])) + (", ..." if len(out) > LISTED else "")
+        where = f" at {plate} {listed}" if plate else ""
+        reason = f"What is known{where} is impossible at these parameters: it has probability 0."
+        raise DataError(
+            Fault(reason, "Nothing follows from it; leave it out, or look at the zeros in the tables.")
+        )
 
 
 def _mirrored(graph: Graph, bound: Bound, target: Target, found: Mapping[str, Any]) -> Any:

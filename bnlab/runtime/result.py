@@ -79,31 +79,47 @@ class Fit:
         return self.status == "converged"
 
     def posterior(
-        self, data: Any = None, *, columns: Columns | None = None, evidence: Evidence | None = None
+        self,
+        data: Any = None,
+        *,
+        columns: Columns | None = None,
+        evidence: Evidence | None = None,
+        ids: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
         last; for each Gaussian one its "mean" and "cov", a scalar's variance. In the layout of the data. Of a fit
         with draws they are those of the mixture over the draws, an E-step each. `evidence` is what is known of discrete
         latents, as in `bn.fit`."""
-        bound = self._bound(data, columns, evidence)
+        bound = self._bound(data, columns, evidence, ids)
         if self.draws is not None:
             return queries.posterior_over(self.network, self.draws, bound, self._dtype)
         return queries.posterior(self.network, self.parameters, bound, self._dtype)
 
     def predict(
-        self, data: Any = None, *, columns: Columns | None = None, evidence: Evidence | None = None
+        self,
+        data: Any = None,
+        *,
+        columns: Columns | None = None,
+        evidence: Evidence | None = None,
+        ids: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """The most probable joint assignment of the discrete latents given the data, and the means of Gaussian ones given it,
         in the layout of the data."""
         return queries.predict(
-            self.network, self.parameters, self._bound(data, columns, evidence), self._dtype
+            self.network, self.parameters, self._bound(data, columns, evidence, ids), self._dtype
         )
 
     def score(
-        self, data: Any = None, *, columns: Columns | None = None, evidence: Evidence | None = None
+        self,
+        data: Any = None,
+        *,
+        columns: Columns | None = None,
+        evidence: Evidence | None = None,
+        ids: Mapping[str, Any] | None = None,
     ) -> NDArray[Any]:
         """ln p of each member of the outermost plate; a chain is not a member axis."""
-        return queries.score(self.network, self.parameters, self._bound(data, columns, evidence), self._dtype)
+        bound = self._bound(data, columns, evidence, ids)
+        return queries.score(self.network, self.parameters, bound, self._dtype)
 
     def sample(
         self,
@@ -285,11 +301,18 @@ class Fit:
     def _dtype(self) -> str:
         return str(self.settings["dtype"])
 
-    def _bound(self, data: Any, columns: Columns | None, evidence: Evidence | None) -> Bound:
+    def _bound(
+        self,
+        data: Any,
+        columns: Columns | None,
+        evidence: Evidence | None,
+        ids: Mapping[str, Any] | None = None,
+    ) -> Bound:
         if data is not None:
+            graph = self.network.graph
             data, columns = by_names(self.network, data, columns)
             known = renamed(self.network, evidence or {})
-            return bind(self.network.graph, data, columns=columns, dtype=self._dtype, evidence=known)
+            return bind(graph, data, columns=columns, dtype=self._dtype, evidence=known, ids=ids)
         no_evidence_alone(evidence)
         if self.bound is None:
             raise FitError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -88,6 +88,7 @@ def verify(
     data: Any = None,
     *,
     columns: Columns | None = None,
+    ids: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Verification:
     """Holds the emitted files of `net` against the laws of exact EM, with numbers.
@@ -111,7 +112,7 @@ def verify(
             )
         if data is not None:
             data, columns = by_names(net, data, columns)
-            bound = bind(graph, data, columns=columns)
+            bound = bind(graph, data, columns=columns, ids=ids)
             em = _module(net, "em", bound.partial)
             theta = em.init(em.prepare(bound.canonical), seed)
             start = {name: np.asarray(value) for name, value in theta._asdict().items()}

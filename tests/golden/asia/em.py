@@ -2,14 +2,14 @@
 """EM for the network `asia`, derived from its declaration; needs only JAX and NumPy.
 
 for n in 1..N:
-    visit[n] ~ Categorical(P_visit)              observed
-    smoke[n] ~ Categorical(P_smoke)              observed
-    tub[n] ~ Categorical(P_tub[visit[n]])        latent
-    lung[n] ~ Categorical(P_lung[smoke[n]])      latent
-    bronc[n] ~ Categorical(P_bronc[smoke[n]])     latent
+    visit[n] ~ Categorical(P_visit)                             observed
+    smoke[n] ~ Categorical(P_smoke)                             observed
+    tub[n] ~ Categorical(P_tub[visit[n]])                       latent
+    lung[n] ~ Categorical(P_lung[smoke[n]])                     latent
+    bronc[n] ~ Categorical(P_bronc[smoke[n]])                   latent
     either[n] ~ Categorical(array(2, 2, 2)[tub[n],lung[n]])     latent
-    xray[n] ~ Categorical(P_xray[either[n]])     observed
-    dysp[n] ~ Categorical(P_dysp[either[n],bronc[n]])     observed
+    xray[n] ~ Categorical(P_xray[either[n]])                    observed
+    dysp[n] ~ Categorical(P_dysp[either[n],bronc[n]])           observed
 
 E-step   q_tub[n,t] = P(tub[n]=t | visit, smoke, xray, dysp)
          q_tub_lung[n,t,l] = P(tub[n]=t, lung[n]=l | visit, smoke, xray, dysp)
@@ -131,8 +131,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(
         P_visit=ratio(s.N_visit, s.N_visit.sum(), theta.P_visit),
         P_smoke=ratio(s.N_smoke, s.N_smoke.sum(), theta.P_smoke),

@@ -2,14 +2,16 @@
 """NumPyro models of the network `asia`; need only JAX, NumPy and NumPyro.
 
 for n in 1..N:
-    visit[n] ~ Categorical(P_visit)              observed
-    smoke[n] ~ Categorical(P_smoke)              observed
-    tub[n] ~ Categorical(P_tub[visit[n]])        latent
-    lung[n] ~ Categorical(P_lung[smoke[n]])      latent
-    bronc[n] ~ Categorical(P_bronc[smoke[n]])     latent
+    visit[n] ~ Categorical(P_visit)                             observed
+    smoke[n] ~ Categorical(P_smoke)                             observed
+    tub[n] ~ Categorical(P_tub[visit[n]])                       latent
+    lung[n] ~ Categorical(P_lung[smoke[n]])                     latent
+    bronc[n] ~ Categorical(P_bronc[smoke[n]])                   latent
     either[n] ~ Categorical(array(2, 2, 2)[tub[n],lung[n]])     latent
-    xray[n] ~ Categorical(P_xray[either[n]])     observed
-    dysp[n] ~ Categorical(P_dysp[either[n],bronc[n]])     observed
+    xray[n] ~ Categorical(P_xray[either[n]])                    observed
+    dysp[n] ~ Categorical(P_dysp[either[n],bronc[n]])           observed
+
+Emitted by bnlab 0.1.0 from network 47c954de.
 """
 
 from typing import NamedTuple
@@ -53,6 +55,7 @@ def parameters():
         )
     P_xray = jnp.array([[0.98, 0.02], [0.05, 0.95]])
     P_dysp = jnp.array([[[0.9, 0.1], [0.7, 0.3]], [[0.8, 0.2], [0.1, 0.9]]])
+    # NumPy arrays may have been substituted.
     return jax.tree.map(
         jnp.asarray,
         Parameters(
@@ -64,7 +67,7 @@ def parameters():
             P_xray=P_xray,
             P_dysp=P_dysp,
         ),
-    )  # NumPy arrays may have been substituted
+    )
 
 
 def model(visit=None, smoke=None, xray=None, dysp=None, num_n=None):

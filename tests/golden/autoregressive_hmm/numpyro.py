@@ -1,9 +1,11 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `autoregressive_hmm`; need only JAX, NumPy and NumPyro.
 
-for t in 1..T:                                   a chain
-    z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
+for t in 1..T:                                                      a chain
+    z[t] ~ Categorical(A[z[t-1]])                                   latent; z[1] ~ Categorical(pi)
     x[t] ~ Normal(a[z[t]] * x[t-1] + b[z[t]], var=sigma2[z[t]])     observed; x[1] ~ Normal(level, var=1)
+
+Emitted by bnlab 0.1.0 from network 1ee4ffa2.
 """
 
 from typing import NamedTuple
@@ -34,9 +36,8 @@ def parameters():
         a = numpyro.param("a", lambda key: jax.random.normal(key, (2,)), event_dim=0)
         b = numpyro.param("b", lambda key: jax.random.normal(key, (2,)), event_dim=0)
         sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, level=level, A=A, a=a, b=b, sigma2=sigma2)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, level=level, A=A, a=a, b=b, sigma2=sigma2))
 
 
 def model(x=None, num_t=None):

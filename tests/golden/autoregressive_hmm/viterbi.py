@@ -1,8 +1,8 @@
 # -*- coding: utf-8 -*-
 """Hard EM for the network `autoregressive_hmm`, derived from its declaration; needs only JAX and NumPy.
 
-for t in 1..T:                                   a chain
-    z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
+for t in 1..T:                                                      a chain
+    z[t] ~ Categorical(A[z[t-1]])                                   latent; z[1] ~ Categorical(pi)
     x[t] ~ Normal(a[z[t]] * x[t-1] + b[z[t]], var=sigma2[z[t]])     observed; x[1] ~ Normal(level, var=1)
 
 E-step   q_z[t,k] = 1 at the most probable value, else 0
@@ -158,8 +158,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin_first = theta.level
     mean_first = ratio(s.Sx_first, s.N_x_first, theta.level - origin_first)
     # of the regressors x[t-1], 1

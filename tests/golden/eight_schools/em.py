@@ -1,9 +1,9 @@
 # -*- coding: utf-8 -*-
 """EM for the network `eight_schools`, derived from its declaration; needs only JAX and NumPy.
 
-for s in 1..S:                                   school
-    std[s]                                       given
-    theta_j[s] ~ Normal(mu, std=tau)             latent
+for s in 1..S:                                     school
+    std[s]                                         given
+    theta_j[s] ~ Normal(mu, std=tau)               latent
     effect[s] ~ Normal(theta_j[s], std=std[s])     observed
 
 M-step   mu, tau maximise Q = E[ln p(x, z)] under q
@@ -94,8 +94,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_theta_j = s.N_theta_j  # of the regressors 1
     # the regression of r: what the old coefficients left
     change_theta_j = ratio(s.S_theta_j, moments_theta_j, 0)

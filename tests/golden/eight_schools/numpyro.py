@@ -1,10 +1,12 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `eight_schools`; need only JAX, NumPy and NumPyro.
 
-for s in 1..S:                                   school
-    std[s]                                       given
-    theta_j[s] ~ Normal(mu, std=tau)             latent
+for s in 1..S:                                     school
+    std[s]                                         given
+    theta_j[s] ~ Normal(mu, std=tau)               latent
     effect[s] ~ Normal(theta_j[s], std=std[s])     observed
+
+Emitted by bnlab 0.1.0 from network 734b6910.
 """
 
 from typing import NamedTuple
@@ -21,7 +23,8 @@ def parameters():
     """The parameters: sampled where they have a prior, optimised where they have none."""
     mu = numpyro.param("mu", lambda key: jax.random.normal(key))
     tau = numpyro.param("tau", 1.0, constraint=dist.constraints.positive)
-    return jax.tree.map(jnp.asarray, Parameters(mu=mu, tau=tau))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(mu=mu, tau=tau))
 
 
 def model(std, effect=None):

@@ -4,6 +4,8 @@
 for n in 1..N:
     y[n] ~ Normal(zeros(1), cov=eye(1))          latent
     x[n] ~ Normal(W @ y[n] + mu, var=psi)        observed
+
+Emitted by bnlab 0.1.0 from network 71f72387.
 """
 
 from typing import NamedTuple
@@ -21,9 +23,8 @@ def parameters():
     mu = numpyro.param("mu", lambda key: jax.random.normal(key, (4,)))
     W = numpyro.param("W", lambda key: jax.random.normal(key, (4, 1)))
     psi = numpyro.param("psi", jnp.ones((4,)), constraint=dist.constraints.positive)
-    return jax.tree.map(
-        jnp.asarray, Parameters(mu=mu, W=W, psi=psi)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(mu=mu, W=W, psi=psi))
 
 
 def model(x=None, num_n=None):

@@ -1,11 +1,13 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `factorial_hmm`; need only JAX, NumPy and NumPyro.
 
-for s in 1..S:                                   sequence
-    for t in 1..T[s]:                            a chain
-        a[s,t] ~ Categorical(A[a[s,t-1]])        latent; a[s,1] ~ Categorical(p)
-        b[s,t] ~ Categorical(B[b[s,t-1]])        latent; b[s,1] ~ Categorical(r)
+for s in 1..S:                                        sequence
+    for t in 1..T[s]:                                 a chain
+        a[s,t] ~ Categorical(A[a[s,t-1]])             latent; a[s,1] ~ Categorical(p)
+        b[s,t] ~ Categorical(B[b[s,t-1]])             latent; b[s,1] ~ Categorical(r)
         x[s,t] ~ Normal(mu[a[s,t],b[s,t]], var=v)     observed
+
+Emitted by bnlab 0.1.0 from network 99bd1aa5.
 """
 
 from typing import NamedTuple
@@ -44,9 +46,8 @@ def parameters():
             constraint=dist.constraints.simplex,
             event_dim=1,
         )
-    return jax.tree.map(
-        jnp.asarray, Parameters(p=p, r=r, v=v, A=A, mu=mu, B=B)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(p=p, r=r, v=v, A=A, mu=mu, B=B))
 
 
 def padded(ids):

@@ -1,10 +1,10 @@
 # -*- coding: utf-8 -*-
 """Hard EM for the network `factorial_hmm`, derived from its declaration; needs only JAX and NumPy.
 
-for s in 1..S:                                   sequence
-    for t in 1..T[s]:                            a chain
-        a[s,t] ~ Categorical(A[a[s,t-1]])        latent; a[s,1] ~ Categorical(p)
-        b[s,t] ~ Categorical(B[b[s,t-1]])        latent; b[s,1] ~ Categorical(r)
+for s in 1..S:                                        sequence
+    for t in 1..T[s]:                                 a chain
+        a[s,t] ~ Categorical(A[a[s,t-1]])             latent; a[s,1] ~ Categorical(p)
+        b[s,t] ~ Categorical(B[b[s,t-1]])             latent; b[s,1] ~ Categorical(r)
         x[s,t] ~ Normal(mu[a[s,t],b[s,t]], var=v)     observed
 
 E-step   q_ab[s,t,i,j] = 1 at the most probable value, else 0
@@ -163,8 +163,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_ab, theta.mu - origin)
     return Parameters(

@@ -4,6 +4,8 @@
 for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     x[n] ~ Normal(mu[z[n]], cov=Sigma[z[n]])     observed
+
+Emitted by bnlab 0.1.0 from network 7224ab77.
 """
 
 from typing import NamedTuple
@@ -31,9 +33,8 @@ def parameters():
             constraint=dist.constraints.positive_definite,
             event_dim=2,
         )
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, mu=mu, Sigma=Sigma)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, mu=mu, Sigma=Sigma))
 
 
 def model(x=None, num_n=None):

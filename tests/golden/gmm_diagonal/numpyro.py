@@ -2,8 +2,10 @@
 """NumPyro models of the network `gmm_diagonal`; need only JAX, NumPy and NumPyro.
 
 for n in 1..N:
-    z[n] ~ Categorical(pi)                       latent
+    z[n] ~ Categorical(pi)                        latent
     x[n] ~ Normal(mu[z[n]], var=sigma2[z[n]])     observed
+
+Emitted by bnlab 0.1.0 from network 25ad3ef7.
 """
 
 from typing import NamedTuple
@@ -25,9 +27,8 @@ def parameters():
     with numpyro.plate("k", 2, dim=-1):
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
         sigma2 = numpyro.param("sigma2", jnp.ones((2, 2)), constraint=dist.constraints.positive, event_dim=1)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, mu=mu, sigma2=sigma2)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, mu=mu, sigma2=sigma2))
 
 
 def model(x=None, num_n=None):

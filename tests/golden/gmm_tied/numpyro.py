@@ -4,6 +4,8 @@
 for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     x[n] ~ Normal(mu[z[n]], cov=Sigma)           observed
+
+Emitted by bnlab 0.1.0 from network 0b6ae832.
 """
 
 from typing import NamedTuple
@@ -26,9 +28,8 @@ def parameters():
     Sigma = numpyro.param("Sigma", jnp.eye(2), constraint=dist.constraints.positive_definite)
     with numpyro.plate("k", 2, dim=-1):
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, Sigma=Sigma, mu=mu)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, Sigma=Sigma, mu=mu))
 
 
 def model(x=None, num_n=None):

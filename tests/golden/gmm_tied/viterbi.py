@@ -106,8 +106,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean(0)
     mean = ratio(s.Sx, s.N_z[:, None], theta.mu - origin)
     return Parameters(

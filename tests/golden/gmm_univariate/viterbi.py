@@ -2,7 +2,7 @@
 """Hard EM for the network `gmm_univariate`, derived from its declaration; needs only JAX and NumPy.
 
 for n in 1..N:
-    z[n] ~ Categorical(pi)                       latent
+    z[n] ~ Categorical(pi)                        latent
     x[n] ~ Normal(mu[z[n]], var=sigma2[z[n]])     observed
 
 E-step   q_z[n,k] = 1 at the most probable value, else 0
@@ -92,8 +92,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_z, theta.mu - origin)
     return Parameters(

@@ -4,6 +4,8 @@
 for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     x[n] ~ Normal(mu[z[n]], var=sigma2)          observed
+
+Emitted by bnlab 0.1.0 from network 62ed1dc5.
 """
 
 from typing import NamedTuple
@@ -25,9 +27,8 @@ def parameters():
     sigma2 = numpyro.param("sigma2", 1.0, constraint=dist.constraints.positive)
     with numpyro.plate("k", 2, dim=-1):
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, sigma2=sigma2, mu=mu)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, sigma2=sigma2, mu=mu))
 
 
 def model(x=None, num_n=None):

@@ -1,9 +1,9 @@
 # -*- coding: utf-8 -*-
 """EM for the network `hmm`, derived from its declaration; needs only JAX and NumPy.
 
-for s in 1..S:                                   sequence
-    for t in 1..T[s]:                            a chain
-        z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
+for s in 1..S:                                             sequence
+    for t in 1..T[s]:                                      a chain
+        z[s,t] ~ Categorical(A[z[s,t-1]])                  latent; z[s,1] ~ Categorical(pi)
         x[s,t] ~ Normal(mu[z[s,t]], cov=Sigma[z[s,t]])     observed
 
 E-step   alpha[t] = P(z[t]=k | data[1..t])
@@ -149,8 +149,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean(0)
     mean = ratio(s.Sx, s.N_z[:, None], theta.mu - origin)
     return Parameters(

@@ -1,10 +1,12 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `hmm`; need only JAX, NumPy and NumPyro.
 
-for s in 1..S:                                   sequence
-    for t in 1..T[s]:                            a chain
-        z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
+for s in 1..S:                                             sequence
+    for t in 1..T[s]:                                      a chain
+        z[s,t] ~ Categorical(A[z[s,t-1]])                  latent; z[s,1] ~ Categorical(pi)
         x[s,t] ~ Normal(mu[z[s,t]], cov=Sigma[z[s,t]])     observed
+
+Emitted by bnlab 0.1.0 from network 9cb4a656.
 """
 
 from typing import NamedTuple
@@ -39,9 +41,8 @@ def parameters():
             constraint=dist.constraints.positive_definite,
             event_dim=2,
         )
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, A=A, mu=mu, Sigma=Sigma)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, A=A, mu=mu, Sigma=Sigma))
 
 
 def padded(ids):

@@ -5,6 +5,8 @@ for s in 1..S:                                   sequence
     for t in 1..T[s]:                            a chain
         z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
         x[s,t] ~ Categorical(B[z[s,t]])          observed
+
+Emitted by bnlab 0.1.0 from network 50f044c1.
 """
 
 from typing import NamedTuple
@@ -37,7 +39,8 @@ def parameters():
             constraint=dist.constraints.simplex,
             event_dim=1,
         )
-    return jax.tree.map(jnp.asarray, Parameters(pi=pi, A=A, B=B))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, A=A, B=B))
 
 
 def padded(ids):

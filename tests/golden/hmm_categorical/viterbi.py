@@ -132,8 +132,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(
         pi=ratio(s.N_first, s.N_first.sum(), theta.pi),
         A=ratio(s.N_zz, s.N_zz.sum(-1)[:, None], theta.A),

@@ -1,11 +1,13 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `hmm_factor_analysis`; need only JAX, NumPy and NumPyro.
 
-for s in 1..S:                                   sequence
-    for t in 1..T[s]:                            a chain
-        z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
-        y[s,t] ~ Normal(zeros(1), cov=eye(1))     latent
+for s in 1..S:                                                        sequence
+    for t in 1..T[s]:                                                 a chain
+        z[s,t] ~ Categorical(A[z[s,t-1]])                             latent; z[s,1] ~ Categorical(pi)
+        y[s,t] ~ Normal(zeros(1), cov=eye(1))                         latent
         x[s,t] ~ Normal(W[z[s,t]] @ y[s,t] + mu[z[s,t]], var=psi)     observed
+
+Emitted by bnlab 0.1.0 from network 269b8b87.
 """
 
 from typing import NamedTuple
@@ -35,9 +37,8 @@ def parameters():
         )
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 4)), event_dim=1)
         W = numpyro.param("W", lambda key: jax.random.normal(key, (2, 4, 1)), event_dim=2)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, psi=psi, A=A, mu=mu, W=W)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, psi=psi, A=A, mu=mu, W=W))
 
 
 def padded(ids):

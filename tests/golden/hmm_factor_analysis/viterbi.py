@@ -1,10 +1,10 @@
 # -*- coding: utf-8 -*-
 """Hard EM for the network `hmm_factor_analysis`, derived from its declaration; needs only JAX and NumPy.
 
-for s in 1..S:                                   sequence
-    for t in 1..T[s]:                            a chain
-        z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
-        y[s,t] ~ Normal(zeros(1), cov=eye(1))     latent
+for s in 1..S:                                                        sequence
+    for t in 1..T[s]:                                                 a chain
+        z[s,t] ~ Categorical(A[z[s,t-1]])                             latent; z[s,1] ~ Categorical(pi)
+        y[s,t] ~ Normal(zeros(1), cov=eye(1))                         latent
         x[s,t] ~ Normal(W[z[s,t]] @ y[s,t] + mu[z[s,t]], var=psi)     observed
 
 E-step   q_z[s,t,k] = 1 at the most probable value, else 0
@@ -174,8 +174,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     # of the regressors y[s,t], 1
     moments_x = jnp.block([[s.Syy, s.Sy[..., :, None]], [s.Sy[..., None, :], s.N_z[..., None, None]]])
     # the regression of r: what the old coefficients left

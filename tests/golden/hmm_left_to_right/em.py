@@ -1,10 +1,10 @@
 # -*- coding: utf-8 -*-
 """EM for the network `hmm_left_to_right`, derived from its declaration; needs only JAX and NumPy.
 
-for t in 1..T:                                   a chain
-    m[t] ~ Categorical(move[z[t-1]])             latent; m[1] ~ Categorical([1, 0])
+for t in 1..T:                                          a chain
+    m[t] ~ Categorical(move[z[t-1]])                    latent; m[1] ~ Categorical([1, 0])
     z[t] ~ Categorical(array(2, 2, 2)[z[t-1],m[t]])     latent; z[1] ~ Categorical([1, 0])
-    x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])     observed
+    x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])           observed
 
 E-step   alpha[t] = P(m[t]=m, z[t]=k | data[1..t])
          beta[t] = p(data[t+1..] | m[t]=m, z[t]=k) / p(data[t+1..] | data[1..t])
@@ -139,8 +139,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_z, theta.mu - origin)
     return Parameters(

@@ -1,10 +1,12 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `hmm_left_to_right`; need only JAX, NumPy and NumPyro.
 
-for t in 1..T:                                   a chain
-    m[t] ~ Categorical(move[z[t-1]])             latent; m[1] ~ Categorical([1, 0])
+for t in 1..T:                                          a chain
+    m[t] ~ Categorical(move[z[t-1]])                    latent; m[1] ~ Categorical([1, 0])
     z[t] ~ Categorical(array(2, 2, 2)[z[t-1],m[t]])     latent; z[1] ~ Categorical([1, 0])
-    x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])     observed
+    x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])           observed
+
+Emitted by bnlab 0.1.0 from network a1d0cf0e.
 """
 
 from typing import NamedTuple
@@ -30,9 +32,8 @@ def parameters():
         )
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
         sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return jax.tree.map(
-        jnp.asarray, Parameters(move=move, mu=mu, sigma2=sigma2)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(move=move, mu=mu, sigma2=sigma2))
 
 
 def model(x=None, num_t=None):

@@ -1,10 +1,10 @@
 # -*- coding: utf-8 -*-
 """Hard EM for the network `hmm_left_to_right`, derived from its declaration; needs only JAX and NumPy.
 
-for t in 1..T:                                   a chain
-    m[t] ~ Categorical(move[z[t-1]])             latent; m[1] ~ Categorical([1, 0])
+for t in 1..T:                                          a chain
+    m[t] ~ Categorical(move[z[t-1]])                    latent; m[1] ~ Categorical([1, 0])
     z[t] ~ Categorical(array(2, 2, 2)[z[t-1],m[t]])     latent; z[1] ~ Categorical([1, 0])
-    x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])     observed
+    x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])           observed
 
 E-step   q_mz[t,m,k] = 1 at the most probable value, else 0
 M-step   move, mu, sigma2 maximise ln p(x, z*)
@@ -141,8 +141,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_z, theta.mu - origin)
     return Parameters(

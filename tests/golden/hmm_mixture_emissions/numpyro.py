@@ -1,10 +1,12 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `hmm_mixture_emissions`; need only JAX, NumPy and NumPyro.
 
-for t in 1..T:                                   a chain
-    z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
-    c[t] ~ Categorical(weight[z[t]])             latent
+for t in 1..T:                                         a chain
+    z[t] ~ Categorical(A[z[t-1]])                      latent; z[1] ~ Categorical(pi)
+    c[t] ~ Categorical(weight[z[t]])                   latent
     x[t] ~ Normal(mu[z[t],c[t]], var=v[z[t],c[t]])     observed
+
+Emitted by bnlab 0.1.0 from network cba2b037.
 """
 
 from typing import NamedTuple
@@ -39,9 +41,8 @@ def parameters():
         )
     mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2, 2)))
     v = numpyro.param("v", jnp.ones((2, 2)), constraint=dist.constraints.positive)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, A=A, weight=weight, mu=mu, v=v)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, A=A, weight=weight, mu=mu, v=v))
 
 
 def model(x=None, num_t=None):

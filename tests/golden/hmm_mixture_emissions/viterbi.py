@@ -1,9 +1,9 @@
 # -*- coding: utf-8 -*-
 """Hard EM for the network `hmm_mixture_emissions`, derived from its declaration; needs only JAX and NumPy.
 
-for t in 1..T:                                   a chain
-    z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
-    c[t] ~ Categorical(weight[z[t]])             latent
+for t in 1..T:                                         a chain
+    z[t] ~ Categorical(A[z[t-1]])                      latent; z[1] ~ Categorical(pi)
+    c[t] ~ Categorical(weight[z[t]])                   latent
     x[t] ~ Normal(mu[z[t],c[t]], var=v[z[t],c[t]])     observed
 
 E-step   q_z[t,k] = 1 at the most probable value, else 0
@@ -129,8 +129,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_zc, theta.mu - origin)
     return Parameters(

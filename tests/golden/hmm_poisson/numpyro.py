@@ -4,6 +4,8 @@
 for t in 1..T:                                   a chain
     z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
     x[t] ~ Poisson(rate[z[t]])                   observed
+
+Emitted by bnlab 0.1.0 from network 66517145.
 """
 
 from typing import NamedTuple
@@ -31,9 +33,8 @@ def parameters():
             event_dim=1,
         )
         rate = numpyro.param("rate", jnp.ones((3,)), constraint=dist.constraints.positive, event_dim=0)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, A=A, rate=rate)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, A=A, rate=rate))
 
 
 def model(x=None, num_t=None):

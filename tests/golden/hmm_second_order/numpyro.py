@@ -1,10 +1,12 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `hmm_second_order`; need only JAX, NumPy and NumPyro.
 
-for s in 1..S:                                   sequence
-    for t in 1..T[s]:                            a chain
+for s in 1..S:                                         sequence
+    for t in 1..T[s]:                                  a chain
         z[s,t] ~ Categorical(A[z[s,t-2],z[s,t-1]])     latent; z[s,1] ~ Categorical(pi); z[s,2] ~ Categorical(B[z[s,1]])
         x[s,t] ~ Normal(mu[z[s,t]], var=v[z[s,t]])     observed
+
+Emitted by bnlab 0.1.0 from network a52176a5.
 """
 
 from typing import NamedTuple
@@ -37,9 +39,8 @@ def parameters():
     with numpyro.plate("k", 2, dim=-1):
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
         v = numpyro.param("v", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, B=B, A=A, mu=mu, v=v)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, B=B, A=A, mu=mu, v=v))
 
 
 def padded(ids):

@@ -1,8 +1,8 @@
 # -*- coding: utf-8 -*-
 """Hard EM for the network `hmm_second_order`, derived from its declaration; needs only JAX and NumPy.
 
-for s in 1..S:                                   sequence
-    for t in 1..T[s]:                            a chain
+for s in 1..S:                                         sequence
+    for t in 1..T[s]:                                  a chain
         z[s,t] ~ Categorical(A[z[s,t-2],z[s,t-1]])     latent; z[s,1] ~ Categorical(pi); z[s,2] ~ Categorical(B[z[s,1]])
         x[s,t] ~ Normal(mu[z[s,t]], var=v[z[s,t]])     observed
 
@@ -161,8 +161,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_z, theta.mu - origin)
     return Parameters(

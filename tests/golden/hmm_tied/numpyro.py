@@ -4,6 +4,8 @@
 for t in 1..T:                                   a chain
     z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
     x[t] ~ Normal(mu[z[t]], var=sigma2)          observed
+
+Emitted by bnlab 0.1.0 from network 8a9daa07.
 """
 
 from typing import NamedTuple
@@ -32,9 +34,8 @@ def parameters():
             event_dim=1,
         )
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, sigma2=sigma2, A=A, mu=mu)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, sigma2=sigma2, A=A, mu=mu))
 
 
 def model(x=None, num_t=None):

@@ -1,8 +1,8 @@
 # -*- coding: utf-8 -*-
 """EM for the network `hmm_univariate`, derived from its declaration; needs only JAX and NumPy.
 
-for t in 1..T:                                   a chain
-    z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
+for t in 1..T:                                    a chain
+    z[t] ~ Categorical(A[z[t-1]])                 latent; z[1] ~ Categorical(pi)
     x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])     observed
 
 E-step   alpha[t] = P(z[t]=k | data[1..t])
@@ -128,8 +128,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_z, theta.mu - origin)
     return Parameters(

@@ -1,8 +1,8 @@
 # -*- coding: utf-8 -*-
 """Hard EM for the network `hmm_univariate`, derived from its declaration; needs only JAX and NumPy.
 
-for t in 1..T:                                   a chain
-    z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
+for t in 1..T:                                    a chain
+    z[t] ~ Categorical(A[z[t-1]])                 latent; z[1] ~ Categorical(pi)
     x[t] ~ Normal(mu[z[t]], var=sigma2[z[t]])     observed
 
 E-step   q_z[t,k] = 1 at the most probable value, else 0
@@ -123,8 +123,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean()
     mean = ratio(s.Sx, s.N_z, theta.mu - origin)
     return Parameters(

@@ -5,6 +5,8 @@ for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     for i in 1..4:                               item
         x[n,i] ~ Bernoulli(theta[z[n],i])        observed
+
+Emitted by bnlab 0.1.0 from network 6ffee0fd.
 """
 
 from typing import NamedTuple
@@ -30,7 +32,8 @@ def parameters():
             constraint=dist.constraints.unit_interval,
             event_dim=0,
         )
-    return jax.tree.map(jnp.asarray, Parameters(pi=pi, theta=theta))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, theta=theta))
 
 
 def model(x=None, num_n=None):

@@ -100,8 +100,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(
         pi=ratio(s.N_z, s.N_z.sum(), theta.pi),
         theta=ratio(jnp.moveaxis(s.N_z_item_x, 2, 0)[1], s.N_z_item_x.sum(-1), theta.theta),

@@ -185,8 +185,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_y = s.S_y_prev_y_prev  # of the regressors y[s,t-1]
     change_y = solve(moments_y, s.S_y_y_prev)  # the regression of r: what the old coefficients left
     moments_x = s.Syy  # of the regressors y[s,t]

@@ -5,6 +5,8 @@ for s in 1..S:                                   sequence
     for t in 1..T[s]:                            a chain
         y[s,t] ~ Normal(F @ y[s,t-1], cov=Q)     latent; y[s,1] ~ Normal(zeros(2), cov=eye(2))
         x[s,t] ~ Normal(H @ y[s,t], cov=R)       observed
+
+Emitted by bnlab 0.1.0 from network 05d20d92.
 """
 
 from typing import NamedTuple
@@ -25,7 +27,8 @@ def parameters():
     Q = numpyro.param("Q", jnp.eye(2), constraint=dist.constraints.positive_definite)
     H = numpyro.param("H", lambda key: jax.random.normal(key, (3, 2)))
     R = numpyro.param("R", jnp.eye(3), constraint=dist.constraints.positive_definite)
-    return jax.tree.map(jnp.asarray, Parameters(F=F, Q=Q, H=H, R=R))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(F=F, Q=Q, H=H, R=R))
 
 
 def padded(ids):

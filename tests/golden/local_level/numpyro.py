@@ -4,6 +4,8 @@
 for t in 1..T:                                   a chain
     level[t] ~ Normal(level[t-1], var=eta)       latent; level[1] ~ Normal(1000, var=10000000)
     x[t] ~ Normal(level[t], var=eps)             observed
+
+Emitted by bnlab 0.1.0 from network 9d9495d8.
 """
 
 from typing import NamedTuple
@@ -21,7 +23,8 @@ def parameters():
     """The parameters: sampled where they have a prior, optimised where they have none."""
     eta = numpyro.param("eta", 1.0, constraint=dist.constraints.positive)
     eps = numpyro.param("eps", 1.0, constraint=dist.constraints.positive)
-    return jax.tree.map(jnp.asarray, Parameters(eta=eta, eps=eps))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(eta=eta, eps=eps))
 
 
 def model(x=None, num_t=None):

@@ -1,9 +1,9 @@
 # -*- coding: utf-8 -*-
 """EM for the network `markov_switching_regression`, derived from its declaration; needs only JAX and NumPy.
 
-for t in 1..T:                                   a chain
-    u[t]                                         given
-    z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
+for t in 1..T:                                                  a chain
+    u[t]                                                        given
+    z[t] ~ Categorical(A[z[t-1]])                               latent; z[1] ~ Categorical(pi)
     y[t] ~ Normal(beta[z[t]] * u[t] + mu[z[t]], var=sigma2)     observed
 
 E-step   alpha[t] = P(z[t]=k | data[1..t])
@@ -148,8 +148,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     # of the regressors u[t], 1
     moments = jnp.block(
         [[s.Suu[..., None, None], s.Su[..., None, None]], [s.Su[..., None, None], s.N_z[..., None, None]]]

@@ -1,10 +1,12 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `markov_switching_regression`; need only JAX, NumPy and NumPyro.
 
-for t in 1..T:                                   a chain
-    u[t]                                         given
-    z[t] ~ Categorical(A[z[t-1]])                latent; z[1] ~ Categorical(pi)
+for t in 1..T:                                                  a chain
+    u[t]                                                        given
+    z[t] ~ Categorical(A[z[t-1]])                               latent; z[1] ~ Categorical(pi)
     y[t] ~ Normal(beta[z[t]] * u[t] + mu[z[t]], var=sigma2)     observed
+
+Emitted by bnlab 0.1.0 from network 57ff355d.
 """
 
 from typing import NamedTuple
@@ -34,9 +36,8 @@ def parameters():
         )
         beta = numpyro.param("beta", lambda key: jax.random.normal(key, (2,)), event_dim=0)
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (2,)), event_dim=0)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, sigma2=sigma2, A=A, beta=beta, mu=mu)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, sigma2=sigma2, A=A, beta=beta, mu=mu))
 
 
 def model(u, y=None):

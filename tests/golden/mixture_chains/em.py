@@ -1,11 +1,11 @@
 # -*- coding: utf-8 -*-
 """EM for the network `mixture_chains`, derived from its declaration; needs only JAX and NumPy.
 
-for s in 1..S:                                   sequence
-    c[s] ~ Categorical(share)                    latent
-    for t in 1..T[s]:                            a chain
+for s in 1..S:                                     sequence
+    c[s] ~ Categorical(share)                      latent
+    for t in 1..T[s]:                              a chain
         z[s,t] ~ Categorical(A[c[s],z[s,t-1]])     latent; z[s,1] ~ Categorical(pi[c[s]])
-        x[s,t] ~ Categorical(B[z[s,t]])          observed
+        x[s,t] ~ Categorical(B[z[s,t]])            observed
 
 E-step   alpha[t] = P(z[t]=k | data[1..t])
          beta[t] = p(data[t+1..] | z[t]=k) / p(data[t+1..] | data[1..t])
@@ -137,8 +137,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(
         share=ratio(s.N_c, s.N_c.sum(), theta.share),
         pi=ratio(s.N_first, s.N_first.sum(-1)[:, None], theta.pi),

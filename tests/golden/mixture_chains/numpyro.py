@@ -1,11 +1,13 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `mixture_chains`; need only JAX, NumPy and NumPyro.
 
-for s in 1..S:                                   sequence
-    c[s] ~ Categorical(share)                    latent
-    for t in 1..T[s]:                            a chain
+for s in 1..S:                                     sequence
+    c[s] ~ Categorical(share)                      latent
+    for t in 1..T[s]:                              a chain
         z[s,t] ~ Categorical(A[c[s],z[s,t-1]])     latent; z[s,1] ~ Categorical(pi[c[s]])
-        x[s,t] ~ Categorical(B[z[s,t]])          observed
+        x[s,t] ~ Categorical(B[z[s,t]])            observed
+
+Emitted by bnlab 0.1.0 from network d347ff27.
 """
 
 from typing import NamedTuple
@@ -42,9 +44,8 @@ def parameters():
             constraint=dist.constraints.simplex,
             event_dim=1,
         )
-    return jax.tree.map(
-        jnp.asarray, Parameters(share=share, pi=pi, A=A, B=B)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(share=share, pi=pi, A=A, B=B))
 
 
 def padded(ids):

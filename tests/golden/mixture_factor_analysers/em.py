@@ -2,8 +2,8 @@
 """EM for the network `mixture_factor_analysers`, derived from its declaration; needs only JAX and NumPy.
 
 for n in 1..N:
-    c[n] ~ Categorical(pi)                       latent
-    y[n] ~ Normal(zeros(1), cov=eye(1))          latent
+    c[n] ~ Categorical(pi)                                latent
+    y[n] ~ Normal(zeros(1), cov=eye(1))                   latent
     x[n] ~ Normal(W[c[n]] @ y[n] + mu[c[n]], var=psi)     observed
 
 E-step   q_c[n,k] = P(c[n]=k | x)
@@ -116,8 +116,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     # of the regressors y[n], 1
     moments_x = jnp.block([[s.Syy, s.Sy[..., :, None]], [s.Sy[..., None, :], s.N_c[..., None, None]]])
     # the regression of r: what the old coefficients left

@@ -2,9 +2,11 @@
 """NumPyro models of the network `mixture_factor_analysers`; need only JAX, NumPy and NumPyro.
 
 for n in 1..N:
-    c[n] ~ Categorical(pi)                       latent
-    y[n] ~ Normal(zeros(1), cov=eye(1))          latent
+    c[n] ~ Categorical(pi)                                latent
+    y[n] ~ Normal(zeros(1), cov=eye(1))                   latent
     x[n] ~ Normal(W[c[n]] @ y[n] + mu[c[n]], var=psi)     observed
+
+Emitted by bnlab 0.1.0 from network 81c9072c.
 """
 
 from typing import NamedTuple
@@ -27,9 +29,8 @@ def parameters():
     with numpyro.plate("k", 3, dim=-1):
         mu = numpyro.param("mu", lambda key: jax.random.normal(key, (3, 4)), event_dim=1)
         W = numpyro.param("W", lambda key: jax.random.normal(key, (3, 4, 1)), event_dim=2)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, psi=psi, mu=mu, W=W)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, psi=psi, mu=mu, W=W))
 
 
 def model(x=None, num_n=None):

@@ -1,11 +1,13 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `mixture_plda`; need only JAX, NumPy and NumPyro.
 
-for s in 1..S:                                   speaker
-    c[s] ~ Categorical(pi)                       latent
+for s in 1..S:                                      speaker
+    c[s] ~ Categorical(pi)                          latent
     z[s] ~ Normal(mu[c[s]], cov=Sigma_ac[c[s]])     latent
-    for u in 1..U[s]:                            utterance
-        x[s,u] ~ Normal(z[s], cov=Sigma_wc)      observed
+    for u in 1..U[s]:                               utterance
+        x[s,u] ~ Normal(z[s], cov=Sigma_wc)         observed
+
+Emitted by bnlab 0.1.0 from network ea6cdc10.
 """
 
 from typing import NamedTuple
@@ -34,9 +36,8 @@ def parameters():
             constraint=dist.constraints.positive_definite,
             event_dim=2,
         )
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, Sigma_wc=Sigma_wc, mu=mu, Sigma_ac=Sigma_ac)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, Sigma_wc=Sigma_wc, mu=mu, Sigma_ac=Sigma_ac))
 
 
 def model(speaker, x=None):

@@ -1,11 +1,11 @@
 # -*- coding: utf-8 -*-
 """Hard EM for the network `mixture_plda`, derived from its declaration; needs only JAX and NumPy.
 
-for s in 1..S:                                   speaker
-    c[s] ~ Categorical(pi)                       latent
+for s in 1..S:                                      speaker
+    c[s] ~ Categorical(pi)                          latent
     z[s] ~ Normal(mu[c[s]], cov=Sigma_ac[c[s]])     latent
-    for u in 1..U[s]:                            utterance
-        x[s,u] ~ Normal(z[s], cov=Sigma_wc)      observed
+    for u in 1..U[s]:                               utterance
+        x[s,u] ~ Normal(z[s], cov=Sigma_wc)         observed
 
 E-step   q_c[s,k] = 1 at the most probable value, else 0
 M-step   pi, Sigma_wc, mu, Sigma_ac maximise ln p(x, z*)
@@ -142,8 +142,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_z = s.N_c  # of the regressors 1
     change_z = ratio(s.Sz, moments_z[:, None], 0)  # the regression of r: what the old coefficients left
     return Parameters(

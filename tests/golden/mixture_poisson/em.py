@@ -83,8 +83,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(pi=ratio(s.N_z, s.N_z.sum(), theta.pi), rate=ratio(s.Sx, s.N_z, theta.rate))
 
 

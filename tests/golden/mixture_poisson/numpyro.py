@@ -4,6 +4,8 @@
 for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     x[n] ~ Poisson(rate[z[n]])                   observed
+
+Emitted by bnlab 0.1.0 from network 3b4735b6.
 """
 
 from typing import NamedTuple
@@ -24,7 +26,8 @@ def parameters():
     )
     with numpyro.plate("k", 2, dim=-1):
         rate = numpyro.param("rate", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return jax.tree.map(jnp.asarray, Parameters(pi=pi, rate=rate))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, rate=rate))
 
 
 def model(x=None, num_n=None):

@@ -2,8 +2,8 @@
 """EM for the network `mixture_regression`, derived from its declaration; needs only JAX and NumPy.
 
 for n in 1..N:
-    u[n]                                         given
-    z[n] ~ Categorical(pi)                       latent
+    u[n]                                                          given
+    z[n] ~ Categorical(pi)                                        latent
     y[n] ~ Normal(w[z[n]] @ u[n] + b[z[n]], var=sigma2[z[n]])     observed
 
 E-step   q_z[n,k] = P(z[n]=k | y)
@@ -106,8 +106,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     # of the regressors u[n], 1
     moments = jnp.block([[s.Suu, s.Su[..., :, None]], [s.Su[..., None, :], s.N_z[..., None, None]]])
     # the regression of r: what the old coefficients left

@@ -2,9 +2,11 @@
 """NumPyro models of the network `mixture_regression`; need only JAX, NumPy and NumPyro.
 
 for n in 1..N:
-    u[n]                                         given
-    z[n] ~ Categorical(pi)                       latent
+    u[n]                                                          given
+    z[n] ~ Categorical(pi)                                        latent
     y[n] ~ Normal(w[z[n]] @ u[n] + b[z[n]], var=sigma2[z[n]])     observed
+
+Emitted by bnlab 0.1.0 from network b16cf8ea.
 """
 
 from typing import NamedTuple
@@ -27,9 +29,8 @@ def parameters():
         w = numpyro.param("w", lambda key: jax.random.normal(key, (2, 2)), event_dim=1)
         b = numpyro.param("b", lambda key: jax.random.normal(key, (2,)), event_dim=0)
         sigma2 = numpyro.param("sigma2", jnp.ones((2,)), constraint=dist.constraints.positive, event_dim=0)
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, w=w, b=b, sigma2=sigma2)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, w=w, b=b, sigma2=sigma2))
 
 
 def model(u, y=None):

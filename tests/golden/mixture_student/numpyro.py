@@ -2,8 +2,10 @@
 """NumPyro models of the network `mixture_student`; need only JAX, NumPy and NumPyro.
 
 for n in 1..N:
-    z[n] ~ Categorical(pi)                       latent
+    z[n] ~ Categorical(pi)                                            latent
     x[n] ~ StudentT(nu[z[n]], mu[z[n]], scale_matrix=Sigma[z[n]])     observed
+
+Emitted by bnlab 0.1.0 from network c6b72da5.
 """
 
 from typing import NamedTuple
@@ -32,9 +34,8 @@ def parameters():
             constraint=dist.constraints.positive_definite,
             event_dim=2,
         )
-    return jax.tree.map(
-        jnp.asarray, Parameters(pi=pi, nu=nu, mu=mu, Sigma=Sigma)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, nu=nu, mu=mu, Sigma=Sigma))
 
 
 def model(x=None, num_n=None):

@@ -2,7 +2,7 @@
 """Hard EM for the network `mixture_student`, derived from its declaration; needs only JAX and NumPy.
 
 for n in 1..N:
-    z[n] ~ Categorical(pi)                       latent
+    z[n] ~ Categorical(pi)                                            latent
     x[n] ~ StudentT(nu[z[n]], mu[z[n]], scale_matrix=Sigma[z[n]])     observed
 
 E-step   q_z[n,k] = 1 at the most probable value, else 0
@@ -133,8 +133,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     origin = theta.mu.mean(0)
     mean = ratio(s.Sx, s.Wx[:, None], theta.mu - origin)
     # ln(df/2) - digamma(df/2) = -1 - mean of (E[ln u] - E[u])

@@ -82,8 +82,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(
         pi=ratio(s.N_z, s.N_z.sum(), theta.pi), word=ratio(s.Sx, s.Sx.sum(-1)[:, None], theta.word)
     )

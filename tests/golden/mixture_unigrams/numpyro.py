@@ -4,6 +4,8 @@
 for d in 1..D:
     z[d] ~ Categorical(pi)                       latent
     x[d] ~ Multinomial(word[z[d]])               observed
+
+Emitted by bnlab 0.1.0 from network 1cd78fad.
 """
 
 from typing import NamedTuple
@@ -29,7 +31,8 @@ def parameters():
             constraint=dist.constraints.simplex,
             event_dim=1,
         )
-    return jax.tree.map(jnp.asarray, Parameters(pi=pi, word=word))  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, word=word))
 
 
 def model(x=None, num_d=None):

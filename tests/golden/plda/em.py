@@ -74,7 +74,10 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     r_x = x - theta.mu  # x less its prior mean
     J_x = jnp.linalg.inv(theta.Sigma_wc)  # Sigma_wc^-1
     # what the data say of z
-    eta_z = jax.ops.segment_sum(r_x, speaker_of_utterance, num_segments=len(weight)) @ J_x
+    eta_z = (
+        jax.ops.segment_sum(weight_utterance[:, None] * r_x, speaker_of_utterance, num_segments=len(weight))
+        @ J_x
+    )
     # how many of utterance in each speaker
     count_utterance = jax.ops.segment_sum(weight_utterance, speaker_of_utterance, num_segments=len(weight))
     Lambda_z = count_utterance[:, None, None] * J_x  # and how precisely
@@ -87,7 +90,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     e_x = r_x - m_z_in_utterance  # x less its mean, at the posterior means
     # members of utterance are independent
     log_p_x_given_z_in_speaker = jax.ops.segment_sum(
-        log_likelihood_x(theta, e_x), speaker_of_utterance, num_segments=len(weight)
+        weight_utterance * log_likelihood_x(theta, e_x), speaker_of_utterance, num_segments=len(weight)
     )
     # ln p(x[s,:]) = ln p(x, z) - ln p(z | x) at the posterior means
     log_p_x = (
@@ -122,8 +125,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_z = s.N_z  # of the regressors 1
     change_z = ratio(s.Sz, moments_z, 0)  # the regression of r: what the old coefficients left
     return Parameters(
@@ -131,6 +135,85 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
         Sigma_ac=ratio(s.Szz - jnp.einsum("d,,e->de", change_z, moments_z, change_z), s.N_z, theta.Sigma_ac),
         Sigma_wc=ratio(s.Sxx, s.N_x, theta.Sigma_wc),
     )
+
+
+def corners(mean, scatter, count):
+    """D + 1 rows, and the weight of each, that count together, have that mean, and scatter (D, D) so about it."""
+    size = len(mean) + 1
+    scale = np.sqrt(np.diagonal(scatter))
+    scale = np.where(scale > 0, scale, 1)
+    variances, directions = np.linalg.eigh(scatter / np.outer(scale, scale))
+    root = scale[:, None] * directions * np.sqrt(np.maximum(variances, 0))
+    mirror = np.eye(size)[0] - 1 / np.sqrt(size)
+    simplex = np.eye(size) - 2 * np.outer(mirror, mirror) / (mirror @ mirror)
+    # its columns but the first have mean 0 and scatter I
+    return mean + np.sqrt(size / count) * simplex[:, 1:] @ root.T, np.full(size, count / size)
+
+
+def scatter(x, weights, means, group):
+    """The sum over rows n of weights[n] (x[n] - means[group[n]]) (x[n] - means[group[n]])', some rows at a time."""
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
+        r = x[rows] - means[group[rows]]
+        r *= np.sqrt(weights[rows])[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever reads it looks whether it is finite
+            total += r.T @ r
+    return total
+
+
+def condensed(data):
+    """The data, or fewer rows that tell the same.
+
+    A speaker enters the E-step by its count, its mean and the scatter about it: of all scatter one speaker can be the bearer,
+    the rows of the others stand at their means. Where many speakers have the same count, fewer tell the same.
+    """
+    x = np.asarray(data["x"], float)
+    N, D = x.shape
+    member = np.asarray(data.get("speaker", np.zeros(N)), int)
+    count = np.bincount(member)
+    weights = np.asarray(data.get("weights", np.ones(len(count))), float)
+    if count.min() == 0 or N <= len(count) + D:
+        return data
+    if np.any(np.diff(member) < 0):
+        order = np.argsort(member, kind="stable")
+        x, member = x[order], member[order]
+    means = np.add.reduceat(x, np.cumsum(count) - count) / count[:, None]
+    within = scatter(x, weights[member], means, member)
+    if not np.isfinite(within).all() or not np.isfinite(np.square(means).sum()):
+        return data
+    found = []  # for each count the means, and the weight of each
+    for one in np.unique(count):
+        mean, weight = means[count == one], weights[count == one]
+        if len(mean) > D + 1 and weight.sum() > 0:
+            centre = weight @ mean / weight.sum()
+            about = scatter(mean, weight, centre[None], np.zeros(len(mean), int))
+            mean, weight = corners(centre, about, weight.sum())
+        found.append((mean, weight, np.full(len(mean), one)))
+    means, weights, count = (np.concatenate(parts) for parts in zip(*found))
+    bearer = np.argmax(weights * count)
+    if len(means) + D > N / 2 or weights[bearer] == 0:
+        return data
+    rows, each = corners(means[bearer], within / weights[bearer], count[bearer])
+    others = np.arange(len(means)) != bearer
+    return {
+        **data,
+        "x": np.concatenate([means[others], rows]),
+        "speaker": np.concatenate([np.flatnonzero(others), np.full(len(rows), bearer)]),
+        "weights": weights,
+        "weights of utterance": np.concatenate([count[others], each]),
+    }
+
+
+def alike(x, weight, weight_inner, outer):
+    """The rows of x, or others that count alike and have the same mean and scatter."""
+    weight = np.take_along_axis(weight, np.minimum(outer, weight.shape[1] - 1), 1) * weight_inner
+    x, weight = x[weight > 0], weight[weight > 0]
+    if np.all(weight == weight[0]):
+        return x
+    flat = x.reshape(len(x), -1).astype(float)
+    mean = weight @ flat / weight.sum()
+    about = scatter(flat, weight, mean[None], np.zeros(len(x), int))
+    return corners(mean, about, weight.sum())[0].reshape(-1, *x.shape[1:])
 
 
 def put(values, index, fill=None):
@@ -154,6 +237,7 @@ def position(group):
 
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `speaker`, about `rows` rows each; padding has weight 0."""
+    data = condensed(data)
     id_speaker = np.asarray(data.get("speaker", np.zeros(len(data["x"]))), int)
     size_speaker = id_speaker.max() + 1
     per_chunk = max(1, rows * size_speaker // len(data["x"]))
@@ -165,7 +249,11 @@ def prepare(data, dtype=float, rows=4096):
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_utterance, place_utterance)),
         weight=put(weights, (chunk_speaker, place_speaker), 0),
-        weight_utterance=put(np.ones(len(place_utterance), dtype), (chunk_utterance, place_utterance), 0),
+        weight_utterance=put(
+            np.asarray(data.get("weights of utterance", np.ones(len(place_utterance))), dtype),
+            (chunk_utterance, place_utterance),
+            0,
+        ),
         speaker_of_utterance=put(
             place_speaker[speaker_of_utterance], (chunk_utterance, place_utterance), place_speaker.max() + 1
         ),
@@ -205,7 +293,17 @@ def cluster(x, K, rng, method):
 def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
-    centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.weight_utterance) > 0], 1, rng, method)
+    centres_x, rest_x = cluster(
+        alike(
+            np.asarray(data.x),
+            np.asarray(data.weight),
+            np.asarray(data.weight_utterance),
+            np.asarray(data.speaker_of_utterance),
+        ),
+        1,
+        rng,
+        method,
+    )
     return Parameters(
         mu=jnp.asarray(centres_x.reshape((4,))),
         Sigma_ac=jnp.asarray(

@@ -5,6 +5,8 @@ for s in 1..S:                                   speaker
     z[s] ~ Normal(mu, cov=Sigma_ac)              latent
     for u in 1..U[s]:                            utterance
         x[s,u] ~ Normal(z[s], cov=Sigma_wc)      observed
+
+Emitted by bnlab 0.1.0 from network 13d081a5.
 """
 
 from typing import NamedTuple
@@ -23,9 +25,8 @@ def parameters():
     mu = numpyro.param("mu", lambda key: jax.random.normal(key, (4,)))
     Sigma_ac = numpyro.param("Sigma_ac", jnp.eye(4), constraint=dist.constraints.positive_definite)
     Sigma_wc = numpyro.param("Sigma_wc", jnp.eye(4), constraint=dist.constraints.positive_definite)
-    return jax.tree.map(
-        jnp.asarray, Parameters(mu=mu, Sigma_ac=Sigma_ac, Sigma_wc=Sigma_wc)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(mu=mu, Sigma_ac=Sigma_ac, Sigma_wc=Sigma_wc))
 
 
 def model(speaker, x=None):

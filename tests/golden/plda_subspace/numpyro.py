@@ -1,10 +1,12 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `plda_subspace`; need only JAX, NumPy and NumPyro.
 
-for s in 1..S:                                   speaker
-    y[s] ~ Normal(zeros(2), cov=eye(2))          latent
-    for u in 1..U[s]:                            utterance
+for s in 1..S:                                        speaker
+    y[s] ~ Normal(zeros(2), cov=eye(2))               latent
+    for u in 1..U[s]:                                 utterance
         x[s,u] ~ Normal(V @ y[s] + mu, cov=Sigma)     observed
+
+Emitted by bnlab 0.1.0 from network 9d9147c2.
 """
 
 from typing import NamedTuple
@@ -23,9 +25,8 @@ def parameters():
     mu = numpyro.param("mu", lambda key: jax.random.normal(key, (4,)))
     V = numpyro.param("V", lambda key: jax.random.normal(key, (4, 2)))
     Sigma = numpyro.param("Sigma", jnp.eye(4), constraint=dist.constraints.positive_definite)
-    return jax.tree.map(
-        jnp.asarray, Parameters(mu=mu, V=V, Sigma=Sigma)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(mu=mu, V=V, Sigma=Sigma))
 
 
 def model(speaker, x=None):

@@ -109,8 +109,9 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     moments_x = jnp.block([[s.Syy, s.Sy[:, None]], [s.Sy, s.N_x]])  # of the regressors y[n], 1
     # the regression of r: what the old coefficients left
     change_x = solve(moments_x, jnp.concatenate([s.Sxy, s.Sx[..., None]], -1))
@@ -125,6 +126,45 @@ def m_step(s: Statistics, theta: Parameters) -> Parameters:
     )
 
 
+def corners(mean, scatter, count):
+    """D + 1 rows, and the weight of each, that count together, have that mean, and scatter (D, D) so about it."""
+    size = len(mean) + 1
+    scale = np.sqrt(np.diagonal(scatter))
+    scale = np.where(scale > 0, scale, 1)
+    variances, directions = np.linalg.eigh(scatter / np.outer(scale, scale))
+    root = scale[:, None] * directions * np.sqrt(np.maximum(variances, 0))
+    mirror = np.eye(size)[0] - 1 / np.sqrt(size)
+    simplex = np.eye(size) - 2 * np.outer(mirror, mirror) / (mirror @ mirror)
+    # its columns but the first have mean 0 and scatter I
+    return mean + np.sqrt(size / count) * simplex[:, 1:] @ root.T, np.full(size, count / size)
+
+
+def scatter(x, weights, means, group):
+    """The sum over rows n of weights[n] (x[n] - means[group[n]]) (x[n] - means[group[n]])', some rows at a time."""
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
+        r = x[rows] - means[group[rows]]
+        r *= np.sqrt(weights[rows])[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever reads it looks whether it is finite
+            total += r.T @ r
+    return total
+
+
+def condensed(data):
+    """The data, or fewer rows that tell the same: rows enter the E-step by their count, sum and scatter alone."""
+    x = np.asarray(data["x"], float)
+    N, D = x.shape
+    if N <= 2 * (D + 1):
+        return data
+    weights = np.asarray(data.get("weights", np.ones(N)), float)
+    mean = weights @ x / weights.sum()
+    about = scatter(x, weights, mean[None], np.zeros(N, int))
+    if not np.isfinite(about).all():
+        return data
+    rows, weights = corners(mean, about, weights.sum())
+    return {**data, "x": rows, "weights": weights}
+
+
 def put(values, index, fill=None):
     """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
     fill = values[0] if fill is None else fill
@@ -137,6 +177,7 @@ def put(values, index, fill=None):
 
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    data = condensed(data)
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
     chunks = -(-N // rows)

@@ -4,6 +4,8 @@
 for n in 1..N:
     y[n] ~ Normal(zeros(2), cov=eye(2))          latent
     x[n] ~ Normal(W @ y[n] + mu, var=sigma2)     observed
+
+Emitted by bnlab 0.1.0 from network 497becf7.
 """
 
 from typing import NamedTuple
@@ -21,9 +23,8 @@ def parameters():
     mu = numpyro.param("mu", lambda key: jax.random.normal(key, (4,)))
     W = numpyro.param("W", lambda key: jax.random.normal(key, (4, 2)))
     sigma2 = numpyro.param("sigma2", 1.0, constraint=dist.constraints.positive)
-    return jax.tree.map(
-        jnp.asarray, Parameters(mu=mu, W=W, sigma2=sigma2)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(mu=mu, W=W, sigma2=sigma2))
 
 
 def model(x=None, num_n=None):

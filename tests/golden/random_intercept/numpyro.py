@@ -5,6 +5,8 @@ for b in 1..B:                                   batch
     a[b] ~ Normal(mu, var=between)               latent
     for s in 1..S[b]:                            sample
         x[b,s] ~ Normal(a[b], var=within)        observed
+
+Emitted by bnlab 0.1.0 from network 0d1a5f60.
 """
 
 from typing import NamedTuple
@@ -22,9 +24,8 @@ def parameters():
     mu = numpyro.param("mu", lambda key: jax.random.normal(key))
     between = numpyro.param("between", 1.0, constraint=dist.constraints.positive)
     within = numpyro.param("within", 1.0, constraint=dist.constraints.positive)
-    return jax.tree.map(
-        jnp.asarray, Parameters(mu=mu, between=between, within=within)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(mu=mu, between=between, within=within))
 
 
 def model(batch, x=None):
