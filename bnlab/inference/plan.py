@@ -11,27 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import prod
 
 import networkx as nx
 
-from bnlab.errors import Fault, InternalError, IntractableError
+from bnlab.errors import InternalError, IntractableError
 from bnlab.inference.factor import Factor as Factor
 from bnlab.inference.factor import Steps
 from bnlab.inference.interfaces import connected, depths, interface_of
 from bnlab.inference.intractable import coupled, refuse_chain, refuse_gaps, refuse_mixture
 from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
+from bnlab.inference.sizes import check_table, check_total
 from bnlab.network.graph import cpds, topological_order
 from bnlab.network.ir import CPD, Graph, Variable, VarRef
-
-LARGEST_TABLE = 2**24
-"""Entries of the largest table that is built for one member of a plate: 128 MiB in float64."""
-LARGEST_TOTAL = 2**26
-"""Entries of all tables together for one member of the outermost plate, and one member of each plate that takes its size
-from the data: 512 MiB in float64. A chain counts for one step."""
-
-MOST_NAMED = 12
-"""Variables of a table that is too large that its refusal names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +242,8 @@ class _Elimination:
         root = (self.root,) if self.root else ()
         while (inner := self._innermost(root)) is not None:
             self._plates(inner, root)
-        self._check_total()
+        joints = [step.joint for step in self.steps if not isinstance(step, LeavePlates)]
+        check_total(self.graph, joints, self.root)
         left = tuple(factor.name for factor in self.pending)
         return Plan(self.factors, tuple(self.steps), left, self.root, self.tables, self.joins, self.seen)
 
@@ -306,7 +298,7 @@ class _Elimination:
         used = [f for f in self._at(plates) if VarRef(name) in f.continuous]
         others = [factor for factor in used if factor.name != name]
         joint = self._joint(used, plates)
-        self._check_size(joint)
+        check_table(self.graph, joint.scope)
         message = _without(joint, {VarRef(name)}, f"integrate {name}", plates)
         names = tuple(factor.name for factor in others)
         self.steps.append(Integrate(VarRef(name), name, names, joint, message))
@@ -321,7 +313,7 @@ class _Elimination:
         refuse_chain(self.graph, chain, names, used, self.pending)
         own = [factor for factor in self.pending if factor.name in beside]
         joint = self._joint([*own, *used], plates)
-        self._check_size(joint)
+        check_table(self.graph, joint.scope)
         outer = tuple(plate for plate in plates if plate != chain)
         gone = set(joint.continuous)
         message = _without(joint, gone, f"chain {names[0]}", outer)
@@ -362,7 +354,7 @@ class _Elimination:
         used = [factor for factor in self._at(plates) if variable in factor.scope]
         refuse_mixture(self.graph, (variable.name,), used)
         joint = self._joint(used, plates)
-        self._check_size(joint)
+        check_table(self.graph, joint.scope)
         message = _without(joint, {variable}, f"sum {variable.name}", plates)
         self.steps.append(SumOut(variable, tuple(factor.name for factor in used), joint, message))
         self._replace(used, message)
@@ -372,7 +364,7 @@ class _Elimination:
         refuse_mixture(self.graph, names, used)
         joint = self._joint(used, plates)
         interface = depths(names, used)
-        self._check_size(joint, interface)
+        check_table(self.graph, (*joint.scope, *interface))
         outer = tuple(plate for plate in plates if plate != chain)
         gone = {ref for ref in joint.scope if ref.name in names}
         message = _without(joint, gone, f"chain {' '.join(names)}", outer)
@@ -416,45 +408,6 @@ class _Elimination:
 
     def _replace(self, used: list[Factor], message: Factor) -> None:
         self.pending = [factor for factor in self.pending if factor not in used] + [message]
-
-    def _check_size(self, joint: Factor, interface: tuple[VarRef, ...] = ()) -> None:
-        scope = tuple(dict.fromkeys((*joint.scope, *interface)))
-        entries = self._entries(scope)
-        if entries > LARGEST_TABLE:
-            raise IntractableError(
-                Fault(
-                    f"Exact elimination needs one table over {_titles(scope)}: {entries:,} entries for each member of its "
-                    f"plates; the limit is {LARGEST_TABLE:,}.",
-                    "Observe one of these variables, or give them fewer categories.",
-                )
-            )
-
-    def _check_total(self) -> None:
-        """Many tables, each small enough, may still be too much together."""
-        tables = [step.joint for step in self.steps if not isinstance(step, LeavePlates) and step.joint.scope]
-        members = [prod(self.graph.plate(name).size or 1 for name in joint.plates) for joint in tables]
-        entries = [count * self._entries(joint.scope) for joint, count in zip(tables, members, strict=True)]
-        if sum(entries) > LARGEST_TOTAL:
-            most = entries.index(max(entries))
-            times = f", {members[most]:,} times" if members[most] > 1 else ""
-            raise IntractableError(
-                Fault(
-                    f"Exact elimination needs {len(tables)} tables with {sum(entries):,} entries in all for each member of "
-                    f"`{self.root}`; the limit is {LARGEST_TOTAL:,}. The largest is over "
-                    f"{_titles(tables[most].scope)}: {self._entries(tables[most].scope):,} entries{times}.",
-                    "Observe some of these variables, or give them fewer categories.",
-                )
-            )
-
-    def _entries(self, scope: Iterable[VarRef]) -> int:
-        return prod(self.sizes[ref.name] for ref in scope)
-
-
-def _titles(scope: Iterable[VarRef]) -> str:
-    """The variables of a table, the first few of them by name."""
-    found = list(dict.fromkeys(f"`{ref.name}`" for ref in scope))
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return ", ".join(found[:MOST_NAMED]) + more
 
 
 def _without(joint: Factor, gone: set[VarRef], name: str, plates: tuple[str, ...]) -> Factor:

@@ -1,4 +1,5 @@
-"""Questions about the graph of a network. networkx lives here only.
+"""Questions about the graph of a network. networkx lives here only, and only for what takes more than a look: importing it
+takes a tenth of a small fit's time.
 
 Variables are the nodes; an edge goes from what a distribution reads to the variable it is the distribution of. A variable of
 a chain that reads its own past is its own parent.
@@ -6,12 +7,15 @@ a chain that reads its own past is its own parent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import heapq
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-import networkx as nx
-
-from bnlab.errors import Fault, ModelError
+from bnlab.errors import Fault, InternalError, ModelError
 from bnlab.network.ir import CPD, Affine, Argument, Graph, Plate, Ref, Variable, VarRef
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def cpds(variable: Variable) -> tuple[CPD, ...]:
@@ -37,21 +41,25 @@ def selectors(cpd: CPD) -> tuple[VarRef, ...]:
 
 def parents(graph: Graph, name: str) -> frozenset[str]:
     """The variables that `name` reads, at any lag."""
-    return frozenset(_digraph(graph).predecessors(name))
+    return _above(graph)[name]
 
 
 def children(graph: Graph, name: str) -> frozenset[str]:
     """The variables that read `name`, at any lag."""
-    return frozenset(_digraph(graph).successors(name))
+    return frozenset(child for child, above in _above(graph).items() if name in above)
 
 
 def ancestors(graph: Graph, name: str) -> frozenset[str]:
     """Parents, their parents, and so on; without `name` itself."""
+    import networkx as nx
+
     return frozenset(nx.ancestors(_digraph(graph), name))
 
 
 def descendants(graph: Graph, name: str) -> frozenset[str]:
     """Children, their children, and so on; without `name` itself."""
+    import networkx as nx
+
     return frozenset(nx.descendants(_digraph(graph), name))
 
 
@@ -68,6 +76,8 @@ def d_separated(graph: Graph, x: frozenset[str], y: frozenset[str], given: froze
 
     Raises ModelError where the sets overlap.
     """
+    import networkx as nx
+
     edges, copies = _steps(graph)
     sets = [{copy for name in names for copy in copies[name]} for names in (x, y, given)]
     if sets[0] & sets[1] or sets[2] & (sets[0] | sets[1]):
@@ -78,28 +88,26 @@ def d_separated(graph: Graph, x: frozenset[str], y: frozenset[str], given: froze
 
 def topological_order(graph: Graph) -> tuple[str, ...]:
     """Every variable after those of the same step that it reads; in order of declaration where there is a choice."""
-    place = {variable.name: i for i, variable in enumerate(graph.variables)}
-    return tuple(nx.lexicographical_topological_sort(_digraph(graph, lagged=False), key=place.__getitem__))
+    found = _ordered(_above(graph, lagged=False))
+    if len(found) < len(graph.variables):
+        raise InternalError(f"The variables of {graph.name} go in circles.")
+    return found
 
 
 def parents_first(parents: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The keys, each after its parents, else in their order; just in their order where they go in circles."""
-    place = {name: i for i, name in enumerate(parents)}
-    edges: nx.DiGraph[str] = nx.DiGraph()
-    edges.add_nodes_from(parents)
-    edges.add_edges_from((parent, name) for name, above in parents.items() for parent in above)
-    try:
-        return tuple(nx.lexicographical_topological_sort(edges, key=place.__getitem__))
-    except nx.NetworkXUnfeasible:
-        return tuple(parents)
+    found = _ordered(parents)
+    return found if len(found) == len(parents) else tuple(parents)
 
 
 def cycle(graph: Graph) -> tuple[str, ...]:
     """Variables that depend on one another within a step, each on the one before and the first on the last; or ()."""
-    try:
-        return tuple(source for source, _ in nx.find_cycle(_digraph(graph, lagged=False)))
-    except nx.NetworkXNoCycle:
+    above = _above(graph, lagged=False)
+    if len(_ordered(above)) == len(above):
         return ()
+    import networkx as nx
+
+    return tuple(source for source, _ in nx.find_cycle(_digraph(graph, lagged=False)))
 
 
 def users(graph: Graph, parameter: str) -> frozenset[str]:
@@ -152,7 +160,41 @@ def crossed_plates(graph: Graph) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _above(graph: Graph, lagged: bool = True) -> dict[str, frozenset[str]]:
+    """What each variable reads."""
+    return {
+        variable.name: frozenset(
+            read.name for cpd in cpds(variable) for read in reads(cpd) if lagged or not read.lag
+        )
+        for variable in graph.variables
+    }
+
+
+def _ordered(above: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    """The keys, each after those above it, in their own order where there is a choice (Kahn 1962); what goes in circles, and
+    what is below that, is left out."""
+    names = list(above)
+    place = {name: number for number, name in enumerate(names)}
+    waiting = {name: {each for each in found if each in place} for name, found in above.items()}
+    below: dict[str, list[str]] = {name: [] for name in names}
+    for name, found in waiting.items():
+        for each in found:
+            below[each].append(name)
+    ready = [place[name] for name in names if not waiting[name]]
+    order = []
+    while ready:
+        name = names[heapq.heappop(ready)]
+        order.append(name)
+        for other in below[name]:
+            waiting[other].discard(name)
+            if not waiting[other]:
+                heapq.heappush(ready, place[other])
+    return tuple(order)
+
+
 def _digraph(graph: Graph, lagged: bool = True) -> nx.DiGraph[str]:
+    import networkx as nx
+
     edges: nx.DiGraph[str] = nx.DiGraph()
     edges.add_nodes_from(variable.name for variable in graph.variables)
     for variable in graph.variables:
@@ -163,6 +205,8 @@ def _digraph(graph: Graph, lagged: bool = True) -> nx.DiGraph[str]:
 
 def _steps(graph: Graph) -> tuple[nx.DiGraph[tuple[str, int]], dict[str, tuple[tuple[str, int], ...]]]:
     """The graph with the steps of chains side by side, so many that any influence can arrive; and each variable's copies."""
+    import networkx as nx
+
     lags = [max((read.lag for cpd in cpds(v) for read in reads(cpd)), default=0) for v in graph.variables]
     length = max(lags, default=0) * (len(lags) + 1) + 1
     chained = {v.name for v in graph.variables if any(graph.plate(plate).chain for plate in v.plates)}

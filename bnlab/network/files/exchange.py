@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 
 from bnlab.errors import Fault, ModelError
@@ -20,6 +19,9 @@ from bnlab.network.files.tables import Node, Table, Tables, labels, named
 from bnlab.network.files.to_network import network_of
 from bnlab.network.graph import parents_first
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 
 def to_networkx(net: Network) -> nx.DiGraph[str]:
     """The network's variables and who reads whom, as a `networkx.DiGraph`.
@@ -27,6 +29,8 @@ def to_networkx(net: Network) -> nx.DiGraph[str]:
     A node has its `role`; in a network of tables also its `states`, a list of names or their number, and where its
     probabilities are known its `table`, an array with an axis for each of its `parents` and its own states last.
     """
+    import networkx as nx
+
     graph: nx.DiGraph[str] = nx.DiGraph(name=net.name)
     if any(variable.cpd is None or not variable.discrete for variable in net.graph.variables):
         for variable in net.graph.variables:
