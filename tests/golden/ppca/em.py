@@ -141,7 +141,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )
