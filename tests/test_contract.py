@@ -205,3 +205,36 @@ def test_covariances_of_very_large_and_small_data(scale: float) -> None:
     fit = bn.fit(net, {"x": x * scale}, progress=False)
     np.testing.assert_allclose(fit.parameters["Sigma"] / scale**2, np.cov(x.T, bias=True), rtol=1e-10)
     assert not fit.warnings
+
+
+def alone(gaussian: bool) -> bn.Network:
+    """A network of single variables, in no plate at all."""
+    with bn.Network("alone") as net:
+        if gaussian:
+            m = bn.parameter("m", bn.Real())
+            y = bn.latent("y", bn.Normal(m, var=1.0))
+            bn.observed("x", bn.Normal(y, var=2.0))
+        else:
+            p = bn.parameter("p", bn.Simplex(2))
+            z = bn.latent("z", bn.Categorical(p))
+            bn.observed("x", bn.Categorical(bn.constant([[0.5, 0.5], [0.1, 0.9]])[z]))
+    return net
+
+
+def test_a_network_without_plates() -> None:
+    fit = bn.fit(alone(gaussian=False), {"x": 0}, init={"p": [0.3, 0.7]}, max_iter=1, tol=0, progress=False)
+    np.testing.assert_allclose(np.exp(fit.log_likelihood[0]), 0.3 * 0.5 + 0.7 * 0.1, rtol=1e-12)
+    np.testing.assert_allclose(fit.parameters["p"], [0.15 / 0.22, 0.07 / 0.22], rtol=1e-12)
+    fit = bn.fit(alone(gaussian=True), {"x": 1.5}, progress=False)
+    np.testing.assert_allclose(fit.parameters["m"], 1.5, rtol=1e-12)
+    np.testing.assert_allclose(fit.posterior()["y"]["cov"], 2 / 3, rtol=1e-12)
+
+
+def test_given_values_are_in_their_domain() -> None:
+    with bn.Network("known") as net:
+        m = bn.parameter("m", bn.Real())
+        with bn.plate("n"):
+            s = bn.given("s", bn.Positive())
+            bn.observed("x", bn.Normal(m, std=s))
+    with pytest.raises(bn.DataError, match="s is -2 at n 1; it must be positive"):
+        bn.fit(net, {"x": [1.0, 2.0], "s": [1.0, -2.0]}, progress=False)

@@ -155,3 +155,34 @@ def test_fed_funds_rate_by_markov_switching_regression() -> None:
     assert -264.71069 < fit.log_likelihood[-1] < -264.5
     order = np.argsort(fit.parameters["beta"])
     np.testing.assert_allclose(fit.parameters["beta"][order], STATA["beta"], atol=0.01)  # a free start
+
+
+def linkage() -> bn.Network:
+    """Cells of probability 1/2 + theta/4, (1 - theta)/4, (1 - theta)/4, theta/4: the first one is two cells that are not told
+    apart. `share[1]` is theta; `share[0]` is that of the half in which nothing depends on it."""
+    with bn.Network("linkage") as net:
+        cells = np.array([[[1, 0, 0, 0], [1, 0, 0, 0]], [[0, 0.5, 0.5, 0], [0.5, 0, 0, 0.5]]])
+        with bn.plate("half", 2):
+            share = bn.parameter("share", bn.Probability())
+        with bn.plate("n"):
+            u = bn.latent("u", bn.Bernoulli(0.5))
+            h = bn.latent("h", bn.Bernoulli(share[u]))
+            bn.observed("x", bn.Categorical(bn.constant(cells)[u, h]))
+    return net
+
+
+def test_linkage_of_genes() -> None:
+    """The first example of EM: Dempster, Laird and Rubin (1977), every iteration of it."""
+    data = {"x": np.arange(4)}
+    counts = np.array([125.0, 18.0, 20.0, 34.0])
+    for iterations, theta in enumerate([0.5, 0.608247423, 0.624321051, 0.626488879, 0.626777323]):
+        fit = bn.fit(linkage(), data, weights=counts, init={"share": [0.5, 0.5]}, tol=0, max_iter=iterations,
+                     progress=False)  # fmt: skip
+        assert (
+            abs(fit.parameters["share"][1] - theta) < 1e-9
+        )  # one unit: what they print for 2 is 0.62432105037
+    fit = bn.fit(
+        linkage(), data, weights=counts, init={"share": [0.5, 0.5]}, tol=0, max_iter=30, progress=False
+    )
+    root = (15 + np.sqrt(15**2 + 4 * 197 * 68)) / (2 * 197)  # of the score, a quadratic in theta
+    assert abs(fit.parameters["share"][1] - root) < 1e-12

@@ -60,12 +60,15 @@ def _spaced(column: str) -> str:
 
 def read_arrays(path: Path) -> dict[str, Any]:
     """The arrays of an .npz file. Pickled objects, which could run code, are refused."""
+    from zipfile import BadZipFile
+    from zlib import error as BadCompression
+
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, BadCompression) as error:
         raise DataError(f"{path} cannot be read as arrays: {error}") from None
 
 

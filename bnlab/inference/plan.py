@@ -248,7 +248,7 @@ class _Elimination:
 
     def run(self) -> Plan:
         root = (self.root,) if self.root else ()
-        while inner := self._innermost(root):
+        while (inner := self._innermost(root)) is not None:
             self._plates(inner, root)
         self._check_total()
         left = tuple(factor.name for factor in self.pending)

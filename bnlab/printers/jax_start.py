@@ -175,8 +175,9 @@ def _without_gaps(program: Program, variable: str, rows: str) -> str:
 
 def _members_of(program: Program, variable: str) -> str:
     field = _field(program, variable)
-    if not program.root:
-        return f"np.asarray(data.{variable})"
+    if not program.root:  # steps of the only sequence are rows; without steps there is one row
+        steps = any(axis.kind == STEP for axis in field.axes)
+        return f"np.asarray(data.{variable})" + ("" if steps else "[None]")
     if any(axis.kind == STEP for axis in field.axes):
         mask = next(field.name for field in program.chunk if field.made == "mask")
         return f"np.asarray(data.{variable})[np.asarray(data.{mask})]"

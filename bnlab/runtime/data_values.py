@@ -51,12 +51,12 @@ def _reals(
 
 
 def _excluded(variable: Variable, numbers: NDArray[np.float64], place: Place) -> list[Fault]:
-    """Values that the distribution of an observed variable cannot draw: fractions of events, times not above 0."""
+    """Values outside the domain: fractions of events, times or known deviations that are not above 0."""
     match variable.domain:
         case Count():
             wrong = np.isfinite(numbers) & ((numbers < 0) | (numbers != np.round(numbers)))
             wanted = "counts are whole numbers from 0"
-        case Positive() if variable.role == "observed":
+        case Positive():
             wrong, wanted = numbers <= 0, "it must be positive"
         case _:
             return []
@@ -70,7 +70,7 @@ def _numbers(
 ) -> tuple[NDArray[np.float64], list[Fault]]:
     """Floats, with NaN where there is none."""
     if array.dtype.kind in "biuf":
-        return np.ascontiguousarray(array, dtype=np.float64), []
+        return np.asarray(array, dtype=np.float64, order="C"), []
     if array.dtype.kind != "O":
         kind = {"c": "complex numbers", "U": "text", "S": "bytes"}.get(
             array.dtype.kind, f"the type {array.dtype}"

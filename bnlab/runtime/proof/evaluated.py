@@ -25,12 +25,11 @@ class Evaluated:
 
     def e_step(self, theta: Any, data: Any) -> Any:
         whole = _arrays(data)
-        count = len(next(iter(whole.values())))
-        chunks = [{name: array[n] for name, array in whole.items()} for n in range(count)]
-        parts = [
-            evaluate.expect(self.program, _arrays(theta), chunk)
-            for chunk in (chunks if self.program.root else [whole])
-        ]
+        chunks = [whole]
+        if self.program.root:
+            count = len(next(iter(whole.values())))
+            chunks = [{name: array[n] for name, array in whole.items()} for n in range(count)]
+        parts = [evaluate.expect(self.program, _arrays(theta), chunk) for chunk in chunks]
         return self.emitted.Statistics(**{name: sum(part[name] for part in parts) for name in parts[0]})
 
     def log_evidence(self, theta: Any, data: Any) -> float:

@@ -265,8 +265,8 @@ class Oracle:
             means = np.array([one.mean for one in found[variable.name]])
             covariances = np.array([one.root @ one.root.T for one in found[variable.name]])
             result[variable.name] = {
-                "mean": means.reshape(*rows, *event),
-                "cov": covariances.reshape(*rows, *event, *event),
+                "mean": means.reshape((*rows, *event)),
+                "cov": covariances.reshape((*rows, *event, *event)),
             }
         return result
 

@@ -106,11 +106,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     return Statistics(
         log_p=log_p_x_in_chain,
         N_level=jnp.ones(e_level.shape).sum(),
-        Slevellevel=e_level @ e_level
-        + cov_level[1:].sum()
-        - cov_level_next.sum()
-        - cov_level_next.sum()
-        + cov_level[:-1].sum(),
+        Slevellevel=e_level @ e_level + cov_level[1:].sum() - 2 * cov_level_next.sum() + cov_level[:-1].sum(),
         N_x=jnp.ones(e_x.shape).sum(),
         Sxx=e_x @ e_x + cov_level.sum(),
     )
