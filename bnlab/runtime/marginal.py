@@ -31,10 +31,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Densities:
-    """Compiled functions of the free parameters and the module's data: ln p(x, theta) and ln p(x | theta)."""
+    """Compiled functions of the free parameters and the module's data: ln p(x, theta) and ln p(x | theta), and the same of many
+    draws, stacked along a leading axis."""
 
     log_joint: Callable[[Arrays, Any], Any]
     log_evidence: Callable[[Arrays, Any], Any]
+    log_joints: Callable[[Arrays, Any], Any]
+    log_evidences: Callable[[Arrays, Any], Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +54,12 @@ class Marginal:
 
     def log_evidence(self, theta: Arrays) -> Any:
         return self.densities.log_evidence(dict(theta), self.data)
+
+    def log_joints(self, draws: Arrays) -> NDArray[Any]:
+        return np.asarray(self.densities.log_joints(dict(draws), self.data))
+
+    def log_evidences(self, draws: Arrays) -> NDArray[Any]:
+        return np.asarray(self.densities.log_evidences(dict(draws), self.data))
 
 
 def marginal(problem: Problem) -> Marginal:
@@ -86,7 +95,10 @@ def densities(network: Network, partial: Partial) -> Densities:
     def evidence(theta: Arrays, data: Any) -> Any:
         return module.log_evidence(module.Parameters(**theta, **fixed), data)
 
-    return Densities(jax.jit(joint), jax.jit(evidence))
+    def each(density: Callable[[Arrays, Any], Any]) -> Callable[[Arrays, Any], Any]:
+        return jax.jit(lambda draws, data: jax.lax.map(lambda theta: density(theta, data), draws))
+
+    return Densities(jax.jit(joint), jax.jit(evidence), each(joint), each(evidence))
 
 
 def free_start(problem: Problem, number: int) -> dict[str, NDArray[Any]]:

@@ -105,12 +105,12 @@ def _outcome(
     problem: Problem, ready: Marginal, raw: Arrays, found: Sampled, effort: Mapping[str, float]
 ) -> Outcome:
     flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in raw.items()}
-    density = np.asarray(jax.lax.map(ready.log_joint, flat))
+    density = ready.log_joints(flat)
     best = int(density.argmax())
     draws = aligned(problem.graph, raw, {name: value[best] for name, value in flat.items()})
     mean = {name: value.mean((0, 1)) for name, value in draws.items()}
     length = next(iter(draws.values())).shape[1]
-    along = np.asarray(jax.lax.map(ready.log_evidence, {name: value[0] for name, value in draws.items()}))
+    along = ready.log_evidences({name: value[0] for name, value in draws.items()})
     last = (float(ready.log_joint(mean)), float(ready.log_evidence(mean)))
     notes = (*divergences(found.statistics), *unmixed(draws))
     statistics = {**found.statistics, "lp": density.reshape(found.statistics["lp"].shape)}
