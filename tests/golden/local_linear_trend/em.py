@@ -1,10 +1,10 @@
 # -*- coding: utf-8 -*-
 """EM for the network `local_linear_trend`, derived from its declaration; needs only JAX and NumPy.
 
-for t in 1..T:                                   a chain
-    slope[t] ~ Normal(slope[t-1], var=zeta)      latent; slope[1] ~ Normal(0, var=10000000)
+for t in 1..T:                                              a chain
+    slope[t] ~ Normal(slope[t-1], var=zeta)                 latent; slope[1] ~ Normal(0, var=10000000)
     level[t] ~ Normal(level[t-1] + slope[t-1], var=eta)     latent; level[1] ~ Normal(1000, var=10000000)
-    x[t] ~ Normal(level[t], var=eps)             observed
+    x[t] ~ Normal(level[t], var=eps)                        observed
 
 M-step   eta, zeta, eps maximise Q = E[ln p(x, z)] under q
 
@@ -38,11 +38,11 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()  ln p(x)
     N_slope: Array  # ()  sum_t 1
-    Sslopeslope: Array  # ()  sum_t r[t]^2
+    See_slope: Array  # ()  sum_t e_slope[t]^2
     N_level: Array  # ()  sum_t 1
-    Slevellevel: Array  # ()  sum_t r[t]^2
+    See_level: Array  # ()  sum_t e_level[t]^2
     N_x: Array  # ()  sum_t 1
-    Sxx: Array  # ()  sum_t r[t]^2
+    Sxx: Array  # ()  sum_t e_x[t]^2
 
 
 def ratio(total, count, old):
@@ -137,12 +137,12 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     return Statistics(
         log_p=log_p_x_in_chain,
         N_slope=jnp.ones(e_slope.shape).sum(),
-        Sslopeslope=e_slope @ e_slope
+        See_slope=e_slope @ e_slope
         + cov_slope[1:].sum()
         - 2 * cov_slope_slope_before.sum()
         + cov_slope[:-1].sum(),
         N_level=jnp.ones(e_level.shape).sum(),
-        Slevellevel=e_level @ e_level
+        See_level=e_level @ e_level
         + cov_level[1:].sum()
         - 2 * cov_level_level_before.sum()
         - 2 * cov_level_slope_before.sum()
@@ -166,11 +166,12 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Parameters:
+def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
+    s = statistics
     return Parameters(
-        eta=ratio(s.Slevellevel, s.N_level, theta.eta),
-        zeta=ratio(s.Sslopeslope, s.N_slope, theta.zeta),
+        eta=ratio(s.See_level, s.N_level, theta.eta),
+        zeta=ratio(s.See_slope, s.N_slope, theta.zeta),
         eps=ratio(s.Sxx, s.N_x, theta.eps),
     )
 

@@ -1,10 +1,12 @@
 # -*- coding: utf-8 -*-
 """NumPyro models of the network `local_linear_trend`; need only JAX, NumPy and NumPyro.
 
-for t in 1..T:                                   a chain
-    slope[t] ~ Normal(slope[t-1], var=zeta)      latent; slope[1] ~ Normal(0, var=10000000)
+for t in 1..T:                                              a chain
+    slope[t] ~ Normal(slope[t-1], var=zeta)                 latent; slope[1] ~ Normal(0, var=10000000)
     level[t] ~ Normal(level[t-1] + slope[t-1], var=eta)     latent; level[1] ~ Normal(1000, var=10000000)
-    x[t] ~ Normal(level[t], var=eps)             observed
+    x[t] ~ Normal(level[t], var=eps)                        observed
+
+Emitted by bnlab 0.1.0 from network 7b248c9c.
 """
 
 from typing import NamedTuple
@@ -23,9 +25,8 @@ def parameters():
     eta = numpyro.param("eta", 1.0, constraint=dist.constraints.positive)
     zeta = numpyro.param("zeta", 1.0, constraint=dist.constraints.positive)
     eps = numpyro.param("eps", 1.0, constraint=dist.constraints.positive)
-    return jax.tree.map(
-        jnp.asarray, Parameters(eta=eta, zeta=zeta, eps=eps)
-    )  # NumPy arrays may have been substituted
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(eta=eta, zeta=zeta, eps=eps))
 
 
 def model(x=None, num_t=None):

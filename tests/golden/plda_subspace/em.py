@@ -44,9 +44,9 @@ class Statistics(NamedTuple):
     Syy: Array  # (D, D)  sum_s sum_u y[s] y[s]'
     Sy: Array  # (D,)    sum_s sum_u y[s]
     N_x: Array  # ()      sum_s sum_u 1
-    Sxy: Array  # (G, D)  sum_s sum_u r[s,u] y[s]
-    Sx: Array  # (G,)    sum_s sum_u r[s,u]
-    Sxx: Array  # (G, G)  sum_s sum_u r[s,u] r[s,u]'
+    Sxy: Array  # (G, D)  sum_s sum_u e_x[s,u] y[s]
+    Sx: Array  # (G,)    sum_s sum_u e_x[s,u]
+    Sxx: Array  # (G, G)  sum_s sum_u e_x[s,u] e_x[s,u]'
 
 
 def ratio(total, count, old):
@@ -70,11 +70,11 @@ def solve(moments, products):
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
 
-def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
-    """ln p(x[s,u]) at the prior means as (U)."""
+def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
+    """ln p(x[s,u] | y[s]) from what is left of its mean as (U)."""
     L = jnp.linalg.cholesky(theta.Sigma)
     whiten = inverse_lower(L)
-    y = r_x @ whiten.T  # L^-1 (x - mean)
+    y = e_x @ whiten.T  # L^-1 (x - mean)
     log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
     return -0.5 * (4 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
 
@@ -84,26 +84,28 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     x, weight, weight_utterance, speaker_of_utterance = chunk
     r_x = x - theta.mu  # x less its prior mean
     J_x = jnp.linalg.inv(theta.Sigma)  # Sigma^-1
-    # members of utterance are independent
-    log_p_x_given_y_in_speaker = jax.ops.segment_sum(
-        log_likelihood_x(theta, r_x), speaker_of_utterance, num_segments=len(weight)
-    )
     # what the data say of y
-    eta_y = jax.ops.segment_sum(r_x, speaker_of_utterance, num_segments=len(weight)) @ J_x @ theta.V
+    eta_y = (
+        jax.ops.segment_sum(weight_utterance[:, None] * r_x, speaker_of_utterance, num_segments=len(weight))
+        @ J_x
+        @ theta.V
+    )
     # how many of utterance in each speaker
     count_utterance = jax.ops.segment_sum(weight_utterance, speaker_of_utterance, num_segments=len(weight))
     # and how precisely
     Lambda_y = count_utterance[:, None, None] * jnp.einsum("gd,gh,he->de", theta.V, J_x, theta.V)
     V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[s] | x) = (I^-1 + Lambda_y)^-1
-    d_y = jnp.einsum("sdf,sf->sd", V_y, eta_y)  # E[y[s] | x]
-    # ln p(x[s,:])
-    log_p_x = (
-        log_p_x_given_y_in_speaker
-        + 0.5 * jnp.einsum("sd,sd->s", eta_y, d_y)
-        + 0.5 * jnp.linalg.slogdet(V_y)[1]
-    )
+    d_y = jnp.einsum("sfd,sf->sd", V_y, eta_y)  # E[y[s] | x]
     m_y_in_utterance = d_y[speaker_of_utterance]
     e_x = r_x - m_y_in_utterance @ theta.V.T  # x less its mean, at the posterior means
+    # members of utterance are independent
+    log_p_x_given_y_in_speaker = jax.ops.segment_sum(
+        weight_utterance * log_likelihood_x(theta, e_x), speaker_of_utterance, num_segments=len(weight)
+    )
+    # ln p(x[s,:]) = ln p(x, y) - ln p(y | x) at the posterior means
+    log_p_x = (
+        log_p_x_given_y_in_speaker - 0.5 * jnp.einsum("sd,sd->s", d_y, d_y) + 0.5 * jnp.linalg.slogdet(V_y)[1]
+    )
     weight_in_utterance = weight[speaker_of_utterance] * weight_utterance  # the same for every member
     return Statistics(
         log_p=weight @ log_p_x,
@@ -151,6 +153,82 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     )
 
 
+def corners(mean, scatter, count):
+    """D + 1 rows, and the weight of each, that count together, have that mean, and scatter (D, D) so about it."""
+    size = len(mean) + 1
+    scale = np.sqrt(np.diagonal(scatter))
+    scale = np.where(scale > 0, scale, 1)
+    variances, directions = np.linalg.eigh(scatter / np.outer(scale, scale))
+    root = scale[:, None] * directions * np.sqrt(np.maximum(variances, 0))
+    mirror = np.eye(size)[0] - 1 / np.sqrt(size)
+    simplex = np.eye(size) - 2 * np.outer(mirror, mirror) / (mirror @ mirror)
+    # its columns but the first have mean 0 and scatter I
+    return mean + np.sqrt(size / count) * simplex[:, 1:] @ root.T, np.full(size, count / size)
+
+
+def scatter(x, weights, means, group):
+    """The sum over rows n of weights[n] (x[n] - means[group[n]]) (x[n] - means[group[n]])', some rows at a time."""
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
+        r = x[rows] - means[group[rows]]
+        r *= np.sqrt(weights[rows])[:, None]
+        total += r.T @ r
+    return total
+
+
+def condensed(data):
+    """The data, or fewer rows that tell the same.
+
+    A speaker enters the E-step by its count, its mean and the scatter about it: of all scatter one speaker can be the bearer,
+    the rows of the others stand at their means. Where many speakers have the same count, fewer tell the same.
+    """
+    x = np.asarray(data["x"], float)
+    N, D = x.shape
+    member = np.asarray(data.get("speaker", np.zeros(N)), int)
+    count = np.bincount(member)
+    weights = np.asarray(data.get("weights", np.ones(len(count))), float)
+    if count.min() == 0 or N <= len(count) + D:
+        return data
+    if np.any(np.diff(member) < 0):
+        order = np.argsort(member, kind="stable")
+        x, member = x[order], member[order]
+    means = np.add.reduceat(x, np.cumsum(count) - count) / count[:, None]
+    within = scatter(x, weights[member], means, member)
+    found = []  # for each count the means, and the weight of each
+    for one in np.unique(count):
+        mean, weight = means[count == one], weights[count == one]
+        if len(mean) > D + 1 and weight.sum() > 0:
+            centre = weight @ mean / weight.sum()
+            about = scatter(mean, weight, centre[None], np.zeros(len(mean), int))
+            mean, weight = corners(centre, about, weight.sum())
+        found.append((mean, weight, np.full(len(mean), one)))
+    means, weights, count = (np.concatenate(parts) for parts in zip(*found))
+    bearer = np.argmax(weights * count)
+    if len(means) + D > N / 2 or weights[bearer] == 0:
+        return data
+    rows, each = corners(means[bearer], within / weights[bearer], count[bearer])
+    others = np.arange(len(means)) != bearer
+    return {
+        **data,
+        "x": np.concatenate([means[others], rows]),
+        "speaker": np.concatenate([np.flatnonzero(others), np.full(len(rows), bearer)]),
+        "weights": weights,
+        "weights of utterance": np.concatenate([count[others], each]),
+    }
+
+
+def alike(x, weight, weight_inner, outer):
+    """The rows of x, or others that count alike and have the same mean and scatter."""
+    weight = np.take_along_axis(weight, np.minimum(outer, weight.shape[1] - 1), 1) * weight_inner
+    x, weight = x[weight > 0], weight[weight > 0]
+    if np.all(weight == weight[0]):
+        return x
+    flat = x.reshape(len(x), -1).astype(float)
+    mean = weight @ flat / weight.sum()
+    about = scatter(flat, weight, mean[None], np.zeros(len(x), int))
+    return corners(mean, about, weight.sum())[0].reshape(-1, *x.shape[1:])
+
+
 def put(values, index, fill=None):
     """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
     fill = values[0] if fill is None else fill
@@ -172,6 +250,7 @@ def position(group):
 
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `speaker`, about `rows` rows each; padding has weight 0."""
+    data = condensed(data)
     id_speaker = np.asarray(data.get("speaker", np.zeros(len(data["x"]))), int)
     size_speaker = id_speaker.max() + 1
     per_chunk = max(1, rows * size_speaker // len(data["x"]))
@@ -183,7 +262,11 @@ def prepare(data, dtype=float, rows=4096):
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_utterance, place_utterance)),
         weight=put(weights, (chunk_speaker, place_speaker), 0),
-        weight_utterance=put(np.ones(len(place_utterance), dtype), (chunk_utterance, place_utterance), 0),
+        weight_utterance=put(
+            np.asarray(data.get("weights of utterance", np.ones(len(place_utterance))), dtype),
+            (chunk_utterance, place_utterance),
+            0,
+        ),
         speaker_of_utterance=put(
             place_speaker[speaker_of_utterance], (chunk_utterance, place_utterance), place_speaker.max() + 1
         ),
@@ -223,7 +306,17 @@ def cluster(x, K, rng, method):
 def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
-    centres_x, rest_x = cluster(np.asarray(data.x)[np.asarray(data.weight_utterance) > 0], 1, rng, method)
+    centres_x, rest_x = cluster(
+        alike(
+            np.asarray(data.x),
+            np.asarray(data.weight),
+            np.asarray(data.weight_utterance),
+            np.asarray(data.speaker_of_utterance),
+        ),
+        1,
+        rng,
+        method,
+    )
     return Parameters(
         mu=jnp.asarray(centres_x.reshape((4,))),
         V=jnp.asarray(rng.normal(size=(4, 2)) * rest_x.std()),

@@ -40,9 +40,9 @@ class Statistics(NamedTuple):
     Syy: Array  # (D, D)  sum_n y[n] y[n]'
     Sy: Array  # (D,)    sum_n y[n]
     N_x: Array  # ()      sum_n 1
-    Sxy: Array  # (G, D)  sum_n r[n] y[n]
-    Sx: Array  # (G,)    sum_n r[n]
-    Sxx: Array  # ()      sum_n r[n]^2
+    Sxy: Array  # (G, D)  sum_n e_x[n] y[n]
+    Sx: Array  # (G,)    sum_n e_x[n]
+    Sxx: Array  # ()      sum_n e_x[n]^2
 
 
 def ratio(total, count, old):
@@ -60,9 +60,9 @@ def solve(moments, products):
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
 
-def log_likelihood_x(theta: Parameters, r_x: Array) -> Array:
-    """ln p(x[n]) at the prior means as (N)."""
-    return -0.5 * (4 * jnp.log(2 * jnp.pi * theta.sigma2) + (jnp.square(r_x) / theta.sigma2).sum(-1))
+def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
+    """ln p(x[n] | y[n]) from what is left of its mean as (N)."""
+    return -0.5 * (4 * jnp.log(2 * jnp.pi * theta.sigma2) + (jnp.square(e_x) / theta.sigma2).sum(-1))
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
@@ -72,14 +72,14 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     eta_y = 1 / theta.sigma2 * r_x @ theta.W
     Lambda_y = jnp.einsum("gd,,ge->de", theta.W, 1 / theta.sigma2, theta.W)  # and how precisely
     V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
-    d_y = eta_y @ V_y.T  # E[y[n] | x]
-    # ln p(x[n])
+    d_y = eta_y @ V_y  # E[y[n] | x]
+    e_x = r_x - d_y @ theta.W.T  # x less its mean, at the posterior means
+    # ln p(x[n]) = ln p(x, y) - ln p(y | x) at the posterior means
     log_p_x = (
-        log_likelihood_x(theta, r_x)
-        + 0.5 * jnp.einsum("nd,nd->n", eta_y, d_y)
+        log_likelihood_x(theta, e_x)
+        - 0.5 * jnp.einsum("nd,nd->n", d_y, d_y)
         + 0.5 * jnp.linalg.slogdet(V_y)[1]
     )
-    e_x = r_x - d_y @ theta.W.T  # x less its mean, at the posterior means
     return Statistics(
         log_p=weight @ log_p_x,
         Syy=jnp.einsum("n,nd,ne->de", weight, d_y, d_y) + jnp.einsum("n,de->de", weight, V_y),
@@ -126,6 +126,41 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     )
 
 
+def corners(mean, scatter, count):
+    """D + 1 rows, and the weight of each, that count together, have that mean, and scatter (D, D) so about it."""
+    size = len(mean) + 1
+    scale = np.sqrt(np.diagonal(scatter))
+    scale = np.where(scale > 0, scale, 1)
+    variances, directions = np.linalg.eigh(scatter / np.outer(scale, scale))
+    root = scale[:, None] * directions * np.sqrt(np.maximum(variances, 0))
+    mirror = np.eye(size)[0] - 1 / np.sqrt(size)
+    simplex = np.eye(size) - 2 * np.outer(mirror, mirror) / (mirror @ mirror)
+    # its columns but the first have mean 0 and scatter I
+    return mean + np.sqrt(size / count) * simplex[:, 1:] @ root.T, np.full(size, count / size)
+
+
+def scatter(x, weights, means, group):
+    """The sum over rows n of weights[n] (x[n] - means[group[n]]) (x[n] - means[group[n]])', some rows at a time."""
+    total = np.zeros((x.shape[1], x.shape[1]))
+    for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
+        r = x[rows] - means[group[rows]]
+        r *= np.sqrt(weights[rows])[:, None]
+        total += r.T @ r
+    return total
+
+
+def condensed(data):
+    """The data, or fewer rows that tell the same: rows enter the E-step by their count, sum and scatter alone."""
+    x = np.asarray(data["x"], float)
+    N, D = x.shape
+    if N <= 2 * (D + 1):
+        return data
+    weights = np.asarray(data.get("weights", np.ones(N)), float)
+    mean = weights @ x / weights.sum()
+    rows, weights = corners(mean, scatter(x, weights, mean[None], np.zeros(N, int)), weights.sum())
+    return {**data, "x": rows, "weights": weights}
+
+
 def put(values, index, fill=None):
     """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
     fill = values[0] if fill is None else fill
@@ -138,9 +173,11 @@ def put(values, index, fill=None):
 
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
+    data = condensed(data)
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )
