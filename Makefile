@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= auto
+BENCH ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -32,10 +33,13 @@ docs-assets: $(INSTALLED)
 	$(BIN)/bnlab draw models/hmm.py --set states=2 --out docs/_static/hmm.svg
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m benchmarks.gmm
-	$(BIN)/python -m benchmarks.hmm
-	$(BIN)/python -m benchmarks.discrete
-	$(BIN)/python -m benchmarks.density
+	$(BIN)/python -m benchmarks.gmm $(BENCH)
+	$(BIN)/python -m benchmarks.hmm $(BENCH)
+	$(BIN)/python -m benchmarks.discrete $(BENCH)
+	$(BIN)/python -m benchmarks.plda $(BENCH)
+	$(BIN)/python -m benchmarks.lds $(BENCH)
+	$(BIN)/python -m benchmarks.fa $(BENCH)
+	$(BIN)/python -m benchmarks.density $(BENCH)
 	$(BIN)/python -m benchmarks.cold
 
 golden: $(INSTALLED)

@@ -89,16 +89,21 @@ def measure(case_name: str, case: Case, library_name: str, library: Library) -> 
     """Time one library on one case, in this process."""
     fitter = library(case.make())
     short, long = case.iterations
-    first, _ = timed(fitter.run, short)
-    timed(fitter.run, long)  # libraries that compile for a number of iterations do it here
-    short_s = min(timed(fitter.run, short)[0] for _ in range(REPEATS))
-    long_s, result = timed(fitter.run, long)
-    long_s = min(long_s, *(timed(fitter.run, long)[0] for _ in range(REPEATS - 1)))
-    whole_s = min(timed(fitter.whole, long)[0] for _ in range(REPEATS)) if fitter.whole else long_s
+    whole = fitter.whole or fitter.run
+    if case.whole:
+        first, result = timed(fitter.run, long)
+        whole_s = timed(whole, long)[0]
+        short_s = long_s = whole_s
+    else:
+        first, _ = timed(fitter.run, short)
+        timed(fitter.run, long)  # libraries that compile for a number of iterations do it here
+        short_s = min(timed(fitter.run, short)[0] for _ in range(REPEATS))
+        long_s, result = min((timed(fitter.run, long) for _ in range(REPEATS)), key=lambda found: found[0])
+        whole_s = timed(whole, long)[0] if fitter.whole else long_s
     return Line(
         case=case_name,
         library=library_name,
-        seconds_per_iteration=(long_s - short_s) / (long - short),
+        seconds_per_iteration=0.0 if case.whole else (long_s - short_s) / (long - short),
         whole_fit_s=whole_s,
         compile_s=max(first - short_s, 0.0),
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -122,6 +127,7 @@ def main(module: str, cases: Mapping[str, Case], libraries: Mapping[str, Library
         "--library", action="append", choices=list(libraries), help="may be repeated; all without one"
     )
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds; the fastest is shown")
+    parser.add_argument("--quick", action="store_true", help="one round")
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one library on one case")
     parser.add_argument("--one", nargs=2, metavar=("CASE", "LIBRARY"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -129,6 +135,7 @@ def main(module: str, cases: Mapping[str, Case], libraries: Mapping[str, Library
         case, library = options.one
         print(json.dumps(asdict(measure(case, cases[case], library, libraries[library]))))
         return
+    options.rounds = 1 if options.quick else options.rounds
     unknown = set(options.cases) - set(cases)
     if unknown:
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(cases)}")
@@ -197,14 +204,14 @@ def table(name: str, case: Case, lines: Sequence[Line]) -> str:
     for line in sorted(
         lines, key=lambda line: line.whole_fit_s if case.whole else line.seconds_per_iteration
     ):
-        iteration = f"{1000 * line.seconds_per_iteration:10.3f}"
-        ratio = f"{line.seconds_per_iteration / ours.seconds_per_iteration:8.2f}" if ours else " " * 8
-        if case.whole:
-            iteration, ratio = " " * 10, " " * 8
+        iteration = ratio = ""
+        if not case.whole:
+            iteration = f"{1000 * line.seconds_per_iteration:.3f}"
+            ratio = f"{line.seconds_per_iteration / ours.seconds_per_iteration:.2f}" if ours else ""
         whole = f"{line.whole_fit_s / ours.whole_fit_s:8.2f}" if ours else " " * 8
         aim = f"{case.aims[line.library]:7g}" if line.library in case.aims else " " * 7
         rows.append(
-            f"{line.library:<17}{iteration}{ratio}{line.whole_fit_s:>9.3f}{whole}{aim}"
+            f"{line.library:<17}{iteration:>10}{ratio:>8}{line.whole_fit_s:>9.3f}{whole}{aim}"
             f"{line.peak_mb:>9.0f}  {line.log_likelihood:.6f}{apart(line, ours)}"
         )
     return "\n".join(rows)

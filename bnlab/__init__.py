@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bnlab.compile import derive, draw, emit
     from bnlab.runtime.evidence import final
     from bnlab.runtime.fit import fit
+    from bnlab.runtime.kaldi import read_kaldi
     from bnlab.runtime.likelihood_ratio import likelihood_ratio
     from bnlab.runtime.query import explain, query
     from bnlab.runtime.result import load
@@ -106,6 +107,7 @@ __all__ = [
     "previous",
     "query",
     "read",
+    "read_kaldi",
     "sample",
     "select",
     "to_networkx",
@@ -128,6 +130,7 @@ _LAZY = {
     "likelihood_ratio": "bnlab.runtime.likelihood_ratio",
     "load": "bnlab.runtime.result",
     "query": "bnlab.runtime.query",
+    "read_kaldi": "bnlab.runtime.kaldi",
     "sample": "bnlab.runtime.sampling",
     "select": "bnlab.runtime.select",
     "verify": "bnlab.runtime.verify",

@@ -466,6 +466,26 @@ def coupled_chains() -> bn.Network:
     return net
 
 
+def shared_disturbance() -> bn.Network:
+    """A latent of each step alone that moves the state and shows in the observation."""
+    with bn.Network("shared_disturbance") as net:
+        f = bn.parameter("f", bn.Real())
+        g = bn.parameter("g", bn.Real())
+        d = bn.parameter("d", bn.Positive())
+        q = bn.parameter("q", bn.Positive())
+        h = bn.parameter("h", bn.Real(2))
+        v = bn.parameter("v", bn.Positive(2))
+        with bn.plate("sequence"), bn.chain("t"):
+            e = bn.latent("e", bn.Normal(bn.zeros(), var=d))
+            y = bn.latent(
+                "y",
+                bn.Normal(f * bn.previous("y") + g * e, var=q),
+                first=bn.Normal(bn.zeros(), var=bn.constant(1.0)),
+            )
+            bn.observed("x", bn.Normal(h * y + bn.constant([1.0, 2.0]) * e, var=v))
+    return net
+
+
 def effects_of_sequences() -> bn.Network:
     """A vector of each sequence, its mean chosen by a class, in the mean of every step and of what is observed."""
     with bn.Network("effects_of_sequences") as net:
@@ -704,6 +724,21 @@ def smooth_trend() -> bn.Network:
     return net
 
 
+def carried_along() -> bn.Network:
+    """An autoregression of second order: what was one step before is a latent without noise, read one step later."""
+    with bn.Network("carried_along") as net:
+        f = bn.parameter("f", bn.Real())
+        g = bn.parameter("g", bn.Real())
+        q = bn.parameter("q", bn.Positive())
+        v = bn.parameter("v", bn.Positive())
+        start = bn.Normal(bn.zeros(), var=bn.constant(1.0))
+        with bn.plate("series"), bn.chain("t"):
+            bn.latent("w", bn.Normal(bn.previous("y"), var=bn.constant(0.0)), first=start)
+            y = bn.latent("y", bn.Normal(f * bn.previous("y") + g * bn.previous("w"), var=q), first=start)
+            bn.observed("x", bn.Normal(y, var=v))
+    return net
+
+
 def switching_chain() -> bn.Network:
     """The state's dynamics change with a discrete chain: a Gaussian for each history."""
     with bn.Network("switching_chain") as net:
@@ -846,6 +881,7 @@ GAUSSIAN = (
     Example(local_level, {"series": (5, 1, 4, 3)}),
     Example(level_and_slope, {"series": (5, 1, 4, 3)}),
     Example(coupled_chains, RAGGED),
+    Example(shared_disturbance, RAGGED),
     Example(effects_of_sequences, {"sequence": (4, 1, 3, 4, 2, 3, 4, 5)}),
     Example(group_beside_chain, RAGGED),
     Example(mixture_of_linear_chains, RAGGED),
@@ -865,6 +901,7 @@ SINGULAR = (
     Example(never_apart, GROUPS),
     Example(thin_groups, GROUPS),
     Example(smooth_trend, {"series": (5, 1, 4, 3)}),
+    Example(carried_along, {"series": (5, 1, 4, 6)}),
 )
 """The same, with variances of 0: evidence and posterior stand, but ln p(x, z) has no density."""
 

@@ -218,3 +218,17 @@ def test_eight_schools_by_em_and_nuts() -> None:
     (tau,) = [row for row in found.rows if row.name == "tau"]
     assert tau.estimates["em"].value < 1 < 3 < tau.estimates["nuts"].value
     assert any(one.kind == "boundary" for one in found.fits["em"].warnings)
+
+
+def test_evidence_is_part_of_what_is_compared() -> None:
+    """A mixture of which every third row is labelled: EM's fit is that of bn.fit with the same evidence."""
+    random = np.random.default_rng(0)
+    z = np.repeat([0, 1], 30)
+    data = {"x": np.where(z == 0, -1.0, 1.0) + random.standard_normal(60)}
+    labels = {"z": np.where(np.arange(60) % 3 == 0, z, -1)}
+    once = {"n_init": 1, "max_iter": 20, "tol": 0.0}
+    found = bn.compare(mixture(), data, ("em",), evidence=labels, held_out=0, certify=False, progress=False,
+                       options={"em": once})  # fmt: skip
+    alone = bn.fit(mixture(), data, evidence=labels, progress=False, **once)
+    assert found.fits["em"].log_likelihood.tolist() == alone.log_likelihood.tolist()
+    assert found.fits["em"].bound.partial.evidence == ("z",)

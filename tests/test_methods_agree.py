@@ -12,6 +12,7 @@ from scipy import stats
 
 import bnlab as bn
 from bnlab.comparison import Comparison
+from bnlab.runtime.fit import METHODS
 from tests.models import model
 
 pytestmark = pytest.mark.slow
@@ -20,11 +21,18 @@ pytestmark = pytest.mark.slow
 SETTINGS = {"nuts": {"num_warmup": 400, "num_samples": 500, "num_chains": 2}}
 
 
+WIDTHS = {"svi": (0.4, 1.25), "vbem": (0.3, 1.25)}
+"""Posterior deviations relative to those of NUTS. Independent factors, here of parameters, there of parameters and latents,
+ignore correlations: they come out too small, hardly ever too large (5 errors of a deviation from 200 draws)."""
+COMPARED = ("em", *(method for method in WIDTHS if method in METHODS), "nuts")
+
+
 @dataclass(frozen=True)
 class Case:
     """A model of models/, what its data are drawn with, and how far apart the methods may be, in posterior deviations.
 
-    `mode` bounds EM's mode from NUTS's mean: skewed posteriors have their mean beside their mode. `mean` bounds SVI's mean.
+    `mode` bounds EM's mode from NUTS's mean: skewed posteriors have their mean beside their mode. `mean` bounds the means of
+    SVI and variational EM.
     """
 
     settings: Mapping[str, int]
@@ -65,6 +73,31 @@ CASES = {
         1.0,
         0.7,
     ),
+    "plda": Case(
+        {"dim": 2},
+        {"mu": [1.0, -1.0], "Sigma_ac": [[2.0, 0.5], [0.5, 1.0]], "Sigma_wc": [[1.0, -0.3], [-0.3, 0.5]]},
+        {"speaker": 40, "utterance": [4] * 40},
+        1.0,
+        0.5,
+    ),
+    "factor_analysis": Case(
+        {"dim": 4, "factors": 1},
+        {
+            "mu": [0.0, 1.0, 2.0, 3.0],
+            "W": [[2.0], [-1.0], [1.0], [1.5]],
+            "psi": [0.5, 1.0, 0.7, 0.4],
+        },
+        {"n": 200},
+        1.0,
+        0.7,
+    ),
+    "linear_dynamical_system": Case(
+        {"state": 1, "dim": 2},
+        {"F": [[0.8]], "Q": [[0.5]], "H": [[1.0], [-2.0]], "R": [[0.5, 0.1], [0.1, 0.4]]},
+        {"sequence": 12, "t": [25] * 12},
+        1.0,
+        0.7,
+    ),
 }
 
 
@@ -87,7 +120,7 @@ def compared(request: pytest.FixtureRequest) -> tuple[Case, Comparison]:
     net = model(request.param, **case.settings).network
     drawn = bn.sample(net, theta_of(net, case), case.sizes, seed=1)
     data = {one.name: drawn[one.name] for one in net.graph.in_role("observed")}
-    return case, bn.compare(net, data, options=SETTINGS, held_out=0, progress=False)
+    return case, bn.compare(net, data, COMPARED, options=SETTINGS, held_out=0, progress=False)
 
 
 def test_densities_and_optima_are_certified(compared: tuple[Case, Comparison]) -> None:
@@ -102,13 +135,14 @@ def test_intervals_of_nuts_hold_the_mode(compared: tuple[Case, Comparison]) -> N
         assert apart is None or abs(apart) < case.mode, (row.name, apart)
 
 
-def test_means_of_svi_are_near_and_its_deviations_not_larger(compared: tuple[Case, Comparison]) -> None:
-    """Independent normals ignore correlations: deviations come out too small, hardly ever too large."""
+def test_means_of_bounds_are_near_and_their_deviations_not_larger(compared: tuple[Case, Comparison]) -> None:
     case, found = compared
-    for row in found.rows:
-        svi, nuts = row.estimates["svi"], row.estimates["nuts"]
-        assert svi.apart is not None and abs(svi.apart) < case.mean, (row.name, svi.apart)
-        assert 0.4 < svi.deviation / nuts.deviation < 1.25, row.name
+    for method in set(found.methods) & set(WIDTHS):
+        for row in found.rows:
+            one, nuts = row.estimates[method], row.estimates["nuts"]
+            assert one.apart is not None and abs(one.apart) < case.mean, (method, row.name, one.apart)
+            low, high = WIDTHS[method]
+            assert low < one.deviation / nuts.deviation < high, (method, row.name)
 
 
 def test_curvature_tells_the_posteriors_width(compared: tuple[Case, Comparison]) -> None:
@@ -124,8 +158,8 @@ def test_chains_have_mixed(compared: tuple[Case, Comparison]) -> None:
     assert all(row.estimates["nuts"].r_hat < 1.05 for row in found.rows)
 
 
-RANKS = 100
-"""Replicates of simulation-based calibration, each with 99 draws: ranks fall into ten equal bins."""
+RANKS = 200
+"""Replicates of simulation-based calibration, each with 99 draws: ranks fall into twenty equal bins."""
 
 
 def mean_known_spread() -> bn.Network:
@@ -168,6 +202,8 @@ def test_ranks_of_the_truth_among_draws_are_uniform(name: str, method: str) -> N
             fit = bn.fit(net, {"x": x}, tol=1e-12, progress=False)
             draws = fit.laplace(99, seed=replicate)[parameter][0]
         ranks.append(int((draws < truth).sum()))
-    counts = np.bincount(np.array(ranks) // 10, minlength=10)
-    # one in a thousand right samplers fails; the seed is fixed
-    assert stats.chisquare(counts).pvalue > 1e-3, counts
+    counts = np.bincount(np.array(ranks) // 5, minlength=20)
+    found = stats.chisquare(counts)
+    print(f"{name}, {method}: chi2 {found.statistic:.1f} over 20 bins, p {found.pvalue:.3f}")
+    # one right set of four in a thousand fails (Bonferroni); the seed is fixed
+    assert found.pvalue > 1e-3 / (len(PRIORS) * 2), counts

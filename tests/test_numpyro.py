@@ -14,6 +14,7 @@ import numpy as np
 import numpyro
 import pytest
 from numpyro.contrib.funsor import enum, log_density
+from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 import bnlab as bn
@@ -22,11 +23,13 @@ from bnlab.families.base import registry
 from bnlab.network.ir import Graph
 from bnlab.printers import numpyro as printer
 from bnlab.printers.numpyro_layout import make_layout
+from bnlab.runtime.em import precision
 from bnlab.runtime.load import load_source
 from bnlab.runtime.proof import priors
 from bnlab.runtime.proof.draws import Layout, random_data, random_parameters
 from bnlab.runtime.proof.oracle import Oracle
 from tests import networks
+from tests.models import model
 from tests.networks import EXAMPLES, LATER, Example
 from tests.random_networks import random_network
 
@@ -381,3 +384,39 @@ def test_two_plates_beside_one_another_are_refused() -> None:
             bn.observed("z", bn.Normal(y, var=1.0))
     with pytest.raises(ModelError, match="holds u and w beside one another"):
         printer.text(net.graph)
+
+
+def test_density_that_is_multiplied_out_loses_no_digits_far_from_0() -> None:
+    """Five entries: `marginal_model` writes (x - mean)' P (x - mean) as products; the EM's file whitens residuals."""
+    net = model("gmm", components=3, dim=5).network
+    text = bn.emit(net, "numpyro")
+    assert "squared_distances(r, m, precision)" in text
+    rng = np.random.default_rng(0)
+    x = 1e4 + rng.normal(size=(50, 5)) + 3 * rng.integers(0, 3, (50, 1))
+    roots = rng.normal(size=(3, 5, 7))
+    theta = {
+        "pi": np.array([0.2, 0.3, 0.5]),
+        "mu": 1e4 + 3.0 * np.arange(3)[:, None] + rng.normal(size=(3, 5)),
+        "Sigma": roots @ roots.swapaxes(-1, -2) / 7 + 0.2 * np.eye(5),
+    }
+    with precision("float64"):
+        found = []
+        for kind, name in (("numpyro", "marginal"), ("em", "em")):
+            module = load_source(bn.emit(net, kind), f"far_{name}")
+            data = module.prepare({"x": x}, np.float64)
+            parameters = module.Parameters(**{key: jnp.asarray(value) for key, value in theta.items()})
+            found.append(jax.device_get(jax.value_and_grad(module.log_evidence)(parameters, data)))
+    joint = np.stack(
+        [
+            np.log(pi) + multivariate_normal(mu, Sigma).logpdf(x)
+            for pi, mu, Sigma in zip(*theta.values(), strict=True)
+        ]
+    )
+    exact = logsumexp(joint, axis=0).sum()
+    # means of some 10^4 have rounding errors of 10^-12 in units of the deviations
+    np.testing.assert_allclose([found[0][0], found[1][0]], exact, rtol=1e-10)
+    for name in theta:
+        ours, theirs = (np.asarray(getattr(each[1], name)) for each in found)
+        if name == "Sigma":  # of a symmetric matrix only the sum of both halves' derivatives means anything
+            ours, theirs = (each + each.swapaxes(-1, -2) for each in (ours, theirs))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-8 * np.abs(theirs).max())

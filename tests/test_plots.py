@@ -223,3 +223,36 @@ class TestSvg:
         assert '<svg role="img" aria-label="&lt;b&gt;&quot;"' in svg(
             plots.plot_trace(fitted("gmm")), '<b>"', "a"
         )
+
+
+class TestDetection:
+    """Normal scores two deviations apart: the curve is a line, and both errors are Phi(-1) where they are equal."""
+
+    target = np.random.default_rng(0).normal(2.0, 1.0, 4000)
+    nontarget = np.random.default_rng(1).normal(0.0, 1.0, 4000)
+
+    def test_the_curve_is_a_line_through_the_equal_error_rate(self) -> None:
+        drawn = plots.plot_det({"one": (self.target, self.nontarget)})
+        (axes,) = drawn.axes
+        line, dot = axes.lines[0], axes.lines[1]
+        x, y = np.asarray(line.get_data(), float)
+        middle = np.abs(x + 1) < 0.5  # where rates of 4000 scores are known to some hundredths of a deviation
+        np.testing.assert_allclose(y[middle] + x[middle], -2.0, atol=0.15)
+        np.testing.assert_allclose(np.asarray(dot.get_data(), float).ravel(), [-1.0, -1.0], atol=0.1)
+        assert "EER 15." in axes.get_legend().get_texts()[0].get_text() or "EER 16." in str(
+            axes.get_legend().get_texts()[0].get_text()
+        )
+
+    def test_areas_of_scores_are_their_shares(self) -> None:
+        drawn = plots.plot_scores(self.target, self.nontarget)
+        (axes,) = drawn.axes
+        left = (self.nontarget < self.target.min()).mean()
+        assert f"{left:.0%} of the non-targets are below" in axes.get_xlabel()
+        for patch, share in zip(axes.patches[::2], (1 - left, 1.0), strict=True):
+            x, y = patch.get_path().vertices.T
+            area = abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2
+            np.testing.assert_allclose(area, share, rtol=1e-9)  # sums of some thousand equal numbers
+
+    def test_nothing_to_draw_is_said(self) -> None:
+        with pytest.raises(FitError, match="no scores"):
+            plots.plot_det({})

@@ -1,4 +1,5 @@
-"""Data files as `bn.fit` takes data: .npz as a mapping of arrays, .csv as a data frame with columns for variables."""
+"""Data files as `bn.fit` takes data: .npz as a mapping of arrays, .csv as a data frame with columns for variables,
+.scp as Kaldi's vectors or matrices."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ def load_data(path: Path | None, model: Model, bindings: Sequence[str] = ()) -> 
         return Table(read_arrays(path))
     if path.suffix == ".csv":
         return Table(read_columns(path), dict(map(parse_binding, bindings)))
-    raise UsageError(f"{path.name} is neither .csv nor .npz.")
+    if path.suffix == ".scp":
+        from bnlab.runtime.kaldi import kaldi_data
+
+        return Table(kaldi_data(model.network.graph, path))
+    raise UsageError(f"{path.name} is neither .csv nor .npz nor .scp.")
 
 
 def labels(table: Table, model: Model) -> dict[str, list[str]]:

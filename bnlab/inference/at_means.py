@@ -18,7 +18,7 @@ from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import contract, forward
 from bnlab.inference.moments import At, mean_in
 from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates
-from bnlab.inference.products import named, summed
+from bnlab.inference.products import named, number_of_steps, summed
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ops import Broadcast, Expr, Number, Symbol, Take, Where
@@ -140,14 +140,15 @@ def residual_at(run: Elimination, factor: Factor, at: At = "all") -> Symbol:
 def along(run: Elimination, step: IntegrateChain) -> Expr:
     """ln p of the data of a chain, with the latents of each step at their means given the data up to it."""
     log_ratio = run.arrays[step.message.name, "log_ratio"]
-    value = run.sum_steps(build.add(log_product(run, step.every, "filtered"), log_ratio), step.chain)
+    told = tuple(name for name in step.every if name not in step.variables)
+    value = run.sum_steps(build.add(log_product(run, told, "filtered"), log_ratio), step.chain)
     return _with_offsets(run, step, value)
 
 
 def _steps(run: Elimination, step: IntegrateChain) -> Expr:
     """The number of steps of each sequence."""
     if run.mask(step.chain):
-        return run.steps(step.chain)
+        return number_of_steps(run, step.chain)
     axis = run.layout.plates[step.chain]
     every = Broadcast(Number(1.0), run.arrays[step.message.name, "log_ratio"], (axis,))
     return build.total(every, (axis,))
@@ -155,8 +156,11 @@ def _steps(run: Elimination, step: IntegrateChain) -> Expr:
 
 def _with_offsets(run: Elimination, step: IntegrateChain, value: Expr) -> Expr:
     """ln p of a chain, with the offsets of its latents' own distributions: those of later steps once each."""
+    every = tuple(name for name in step.every if name in step.variables)
     own = {
-        name: run.offsets[name] for name in (*step.beside, *step.first, *step.later) if name in run.offsets
+        name: run.offsets[name]
+        for name in (*step.beside, *step.first, *step.later, *every)
+        if name in run.offsets
     }
     if any(isinstance(offset, Take) or run.plan.factor(name).at > 1 for name, offset in own.items()):
         names = " and ".join(f"`{name}`" for name in step.variables)
@@ -165,7 +169,7 @@ def _with_offsets(run: Elimination, step: IntegrateChain, value: Expr) -> Expr:
         )
         raise IntractableError(Fault(reason, 'Fit by "em", "svi" or "nuts".'))
     for name, offset in own.items():
-        if name in step.later:
+        if name in (*step.later, *every):
             before = Number(float(run.plan.factor(name).at))
             offset = build.multiply(build.subtract(_steps(run, step), before), offset)
         value = build.add(value, offset)

@@ -338,29 +338,6 @@ class Elimination:
             return value
         return Take(value, ((outer, self.index(inner, outer)),))
 
-    def steps(self, chain: str) -> Expr:
-        """The number of steps of each sequence."""
-        mask = self.mask(chain)
-        assert mask is not None
-        return build.total(mask, (self.layout.plates[chain],))
-
-    def count(self, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
-        """How many rows and steps of some plates each member of outer ones has."""
-        if (source, target) not in self.counts:
-            rows_in, rows_out = self.rows(source), self.rows(target)
-            chain = next((p for p in source if p not in target and self.layout.graph.plate(p).chain), None)
-            value: Expr = self.steps(chain) if chain else Number(1.0)
-            if rows_in is not None and rows_in != rows_out:
-                value = self.weight(rows_in) if chain is None else value
-                value = self.sum_rows(value, rows_in, rows_out)
-            left = [plate for plate in source if plate not in target]
-            name, words = (
-                "count_" + "_".join(left),
-                f"how many of {' and '.join(left)} in each {target[-1] if target else 'all'}",
-            )
-            self.counts[source, target] = self.statement(name, value, "leave plate", words)
-        return self.counts[source, target]
-
     def sum_steps(self, value: Expr, chain: str) -> Expr:
         """The sum over the steps of a chain, those past the end of a sequence left out."""
         axis = self.layout.plates[chain]

@@ -10,6 +10,7 @@ from bnlab.domains import Integer
 from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import AbstractFamily, Beliefs, PriorOn, Statistic, Use, registry
 from bnlab.inference import wording
+from bnlab.inference.alive import alive
 from bnlab.inference.axes import Layout, layout
 from bnlab.inference.chain import chain_of
 from bnlab.inference.chain_scaled import guarded
@@ -25,7 +26,7 @@ from bnlab.inference.sharing import components
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.degree import condensable
-from bnlab.program.ir import Field, Function, Invoke, Program, Scan, Start, Statement
+from bnlab.program.ir import Field, Function, Program, Start, Statement
 from bnlab.program.ops import Axes, Expr, JointBasis, Symbol
 from bnlab.program.walk import symbols
 
@@ -67,20 +68,6 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Kn
     found = program_of(run, expect, tuple(fields), m_step, starts_of(run))
     found = replace(found, condensed=condensable(found))
     return _with_derivative(graph, run, found, known) if kind == "em" and _has_basis(run) else found
-
-
-def alive(run: Elimination, results: tuple[Expr, ...]) -> tuple[Statement | Scan | Invoke, ...]:
-    """The statements that something reads."""
-    read = {symbol.name for symbol in symbols(results)}
-    kept = []
-    for item in reversed(run.body):
-        made = {item.target.name} if isinstance(item, Statement) else set()
-        made |= {target.name for target in item.targets} if isinstance(item, Invoke) else set()
-        if made and not made & read:
-            continue
-        kept.append(item)
-        read |= {symbol.name for symbol in symbols(item)}
-    return tuple(kept[::-1])
 
 
 def _has_basis(run: Elimination) -> bool:

@@ -22,7 +22,7 @@ from bnlab.inference.nodes import indicators
 from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates
 from bnlab.inference.potentials import marginal
-from bnlab.inference.products import named
+from bnlab.inference.products import count, named
 from bnlab.network.ir import Variable, VarRef
 from bnlab.program import build
 from bnlab.program.ops import (
@@ -253,7 +253,7 @@ def _weights(run: Elimination, factor: Factor, found: Moments, apart: bool) -> t
     counted: list[Expr] = [] if posterior is None else [posterior]
     left = [run.layout.graph.plate(plate) for plate in factor.plates if plate not in found.plates]
     if any(plate.size is None for plate in left):
-        counted.append(run.count(factor.plates, found.plates))
+        counted.append(count(run, factor.plates, found.plates))
     return tuple(counted)
 
 

@@ -66,11 +66,6 @@ def refuse_chain(
         if strange:
             reason = f"`{factor.left[0]}` reads `{strange[0].name}` of an earlier step: not derived yet."
             raise IntractableError(Fault(reason, f"Let it read `{strange[0].name}` of its own step."))
-        far = [ref for ref in factor.continuous if ref.lag > 1]
-        if far:
-            reason = f"`{factor.left[0]}` reads the Gaussian latent `{far[0].name}` {far[0].lag} steps back: not derived yet."
-            remedy = f"Declare a vector of `{far[0].name}` and its value one step before, which reads one step back."
-            raise IntractableError(Fault(reason, remedy, graph.variable(names[0]).location))
     outside = {ref: f for f in factors for ref in f.continuous if ref.name not in names}
     outer = {plate for plate in graph.variable(names[0]).plates if plate != chain}
     for ref, reader in outside.items():

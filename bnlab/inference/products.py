@@ -80,12 +80,12 @@ def _sum(run: Elimination, value: Expr, source: tuple[str, ...], target: tuple[s
         value = run.sum_steps(value, chain)
         chain = None
     if rows_in == rows_out:
-        return value if chain is None else contract((), run.count(source, target), value)
+        return value if chain is None else contract((), count(run, source, target), value)
     assert rows_in is not None
     if rows_in not in value.axes:
-        return contract((), run.count(source, target), value)
+        return contract((), count(run, source, target), value)
     if chain is not None:
-        value = contract((), run.steps(chain), value)
+        value = contract((), number_of_steps(run, chain), value)
     return run.sum_rows(value, rows_in, rows_out)
 
 
@@ -96,11 +96,36 @@ def _sum_inside(run: Elimination, value: Einsum, source: tuple[str, ...], target
     if len(differ) > 1:
         return _sum(run, value, source, target)
     if not differ:
-        return contract((), run.count(source, target), value)
+        return contract((), count(run, source, target), value)
     inside = summed(run, differ[0], source, target)
     operands = [inside if operand is differ[0] else operand for operand in value.operands]
     over = tuple({axis for operand in value.operands for axis in operand.axes} - set(value.axes))
     return contract(over, *operands)
+
+
+def number_of_steps(run: Elimination, chain: str) -> Expr:
+    """The number of steps of each sequence."""
+    mask = run.mask(chain)
+    assert mask is not None
+    return build.total(mask, (run.layout.plates[chain],))
+
+
+def count(run: Elimination, source: tuple[str, ...], target: tuple[str, ...]) -> Expr:
+    """How many rows and steps of some plates each member of outer ones has."""
+    if (source, target) not in run.counts:
+        rows_in, rows_out = run.rows(source), run.rows(target)
+        chain = next((p for p in source if p not in target and run.layout.graph.plate(p).chain), None)
+        value: Expr = number_of_steps(run, chain) if chain else Number(1.0)
+        if rows_in is not None and rows_in != rows_out:
+            value = run.weight(rows_in) if chain is None else value
+            value = run.sum_rows(value, rows_in, rows_out)
+        left = [plate for plate in source if plate not in target]
+        name, words = (
+            "count_" + "_".join(left),
+            f"how many of {' and '.join(left)} in each {target[-1] if target else 'all'}",
+        )
+        run.counts[source, target] = run.statement(name, value, "leave plate", words)
+    return run.counts[source, target]
 
 
 def multiplied(run: Elimination, names: tuple[str, ...]) -> Quadratic:

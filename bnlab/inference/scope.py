@@ -111,7 +111,11 @@ def _read_faults(graph: Graph, variable: Variable, ref: VarRef) -> list[Fault]:
     parent, where = graph.variable(ref.name), variable.location
     if ref.lag > 1 and parent.role == "latent" and not parent.discrete:
         reason = f"`{variable.name}` reads `{ref.name}` {ref.lag} steps earlier: not derived yet."
-        return [Fault(reason, "Continuous latent variables may be read one step earlier.", where)]
+        remedy = (
+            f"Carry it along: bn.latent(..., bn.Normal(bn.previous({ref.name!r}), var=bn.constant(0.0)), first=...) is its "
+            "value of one step earlier, and may be read one step earlier itself."
+        )
+        return [Fault(reason, remedy, where)]
     if ref.lag and parent.role != "latent" and variable.role == "latent":
         reason = f"The latent `{variable.name}` reads data of an earlier step, `{ref.name}`: not derived yet."
         remedy = "Give the earlier values as a variable of their own, one row a step."

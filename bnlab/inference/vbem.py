@@ -17,6 +17,7 @@ from bnlab.domains import Values
 from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import Belief, Beliefs, Node, PriorOn, registry
 from bnlab.families.normal_prior import is_full
+from bnlab.inference.alive import alive
 from bnlab.inference.axes import Layout
 from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
@@ -24,7 +25,6 @@ from bnlab.inference.em import (
     NOTHING,
     Messages,
     Uses,
-    alive,
     elimination,
     log_p_of,
     needed,

@@ -33,7 +33,8 @@ def scatter(x, weights, means, group):
     for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
         r = x[rows] - means[group[rows]]
         r *= np.sqrt(weights[rows])[:, None]
-        total += r.T @ r
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever reads it looks whether it is finite
+            total += r.T @ r
     return total
 '''
 
@@ -48,6 +49,8 @@ def condensed(data):
     x = np.concatenate([np.asarray(data[name], float).reshape(N, -1) for name in names], 1)
     mean = weights @ x / weights.sum()
     about = scatter(x, weights, mean[None], np.zeros(N, int))
+    if not np.isfinite(about).all():
+        return data
     rows, weights = corners(mean, about, weights.sum())
     parts = np.split(rows, np.cumsum([np.prod(shape, dtype=int) for shape in shapes])[:-1], 1)
     found = {{name: part.reshape(-1, *shape) for name, part, shape in zip(names, parts, shapes)}}
@@ -63,7 +66,10 @@ def condensed(data):
         return data
     weights = np.asarray(data.get("weights", np.ones(N)), float)
     mean = weights @ x / weights.sum()
-    rows, weights = corners(mean, scatter(x, weights, mean[None], np.zeros(N, int)), weights.sum())
+    about = scatter(x, weights, mean[None], np.zeros(N, int))
+    if not np.isfinite(about).all():
+        return data
+    rows, weights = corners(mean, about, weights.sum())
     return {{**data, "{name}": rows{shaped}, "weights": weights}}
 '''
 
@@ -86,6 +92,8 @@ def condensed(data):
         x, member = x[order], member[order]
     means = np.add.reduceat(x, np.cumsum(count) - count) / count[:, None]
     within = scatter(x, weights[member], means, member)
+    if not np.isfinite(within).all() or not np.isfinite(np.square(means).sum()):
+        return data
     found = []  # for each count the means, and the weight of each
     for one in np.unique(count):
         mean, weight = means[count == one], weights[count == one]

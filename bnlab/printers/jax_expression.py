@@ -431,26 +431,16 @@ def _blocks(expr: Blocks) -> ast.expr:
 
 def _as_real(expr: Expr) -> ast.expr:
     """A number with its point, so that an array of numbers alone is no array of integers."""
-    return ast.Constant(float(expr.value)) if isinstance(expr, Number) else expression(expr)
+    if isinstance(expr, Number):
+        return ast.Constant(float(expr.value))
+    return (
+        ast.Constant(float(expr.flat[0]))
+        if isinstance(expr, Constant) and not expr.shape
+        else expression(expr)
+    )
 
 
 def _part(expr: Part) -> ast.expr:
-    if expr.behind or isinstance(expr.operand, Part):
-        return _entries(expr)
-    entries = expr.axes[len(expr.operand.axes) - 1 :]
-    tree, whole = expression(expr.operand), expr.operand.axes[-1].size
-    if not entries:
-        return subscript(tree, literal(...), literal(expr.start))
-    if (expr.start, expr.stop) != (0, whole):
-        begin = literal(expr.start) if expr.start else None
-        end = literal(expr.stop) if expr.stop != whole else None
-        tree = subscript(tree, literal(...), ast.Slice(begin, end))
-    if len(entries) == 1:
-        return tree
-    return method(tree, "reshape", *(literal(axis.size or 1) for axis in expr.axes))
-
-
-def _entries(expr: Part) -> ast.expr:
     """Entries along the last axes of an array, cut one after the other, in one subscript."""
     operand: Expr = expr
     picks: list[ast.expr] = []
@@ -461,7 +451,12 @@ def _entries(expr: Part) -> ast.expr:
         begin, end = literal(start) if start else None, literal(stop) if stop != whole else None
         picks.append(ast.Slice(begin, end) if kept else literal(start))
         operand = operand.operand
-    return subscript(expression(operand), literal(...), *picks)
+    tree = expression(operand)
+    if not all(isinstance(pick, ast.Slice) and pick.lower is None and pick.upper is None for pick in picks):
+        tree = subscript(tree, literal(...), *picks)
+    if len(expr.axes) <= len(expr.operand.axes):
+        return tree
+    return method(tree, "reshape", *(literal(axis.size or 1) for axis in expr.axes))
 
 
 def _linear(expr: Linear) -> ast.expr:

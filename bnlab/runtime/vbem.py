@@ -82,7 +82,7 @@ def _engine(problem: Problem, messages: Messages) -> Engine:
     graph, dtype, partial = problem.graph, np.dtype(problem.dtype), problem.bound.partial
     text = emitted(problem.network, "vbem", messages, partial)
     evidence_text = emitted_evidence(problem.network, partial)
-    module, evidence, iterate = _compiled(text, evidence_text, graph)
+    module, evidence, iterate = _compiled(text, evidence_text, graph, problem.dtype)
     canonical = dict(problem.bound.canonical)
     few = collapsed(graph, canonical)
     data = jax.device_put(module.prepare(few, dtype))
@@ -93,10 +93,11 @@ def _engine(problem: Problem, messages: Messages) -> Engine:
 
 @lru_cache(maxsize=32)
 def _compiled(
-    text: str, evidence_text: str, graph: Graph
+    text: str, evidence_text: str, graph: Graph, dtype: str
 ) -> tuple[ModuleType, ModuleType, Callable[..., Any]]:
     """The modules, and an iteration that is compiled once for each shape of data."""
-    module = load_source(text, f"{graph.name}_vbem")
+    module = load_source(text, f"{graph.name}_vbem_{dtype}")
+    module.PRIOR = type(module.PRIOR)(*(np.asarray(each, dtype) for each in module.PRIOR))
     evidence = load_source(evidence_text, f"{graph.name}_evidence")
     fixed = {one.name: one.value.array for one in graph.parameters if one.value is not None}
 

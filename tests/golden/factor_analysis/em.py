@@ -143,7 +143,8 @@ def scatter(x, weights, means, group):
     for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
         r = x[rows] - means[group[rows]]
         r *= np.sqrt(weights[rows])[:, None]
-        total += r.T @ r
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever reads it looks whether it is finite
+            total += r.T @ r
     return total
 
 
@@ -155,7 +156,10 @@ def condensed(data):
         return data
     weights = np.asarray(data.get("weights", np.ones(N)), float)
     mean = weights @ x / weights.sum()
-    rows, weights = corners(mean, scatter(x, weights, mean[None], np.zeros(N, int)), weights.sum())
+    about = scatter(x, weights, mean[None], np.zeros(N, int))
+    if not np.isfinite(about).all():
+        return data
+    rows, weights = corners(mean, about, weights.sum())
     return {**data, "x": rows, "weights": weights}
 
 

@@ -1,13 +1,13 @@
 # -*- coding: utf-8 -*-
 """Variational EM for the network `gmm`, derived from its declaration; needs only JAX and NumPy.
 
-pi ~ Dirichlet(1)                                prior
+pi ~ Dirichlet(1)                                          prior
 for k in 1..2:
-    mu[k] ~ Normal([3.49, 70.9], std=[5.7, 68])     prior
+    mu[k] ~ Normal([3.49, 70.9], std=[5.7, 68])            prior
     Sigma[k] ~ InverseWishart(4, [[0.65, 0], [0, 92]])     prior
 for n in 1..N:
-    z[n] ~ Categorical(pi)                       latent
-    x[n] ~ Normal(mu[z[n]], cov=Sigma[z[n]])     observed
+    z[n] ~ Categorical(pi)                                 latent
+    x[n] ~ Normal(mu[z[n]], cov=Sigma[z[n]])               observed
 
 The posterior of latents z and parameters theta is approximated by q(z) q(theta), as near as can be in KL divergence.
 E-step   q_z[n,k] = P(z[n]=k | x)
@@ -183,8 +183,9 @@ def elbo(q: Posterior, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Posterior:
+def m_step(statistics: Statistics, theta: Parameters) -> Posterior:
     """q(theta) given q(z): the priors' hyperparameters and what the statistics add."""
+    s = statistics
     origin = theta.mu.mean(0)
     precision = jnp.linalg.inv(theta.Sigma)  # E[Sigma^-1]
     # Cov(mu) under q
@@ -233,7 +234,8 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
     weights = np.asarray(data.get("weights", np.ones(N)), dtype)
-    chunk_n, place_n = np.divmod(np.arange(N), min(rows, N))
+    chunks = -(-N // rows)
+    chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )

@@ -193,8 +193,9 @@ def elbo(q: Posterior, data: Data) -> Array:
 
 
 @jax.jit
-def m_step(s: Statistics, theta: Parameters) -> Posterior:
+def m_step(statistics: Statistics, theta: Parameters) -> Posterior:
     """q(theta) given q(z): the priors' hyperparameters and what the statistics add."""
+    s = statistics
     return Posterior(
         pi_concentration=PRIOR.pi_concentration + s.N_first,
         A_concentration=PRIOR.A_concentration + s.N_zz,

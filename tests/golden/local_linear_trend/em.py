@@ -110,8 +110,8 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     # (slope, level) of a step, from those of the step before
     F_state = jnp.array([[1.0, 0.0], [1.0, 1.0]])
     Q_state = jnp.array([[theta.zeta, 0.0], [0.0, theta.eta]])  # covariance of what a step adds
-    P_first = jnp.array([[10000000, 0.0], [0.0, 10000000]])  # covariance of the first step
-    p_first = jnp.array([0.0, 1000])  # mean of the first step
+    P_first = jnp.array([[10000000.0, 0.0], [0.0, 10000000.0]])  # covariance of the first step
+    p_first = jnp.array([0.0, 1000.0])  # mean of the first step
     m, V, S, n, log_ratio = filter_state(theta, eta_state, Lambda_state, Q_state, F_state, p_first, P_first)
     m_level = m[..., 1]  # E[level[t] | data so far]
     v_x = x - m_level  # x less its mean, at the means given the data so far

@@ -156,7 +156,8 @@ def scatter(x, weights, means, group):
     for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
         r = x[rows] - means[group[rows]]
         r *= np.sqrt(weights[rows])[:, None]
-        total += r.T @ r
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever reads it looks whether it is finite
+            total += r.T @ r
     return total
 
 
@@ -178,6 +179,8 @@ def condensed(data):
         x, member = x[order], member[order]
     means = np.add.reduceat(x, np.cumsum(count) - count) / count[:, None]
     within = scatter(x, weights[member], means, member)
+    if not np.isfinite(within).all() or not np.isfinite(np.square(means).sum()):
+        return data
     found = []  # for each count the means, and the weight of each
     for one in np.unique(count):
         mean, weight = means[count == one], weights[count == one]

@@ -1,0 +1,77 @@
+"""Kaldi's tables and archives as data. Archives are written here byte by byte, and by kaldiio where it is installed."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnlab.cli.tables import load_data
+from bnlab.errors import DataError
+from bnlab.runtime.data import bind
+from bnlab.runtime.kaldi import read_kaldi
+from tests.models import model
+
+ROWS = {"a1": [1.0, 2.0, 3.0, 4.0], "a2": [2.0, 1.0, 0.0, 1.0], "b1": [0.5, 0.25, -1.0, 2.0]}
+
+
+def written(folder: Path, begin: bytes = b"\0BFV ") -> Path:
+    """Three vectors of two speakers: an archive, its table and utt2spk."""
+    table, body = [], b""
+    for name, values in ROWS.items():
+        body += name.encode() + b" "
+        table.append(f"{name} vectors.ark:{len(body)}\n")
+        body += begin + b"\x04" + struct.pack("<i", len(values)) + np.array(values, "<f4").tobytes()
+    (folder / "vectors.ark").write_bytes(body)
+    (folder / "feats.scp").write_text("".join(table))
+    (folder / "utt2spk").write_text("a1 anna\na2 anna\nb1 bert\n")
+    return folder / "feats.scp"
+
+
+def test_vectors_are_rows_and_speakers_their_ids(tmp_path: Path) -> None:
+    pytest.importorskip("kaldiio")
+    found = load_data(written(tmp_path), model("plda")).values
+    np.testing.assert_array_equal(found["x"], list(ROWS.values()))
+    assert found["speaker"].tolist() == ["anna", "anna", "bert"]
+    assert bind(model("plda").network.graph, found).layout.count("speaker") == 2
+
+
+def test_matrices_are_the_steps_of_utterances(tmp_path: Path) -> None:
+    kaldiio = pytest.importorskip("kaldiio")
+    rng = np.random.default_rng(0)
+    matrices = {name: rng.normal(size=(3 + len(name), 2)).astype("f4") for name in ("u", "vv")}
+    kaldiio.save_ark(str(tmp_path / "m.ark"), matrices, scp=str(tmp_path / "feats.scp"))
+    found = load_data(tmp_path / "feats.scp", model("hmm", dim=2)).values
+    np.testing.assert_array_equal(found["x"], np.concatenate(list(matrices.values())))
+    assert found["sequence"].tolist() == ["u"] * 4 + ["vv"] * 5
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("a1 cat vectors.ark |", "runs no commands"),
+        ("a1 vectors.ark:0", "no binary vector"),
+        ("a1 other.ark:3", "cannot be read"),
+        ("a1 vectors.ark:3[0:1]", "not a file and an offset"),
+        ("a1", "not an utterance and where it is"),
+    ],
+)
+def test_what_could_run_code_or_is_no_vector_is_refused(tmp_path: Path, line: str, told: str) -> None:
+    table = written(tmp_path)
+    table.write_text(line + "\n")
+    with pytest.raises(DataError, match=told):
+        read_kaldi(table)
+
+
+def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no binary vector"):
+        read_kaldi(written(tmp_path, begin=b"PKL"))
+
+
+def test_an_utterance_without_a_speaker_is_named(tmp_path: Path) -> None:
+    table = written(tmp_path)
+    (tmp_path / "utt2spk").write_text("a1 anna\nb1 bert\n")
+    with pytest.raises(DataError, match="no speaker for a2"):
+        read_kaldi(table, tmp_path / "utt2spk")
