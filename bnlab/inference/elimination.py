@@ -17,6 +17,7 @@ from bnlab.inference.at_means import along, explained, integrated, log_at_means
 from bnlab.inference.axes import Layout
 from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
+from bnlab.inference.conditionals import conditional_of
 from bnlab.inference.densities import density_function, joined
 from bnlab.inference.expectation import Random, expected
 from bnlab.inference.filtering import Filter, chain_means, integrate_chain, smoothed
@@ -41,7 +42,7 @@ from bnlab.inference.plan import (
 )
 from bnlab.inference.potentials import Potential, marginal
 from bnlab.inference.products import leave, named
-from bnlab.inference.tables import by_tables, conditional
+from bnlab.inference.tables import by_tables
 from bnlab.inference.tables import sum_out as sum_out_tables
 from bnlab.network.graph import topological_order
 from bnlab.network.ir import VarRef
@@ -69,9 +70,9 @@ class Elimination:
     """One run over a plan. `body` and `functions` grow; names are given out once each.
 
     `leaves` are observed variables of which values may be missing, -1 or NaN in the data; nothing reads them. `notes` are
-    sentences on missing values and evidence. `bases` allows eigenvectors, which are fast, but have no derivative where
-    eigenvalues repeat. With `beliefs` about the parameters, densities are expected under these (variational EM): each is a
-    density at a point plus an offset, and `expectations` has both, by node.
+    sentences on missing values and evidence. `bases` allows eigenvectors, which have no derivative where eigenvalues repeat.
+    With `beliefs` about the parameters, densities are expected under these (variational EM): each is a density at a point
+    plus an offset, and `expectations` has both, by node.
     """
 
     layout: Layout
@@ -153,9 +154,9 @@ class Elimination:
 
     def _parents_first(self) -> list[Factor]:
         """The factors: Gaussian latents, parents before children, then the others as declared."""
-        order = topological_order(self.layout.graph)
-        gaussian = [f for f in self.plan.factors if VarRef(f.variable) in f.continuous]
-        rest = [factor for factor in self.plan.factors if factor not in gaussian]
+        order, factors = topological_order(self.layout.graph), self.plan.factors
+        gaussian = [f for f in factors if VarRef(f.variable) in f.continuous]
+        rest = [factor for factor in factors if factor not in gaussian]
         return sorted(gaussian, key=lambda factor: order.index(factor.variable)) + rest
 
     def smoothed(self, step: IntegrateChain, name: str) -> Moments:
@@ -297,11 +298,8 @@ class Elimination:
         formula = (
             f"{wording.formula(self.layout, step.message)}: members of {', '.join(left)} are independent"
         )
-        title = (
-            f"{wording.title(step.message)}_in_{step.message.plates[-1]}"
-            if step.message.plates
-            else wording.title(step.message)
-        )
+        title = wording.title(step.message)
+        title += f"_in_{step.message.plates[-1]}" if step.message.plates else ""
         message = self.statement(
             title, value, "leave plate", formula, wording.formula_tex(self.layout, step.message)
         )
@@ -355,8 +353,7 @@ class Elimination:
 
     def rows(self, plates: tuple[str, ...]) -> Axis | None:
         """The row axis of some plates: the innermost one without size that is no chain."""
-        found = [axis for axis in self.layout.members(plates) if axis.kind == 1]
-        return found[0] if found else None
+        return next((axis for axis in self.layout.members(plates) if axis.kind == 1), None)
 
     def index(self, inner: Axis, outer: Axis) -> Symbol:
         """For every row of the inner plate the row of the outer one that it belongs to."""
@@ -413,7 +410,7 @@ class Elimination:
         if key not in self.posteriors:
             match step:
                 case SumOut():
-                    self.posteriors[key] = self._conditional(step)
+                    self.posteriors[key] = conditional_of(self, step)
                 case LeavePlates():
                     below = self._below(step)
                     if below is None:
@@ -447,25 +444,6 @@ class Elimination:
         return self.statement(
             f"weight_in_{step.chain}", Binary("*", mask, value), "posterior", "0 past the end"
         )
-
-    def _conditional(self, step: SumOut) -> Expr:
-        if step.message.name in self.tables:
-            return conditional(self, step)
-        outer = self.posterior(step.message.name)
-        joint, message = self.joints[step.message.name], self.messages[step.message.name]
-        if self.maximise:
-            value: Expr = Reduce("hardmax", joint, (self.layout.states[step.variable],))
-        else:
-            possible: Expr = message
-            if step.message.scope and not self.scaled:  # a table may say that its parents' states never meet
-                possible = Where(Binary(">", message, Number(float("-inf"))), message, Number(0.0))
-            value = build.exp(build.subtract(joint, possible))
-        if outer is not None:
-            kept = (*self.layout.members(step.joint.plates), *self.layout.scope(step.message.scope))
-            outer = marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
-            value = Binary("*", value, outer)
-        title, text, tex = self.titles.posterior(step)
-        return self.statement(title, value, "posterior", text, tex)
 
     def _below(self, step: LeavePlates) -> Expr | None:
         """The posterior of what the plates have left, brought back to their members; padding counts nothing."""
@@ -516,5 +494,5 @@ class Elimination:
         """1 for each member of the plates that the parts do not tell apart, so that members are counted."""
         value = self.nodes[piece.label].value
         members = self.layout.members(factor.plates)
-        alike = tuple(axis for axis in members if all(axis not in part.axes for part in parts))
+        alike = build.minus(members, tuple(axis for part in parts for axis in part.axes))
         return () if value is None or not alike else (Broadcast(Number(1.0), value, alike),)

@@ -17,6 +17,7 @@ import networkx as nx
 from bnlab.errors import InternalError, IntractableError
 from bnlab.inference.factor import Factor as Factor
 from bnlab.inference.factor import Steps
+from bnlab.inference.interfaces import connected, depths, interface_of
 from bnlab.inference.intractable import coupled, refuse_chain, refuse_gaps, refuse_mixture
 from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
 from bnlab.inference.sizes import check_table, check_total
@@ -267,11 +268,11 @@ class _Elimination:
         ]
         chain = next((plate for plate in plates if self.graph.plate(plate).chain), None)
         self._gaussians(plates, chain)
-        interface = _interface(home, self._at(plates)) if chain else []
+        interface = interface_of(home, self._at(plates)) if chain else []
         for name in self._order([name for name in home if name not in interface], here):
             self._sum_out(VarRef(name), plates)
         if chain and interface:
-            for component in _components(interface, self._at(plates)):
+            for component in connected(interface, self._at(plates)):
                 self._sum_chain(chain, component, plates)
         self._leave(plates, root)
 
@@ -285,12 +286,12 @@ class _Elimination:
             and any(ref.name == name for factor in here for ref in factor.continuous)
         ]
         home = [name for name in home if self.graph.variable(name).role == "latent"]
-        interface = _interface(home, here) if chain else []
+        interface = interface_of(home, here) if chain else []
         for name in reversed(home):
             if name not in interface:
                 self._integrate(name, plates)
         if chain and interface:
-            for component in _components(interface, self._at(plates)):
+            for component in connected(interface, self._at(plates)):
                 self._integrate_chain(chain, component, plates)
 
     def _integrate(self, name: str, plates: tuple[str, ...]) -> None:
@@ -362,7 +363,7 @@ class _Elimination:
         used = [factor for factor in self._at(plates) if any(ref.name in names for ref in factor.scope)]
         refuse_mixture(self.graph, names, used)
         joint = self._joint(used, plates)
-        interface = _depths(names, used)
+        interface = depths(names, used)
         check_table(self.graph, (*joint.scope, *interface))
         outer = tuple(plate for plate in plates if plate != chain)
         gone = {ref for ref in joint.scope if ref.name in names}
@@ -416,41 +417,6 @@ def _without(joint: Factor, gone: set[VarRef], name: str, plates: tuple[str, ...
     left = tuple(item for item in joint.left if item not in names)
     given = tuple(ref for ref in (*scope, *continuous) if ref.lag or ref.name not in left)
     return Factor(name, left, given, scope, plates, continuous=continuous)
-
-
-def _interface(home: list[str], factors: list[Factor]) -> list[str]:
-    """The latents of a chain not to be summed out step by step: they, or what they multiply with, reach another step."""
-    held = {factor: (*factor.scope, *factor.continuous) for factor in factors}
-    linked = [factor for factor in factors if factor.steps != "all" or any(ref.lag for ref in held[factor])]
-    return [name for name in home if any(ref.name == name for factor in linked for ref in held[factor])]
-
-
-def _depths(names: tuple[str, ...], factors: list[Factor]) -> tuple[VarRef, ...]:
-    """What a step hands on: each variable, and its values of so many steps before that the next step's reads reach."""
-    furthest = dict.fromkeys(names, 1)
-    for ref in (ref for factor in factors for ref in factor.scope if ref.name in furthest):
-        furthest[ref.name] = max(furthest[ref.name], ref.lag)
-    return tuple(VarRef(name, lag) for name, steps in furthest.items() for lag in reversed(range(steps)))
-
-
-def _components(names: list[str], factors: list[Factor]) -> list[tuple[str, ...]]:
-    graph: nx.Graph[str] = nx.Graph()
-    graph.add_nodes_from(names)
-    for factor in factors:
-        for members in (
-            [ref.name for ref in factor.scope if ref.name in names],
-            [*_continuous(factor, names)],
-        ):
-            graph.add_edges_from((members[0], other) for other in members[1:])
-    parts = nx.connected_components(graph)
-    found = (tuple(name for name in names if name in part) for part in parts)
-    return sorted((part for part in found if part), key=lambda part: names.index(part[0]))
-
-
-def _continuous(factor: Factor, names: list[str]) -> Iterable[str]:
-    """The Gaussian latents of a factor that has one of the names among them."""
-    found = [ref.name for ref in factor.continuous]
-    return found if any(name in names for name in found) else []
 
 
 def _fill(graph: nx.Graph[str], name: str) -> int:

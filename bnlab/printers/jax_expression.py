@@ -191,9 +191,7 @@ def _nested(constant: Constant) -> object:
     def build(offset: int, shape: tuple[int, ...]) -> object:
         if not shape:
             return constant.flat[offset]
-        stride = 1
-        for size in shape[1:]:
-            stride *= size
+        stride = prod(shape[1:])
         return tuple(build(offset + index * stride, shape[1:]) for index in range(shape[0]))
 
     return build(0, constant.shape)
@@ -411,13 +409,12 @@ def _blocks(expr: Blocks) -> ast.expr:
         shown = [COLON if part else literal(None) for part in parts]
         return subscript(tree, *([literal(...)] if batch else []), *shown)
 
-    every = [block for line in expr.blocks for block in line]
-    if not any(expr.rows) and not any(expr.columns) and all(block.axes == batch for block in every):
+    scalars = not any((*expr.rows, *expr.columns))
+    if scalars and all(block.axes == batch for line in expr.blocks for block in line):
+        lines = [ast.List([_as_real(block) for block in line]) for line in expr.blocks]
         if not expr.columns:
-            values = ast.List([_as_real(block) for block in expr.blocks[0]])
-            return call("jnp.stack", values, literal(-1)) if batch else call("jnp.array", values)
+            return call("jnp.stack", lines[0], literal(-1)) if batch else call("jnp.array", lines[0])
         if not batch:
-            lines = [ast.List([_as_real(block) for block in line]) for line in expr.blocks]
             return call("jnp.array", ast.List([*lines]))
     if not expr.columns:
         pieces = [flat(block, rows) for block, rows in zip(expr.blocks[0], expr.rows, strict=True)]
@@ -431,13 +428,8 @@ def _blocks(expr: Blocks) -> ast.expr:
 
 def _as_real(expr: Expr) -> ast.expr:
     """A number with its point, so that an array of numbers alone is no array of integers."""
-    if isinstance(expr, Number):
-        return ast.Constant(float(expr.value))
-    return (
-        ast.Constant(float(expr.flat[0]))
-        if isinstance(expr, Constant) and not expr.shape
-        else expression(expr)
-    )
+    number = isinstance(expr, Number) or (isinstance(expr, Constant) and not expr.shape)
+    return ast.Constant(float(expression(expr).value)) if number else expression(expr)  # type: ignore[attr-defined]
 
 
 def _part(expr: Part) -> ast.expr:

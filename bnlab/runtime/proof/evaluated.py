@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bnlab.program import evaluate
+from bnlab.program.degree import weighted
 from bnlab.program.ir import Program
 from bnlab.runtime.proof.deviation import Deviation, differences
 from bnlab.runtime.proof.laws import GRADIENT, MARGINAL
@@ -20,7 +21,7 @@ class Evaluated:
     """The E-step and the M-step of `program` by the evaluator; data are prepared by the `emitted` module."""
 
     def __init__(self, program: Program, emitted: ModuleType) -> None:
-        self.program, self.emitted = program, emitted
+        self.program, self.emitted = weighted(program) if program.condensed else program, emitted
         self.Parameters, self.prepare = emitted.Parameters, emitted.prepare
 
     def e_step(self, theta: Any, data: Any) -> Any:

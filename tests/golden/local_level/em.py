@@ -36,9 +36,9 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()  ln p(x)
     N_level: Array  # ()  sum_t 1
-    Slevellevel: Array  # ()  sum_t r[t]^2
+    See_level: Array  # ()  sum_t e_level[t]^2
     N_x: Array  # ()  sum_t 1
-    Sxx: Array  # ()  sum_t r[t]^2
+    Sxx: Array  # ()  sum_t e_x[t]^2
 
 
 def ratio(total, count, old):
@@ -46,46 +46,45 @@ def ratio(total, count, old):
     return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
 
 
-def log_likelihood_x(theta: Parameters, x: Array) -> Array:
-    """ln p(x[t]) at the prior means as (T)."""
-    return -0.5 * (jnp.log(2 * jnp.pi * theta.eps) + jnp.square(x) / theta.eps)
-
-
 def filter_level(
-    theta: Parameters, eta_level: Array, Lambda_level: Array, log_g_level: Array
+    theta: Parameters, eta_level: Array, Lambda_level: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Filter: m[t] = E[level[t] | data up to t] as (T), V[t] its
-    covariance, and log_c[t] = ln p(data[t] | data before); p and P are the moments of the prediction.
+    """Filter: m[t] = E[level[t] | data up to t] as (T), and
+    V[t] its covariance; p and P are the moments of the prediction from the data before.
     """
 
-    def step(carry, inputs):
+    def step(carry, eta_level_t):
         p, P = carry
-        eta_level_t, log_g_level_t = inputs
         S = 1 / (1 + P * Lambda_level)
         V = S * P  # Cov(level[t] | data up to t)
-        u = eta_level_t - Lambda_level * p  # what the data say beyond the prediction
-        m = p + V * u  # E[level[t] | data up to t]
-        # ln p(data[t] | data before)
-        log_c = log_g_level_t + 0.5 * (p * (eta_level_t + u)) + 0.5 * (u * (m - p)) + 0.5 * jnp.log(S)
-        return (m, V + theta.eta), (m, V, S, u, log_c)
+        n = S * (eta_level_t - Lambda_level * p)  # what the data say beyond the prediction
+        m = p + P * n  # E[level[t] | data up to t]
+        # ln p(level[t] | data before) - ln p(level[t] | data up to t) at level[t] = m[t]
+        log_ratio = 0.5 * jnp.log(S) - 0.5 * (n * (m - p))
+        return (m, V + theta.eta), (m, V, S, n, log_ratio)
 
-    m, V, S, u, log_c = jax.lax.scan(step, (1000, 10000000), (eta_level, log_g_level))[1]
-    return m, V, S, u, log_c
+    m, V, S, n, log_ratio = jax.lax.scan(step, (1000, 10000000), eta_level)[1]
+    return m, V, S, n, log_ratio
 
 
-def smooth_level(theta: Parameters, S: Array, u: Array, Lambda_level: Array) -> tuple[Array, Array]:
+def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
+    """ln p(x[t] | level[t]) from what is left of its mean as (T)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.eps) + jnp.square(v_x) / theta.eps)
+
+
+def smooth_level(theta: Parameters, S: Array, n: Array, Lambda_level: Array) -> tuple[Array, Array]:
     """Smoother: what the data after t add. E[level[t] | all data] = m + V a, its covariance
     is V - V A V.
     """
 
     def step(carry, inputs):
         a, A = carry
-        S_t, u_t = inputs
-        n = S_t * (u_t + a)  # the smoothed mean is p + P n
+        S_t, n_t = inputs
+        n_all = n_t + S_t * a  # the smoothed mean is p + P n_all
         N = Lambda_level * S_t + S_t * A * S_t  # the smoothed covariance is P - P N P
-        return (n, N), (a, A)
+        return (n_all, N), (a, A)
 
-    a, A = jax.lax.scan(step, (jnp.zeros(u[0].shape), jnp.zeros(u[0].shape)), (S, u), reverse=True)[1]
+    a, A = jax.lax.scan(step, (jnp.zeros(n[0].shape), jnp.zeros(n[0].shape)), (S, n), reverse=True)[1]
     return a, A
 
 
@@ -94,10 +93,11 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     x = chunk.x
     eta_level = 1 / theta.eps * x  # what the data of a step say of level
     Lambda_level = 1 / theta.eps  # and how precisely
-    log_g_level = log_likelihood_x(theta, x)  # ln p of the data of a step at level = 0
-    m, V, S, u, log_c = filter_level(theta, eta_level, Lambda_level, log_g_level)
-    log_p_x_in_chain = log_c.sum()  # ln p(x[:])
-    a, A = smooth_level(theta, S, u, Lambda_level)
+    m, V, S, n, log_ratio = filter_level(theta, eta_level, Lambda_level)
+    v_x = x - m  # x less its mean, at the means given the data so far
+    # ln p(x[:]) = ln p(x, level) - ln p(level | x) at the means given the data so far
+    log_p_x_in_chain = (log_likelihood_x(theta, v_x) + log_ratio).sum()
+    a, A = smooth_level(theta, S, n, Lambda_level)
     mean_level = m + V * a  # E[level[t] | x]
     cov_level = V - V * A * V  # Cov(level[t] | x)
     cov_level_next = (1 - V[1:] * A[1:]) * S[1:] * V[:-1]  # Cov(level[t], level[t-1] | x)
@@ -106,7 +106,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     return Statistics(
         log_p=log_p_x_in_chain,
         N_level=jnp.ones(e_level.shape).sum(),
-        Slevellevel=e_level @ e_level + cov_level[1:].sum() - 2 * cov_level_next.sum() + cov_level[:-1].sum(),
+        See_level=e_level @ e_level + cov_level[1:].sum() - 2 * cov_level_next.sum() + cov_level[:-1].sum(),
         N_x=jnp.ones(e_x.shape).sum(),
         Sxx=e_x @ e_x + cov_level.sum(),
     )
@@ -127,7 +127,7 @@ def log_evidence(theta: Parameters, data: Data) -> Array:
 def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     """The parameters that maximise Q."""
     s = statistics
-    return Parameters(eta=ratio(s.Slevellevel, s.N_level, theta.eta), eps=ratio(s.Sxx, s.N_x, theta.eps))
+    return Parameters(eta=ratio(s.See_level, s.N_level, theta.eta), eps=ratio(s.Sxx, s.N_x, theta.eps))
 
 
 def prepare(data, dtype=float):
