@@ -31,7 +31,7 @@ def plot_det(systems: Mapping[str, Trials]) -> Figure:
     """
     if not systems:
         raise FitError(
-            Fault("There are no scores to draw.", 'Write plot_det({"PLDA": (target, nontarget)}).')
+            Fault("There are no scores to draw.", 'Write plot_det({"ours": (target, nontarget)}).')
         )
     with styled():
         drawn, axes = figure(width=4.6, height=4.4)
