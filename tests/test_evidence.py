@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 import bnlab as bn
 from tests import networks
@@ -219,3 +220,56 @@ def test_without_evidence_draws_are_what_they_were() -> None:
     sizes = {"sequence": 2, "t": 3}
     plain, none = bn.sample(chain(), INIT, sizes), bn.sample(chain(), INIT, sizes, evidence={})
     assert all(np.array_equal(plain[name], none[name]) for name in plain)
+
+
+def two_levels() -> bn.Network:
+    with bn.Network("two_levels") as net:
+        mu, A, W = bn.parameter("mu", bn.Real(2)), bn.parameter("A", bn.Covariance(2)), bn.constant(np.eye(2))
+        with bn.plate("group"):
+            y = bn.latent("y", bn.Normal(mu, cov=A))
+            with bn.plate("member"):
+                bn.observed("x", bn.Normal(y, cov=W))
+    return net
+
+
+def test_numbers_of_gaussian_latents_are_evidence() -> None:
+    """Known numbers are rows of the one joint Gaussian, NaN is unknown: density, posterior and EM of it."""
+    rng = np.random.default_rng(3)
+    known = np.array([[0.3, -1.0], [np.nan, 0.4], [np.nan, np.nan]])
+    rows = [rng.normal(size=(count, 2)) for count in (2, 3, 1)]
+    theta = {"mu": np.array([0.5, -0.2]), "A": np.array([[2.0, 0.6], [0.6, 1.0]])}
+    given = {"evidence": {"y": known}, "progress": False}
+    fit = bn.fit(two_levels(), {"x": rows}, init=theta, max_iter=0, **given)
+    density, means = 0.0, []
+    for one, x in zip(known, rows, strict=True):
+        values = np.concatenate([one, x.ravel()])
+        cov = np.kron(np.ones((len(x) + 1,) * 2), theta["A"])
+        cov[2:, 2:] += np.eye(2 * len(x))
+        mean, seen = np.tile(theta["mu"], len(x) + 1), ~np.isnan(values)
+        density += float(multivariate_normal.logpdf(values[seen], mean[seen], cov[np.ix_(seen, seen)]))
+        gain = np.linalg.solve(cov[np.ix_(seen, seen)], values[seen] - mean[seen])
+        means.append(mean[:2] + cov[:2, seen] @ gain)
+    np.testing.assert_allclose(fit.log_likelihood, [density], rtol=ROUNDING)
+    posterior = fit.posterior({"x": rows}, evidence={"y": known})["y"]
+    np.testing.assert_allclose(posterior["mean"], means, rtol=1e-10)  # a solve of 8 x 8 numbers
+    np.testing.assert_allclose(posterior["cov"][0], 0, atol=ROUNDING)
+    better = bn.fit(two_levels(), {"x": rows}, init=theta, max_iter=20, tol=0, **given).log_likelihood
+    assert np.all(np.diff(better) > -ROUNDING * abs(density))
+    assert better[-1] > density + 1
+
+
+def test_numbers_of_a_filtered_latent_and_draws_given_numbers_are_refused_by_name() -> None:
+    with bn.Network("walk") as net:
+        q = bn.parameter("q", bn.Positive())
+        with bn.chain("t"):
+            level = bn.latent("level", bn.Normal(bn.previous("level"), var=q), first=bn.Normal(0.0, var=1.0))
+            bn.observed("x", bn.Normal(level, var=1.0))
+    with pytest.raises(bn.IntractableError, match="`level` is read by .* at other steps"):
+        bn.fit(net, {"x": np.zeros(3)}, evidence={"level": np.array([0.0, np.nan, np.nan])}, progress=False)
+    with pytest.raises(bn.DataError, match="y is continuous"):
+        bn.sample(
+            two_levels(),
+            {"mu": np.zeros(2), "A": np.eye(2)},
+            {"group": 1, "member": 2},
+            evidence={"y": np.zeros((1, 2))},
+        )

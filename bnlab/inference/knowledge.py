@@ -58,10 +58,12 @@ def analysed(graph: Graph, known: Knowledge) -> Analysed:
     leaves = tuple(variable.name for variable in missing if _leaf(graph, variable))
     read = [variable for variable in missing if variable.name not in leaves]
     latent = tuple(variable.name for variable in read if variable.discrete)
-    regressors = tuple(variable.name for variable in read if not variable.discrete)
+    told = [v.name for v in graph.variables if v.name in known.evidence and not v.discrete]
+    regressors = (*(variable.name for variable in read if not variable.discrete), *told)
     made = (*latent, *regressors)
     variables = tuple(replace(v, role="latent") if v.name in made else v for v in graph.variables)
-    tables = tuple(v.name for v in graph.variables if v.name in known.evidence or v.name in latent)
+    tabled = (*latent, *(known.evidence - set(told)))
+    tables = tuple(v.name for v in graph.variables if v.name in tabled)
     return Analysed(replace(graph, variables=variables), latent, leaves, tables, known.joint, regressors)
 
 
@@ -118,23 +120,25 @@ def _missing_faults(graph: Graph, name: str) -> Iterator[Fault]:
     elif found.role == "latent":
         yield Fault(f"`{name}` is latent: all of its values are missing.", "Leave it out.", found.location)
     elif not found.discrete and not _leaf(graph, found):
-        yield from _regressor_faults(graph, found)
+        yield from _number_faults(graph, found, "missing", "Leave out those members, or fill the values in.")
 
 
-def _regressor_faults(graph: Graph, variable: Variable) -> Iterator[Fault]:
-    """A continuous variable that others read is a Gaussian latent where it is missing, if it can be one."""
+def _number_faults(graph: Graph, variable: Variable, what: str, remedy: str) -> Iterator[Fault]:
+    """A continuous variable of which some numbers are known is a Gaussian latent where they are not, if it can be one."""
     readers = [other for other in graph.variables if variable.name in parents(graph, other.name)]
     names = " and ".join(f"`{other.name}`" for other in readers)
-    remedy = "Leave out those members, or fill the values in."
     lagged = any(
         ref.lag for other in readers for cpd in cpds(other) for ref in reads(cpd) if ref.name == variable.name
     )
     if lagged:
-        reason = f"`{variable.name}` is read by {names} at other steps: what is missing would be a chain, not derived yet."
+        reason = (
+            f"`{variable.name}` is read by {names} at other steps: what is {what} of it "
+            "would be part of a chain's state, which is not derived yet."
+        )
         yield Fault(reason, remedy, variable.location)
     elif {cpd.family for cpd in cpds(variable)} != {"Normal"}:
         family = cpds(variable)[0].family
-        reason = f"`{variable.name}` is {family} and read by {names}: what is missing of it has no posterior in closed form."
+        reason = f"`{variable.name}` is {family} and read by {names}: what is {what} of it leaves no posterior in closed form."
         yield Fault(reason, remedy, variable.location)
 
 
@@ -146,8 +150,7 @@ def _evidence_faults(graph: Graph, name: str) -> Iterator[Fault]:
     elif found.role != "latent":
         yield Fault(f"`{name}` is {found.role}: what is known of it are its data.", "", found.location)
     elif not found.discrete:
-        reason = f"Evidence on `{name}`, a continuous latent variable, is not derived yet."
-        yield Fault(reason, "Declare it observed, with missing values.", found.location)
+        yield from _number_faults(graph, found, "known", "Leave that evidence out.")
 
 
 def _joint_faults(graph: Graph, names: tuple[str, ...]) -> Iterator[Fault]:

@@ -31,7 +31,7 @@ def final(states: int | str | Sequence[int | str]) -> Final:
 
 
 def usable(graph: Graph, evidence: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
-    """The evidence on discrete latents, and what is wrong with the rest."""
+    """The evidence on latents, and what is wrong with the rest."""
     found: dict[str, Any] = {}
     faults: list[Fault] = []
     known = {variable.name: variable for variable in graph.variables}
@@ -46,8 +46,6 @@ def usable(graph: Graph, evidence: Mapping[str, Any]) -> tuple[dict[str, Any], l
             faults.append(
                 Fault(f"{name} is {variable.role}, so what is known of it are its data.", "Give it as data.")
             )
-        elif not variable.discrete:
-            faults.append(Fault(f"{name} is continuous: evidence on it is not derived yet.", "Leave it out."))
         elif isinstance(value, Final) and (wrong := _final_faults(graph, variable, value)):
             faults += wrong
         else:
@@ -57,8 +55,9 @@ def usable(graph: Graph, evidence: Mapping[str, Any]) -> tuple[dict[str, Any], l
 
 def tabled(variable: Variable, value: Any) -> Variable:
     """The variable as evidence has it: where its values are truth values, they are tables, states last."""
-    assert isinstance(variable.domain, Integer)
-    return replace(variable, domain=Simplex(variable.domain.size)) if _truths(value) else variable
+    if not isinstance(variable.domain, Integer) or not _truths(value):
+        return variable
+    return replace(variable, domain=Simplex(variable.domain.size))
 
 
 def _truths(value: Any) -> bool:
@@ -94,7 +93,8 @@ def _numbers(domain: Integer, value: Final) -> list[int]:
 
 def _final_faults(graph: Graph, variable: Variable, value: Final) -> list[Fault]:
     domain = variable.domain
-    assert isinstance(domain, Integer)
+    if not isinstance(domain, Integer):
+        return [Fault(f"{variable.name} is continuous, so it has no states that could be final.")]
     if chain_of(graph, variable) is None:
         return [Fault(f"{variable.name} is in no chain, so it has no last step that could be final.")]
     if not value.states:

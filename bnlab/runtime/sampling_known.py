@@ -43,6 +43,11 @@ def ancestors(graph: Graph, evidence: Mapping[str, Any]) -> tuple[str, ...]:
 def tables(graph: Graph, layout: Layout, evidence: Mapping[str, Any]) -> dict[str, NDArray[np.bool_]]:
     """The states that evidence allows each variable that it bears on, in canonical rows. Raises DataError with all faults."""
     asked, faults = usable(graph, evidence)
+    faults += [
+        Fault(f"{name} is continuous: draws given some of its numbers are not derived.", "Leave it out.")
+        for name in asked
+        if not graph.variable(name).discrete
+    ]
     if faults:
         raise DataError(*faults)
     values = {name: value for name, value in asked.items() if not isinstance(value, Final)}
