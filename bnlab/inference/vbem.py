@@ -237,7 +237,9 @@ def _check(graph: Graph, known: Knowledge) -> None:
     for name in sorted(known.missing | known.evidence):
         variable = next((each for each in graph.variables if each.name == name), None)
         if variable is not None and not variable.discrete:
-            reason = f"Variational EM is not derived where some numbers of a variable are known, as of `{name}`."
+            reason = (
+                f"Variational EM is not derived where some numbers of a variable are known, as of `{name}`."
+            )
             advice = 'Leave out those members, or fit by "em" (MAP with these priors), "svi" or "nuts".'
             faults.append(Fault(reason, advice, variable.location))
     if not free:
