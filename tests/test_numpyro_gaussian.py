@@ -15,7 +15,7 @@ from tests import gaussian_networks as networks
 from tests.gaussian_networks import GAUSSIAN, SINGULAR
 from tests.networks import Example
 
-NO_MODEL = ("mixture_of_linear_chains",)
+NO_MODEL = ("mixture_of_linear_chains", "effects_of_sequences")
 MODELS = [example for example in GAUSSIAN if example.name not in NO_MODEL]
 SLOPES = ("two_covariances", "nested_effects", "mixture_of_groups", "controlled_chain", "chain_with_factors")
 
@@ -37,7 +37,9 @@ def test_a_latent_without_density_is_refused(example: Example) -> None:
         printer.text(example.build().graph, None)
 
 
-@pytest.mark.parametrize("build", [networks.mixture_of_linear_chains, networks.switching_chain])
+@pytest.mark.parametrize(
+    "build", [networks.mixture_of_linear_chains, networks.effects_of_sequences, networks.switching_chain]
+)
 def test_a_continuous_latent_of_a_scan_that_reads_a_discrete_one_is_refused(build) -> None:
     with pytest.raises(IntractableError, match="y is a continuous latent of the chain t and reads"):
         printer.text(build().graph, None)

@@ -33,6 +33,13 @@ from tests.networks import EXAMPLES, LATER
 from tests.random_networks import random_network
 
 
+def sets_tikz() -> bool:
+    """Whether the machine's TeX has TikZ, which comes in a package of its own."""
+    if not shutil.which("pdflatex") or not shutil.which("kpsewhich"):
+        return False
+    return subprocess.run(["kpsewhich", "tikz.sty"], capture_output=True).returncode == 0
+
+
 def two_covariances() -> bn.Network:
     with bn.Network("two_covariances") as net:
         mu = bn.parameter("mu", bn.Real(2))
@@ -440,7 +447,7 @@ class TestTikz:
     def test_needs_no_bayesnet(self) -> None:
         assert r"\usetikzlibrary{bayesnet}" not in bn.draw(regression()).tex
 
-    @pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no pdflatex")
+    @pytest.mark.skipif(not sets_tikz(), reason="there is no pdflatex with TikZ")
     @pytest.mark.parametrize("view", VIEWS)
     @pytest.mark.parametrize("build", [crossed, BUILDS["second_order"], long_names])
     def test_compiles(self, build: Callable[[], bn.Network], view: str, tmp_path: Path) -> None:
