@@ -87,9 +87,9 @@ for n in 1..N:
     z[n] ~ Categorical(pi)                       latent
     x[n] ~ Normal(mu[z[n]], cov=Sigma[z[n]])     observed""",
     chain: """\
-for s in 1..S:                                   sequence
-    for t in 1..T[s]:                            a chain
-        z[s,t] ~ Categorical(A[z[s,t-1]])        latent; z[s,1] ~ Categorical(pi)
+for s in 1..S:                                             sequence
+    for t in 1..T[s]:                                      a chain
+        z[s,t] ~ Categorical(A[z[s,t-1]])                  latent; z[s,1] ~ Categorical(pi)
         x[s,t] ~ Normal(mu[z[s,t]], cov=Sigma[z[s,t]])     observed""",
     classes: """\
 for s in 1..S:                                   speaker
@@ -103,8 +103,8 @@ for s in 1..S:                                   sequence
         x[s,t] ~ Normal(H @ y[s,t], cov=R)       observed""",
     factors: """\
 for n in 1..N:
-    c[n] ~ Categorical(pi)                       latent
-    y[n] ~ Normal(zeros(2), cov=eye(2))          latent
+    c[n] ~ Categorical(pi)                                      latent
+    y[n] ~ Normal(zeros(2), cov=eye(2))                         latent
     x[n] ~ Normal(W[c[n]] @ y[n] + mu[c[n]], var=psi[c[n]])     observed""",
 }
 
@@ -232,7 +232,7 @@ def test_common_plates_align_and_others_take_subscripts() -> None:
     assert answer.plates == ("n", "item")
     assert graphs.alignment(net.graph, ref, answer) == (("item",), ("k",))
     assert str(net).splitlines()[-2:] == [
-        "    for i in 1..5:                               item",
+        "    for i in 1..5:                                   item",
         "        answer[n,i] ~ Categorical(theta[c[n],i])     observed",
     ]
 

@@ -382,8 +382,8 @@ GAUSSIAN = (
     Mutant(
         "the spread of the first state not about its mean",
         gaussian_networks.linear_chain,
-        r"s\.Syy - jnp\.einsum\([^)]*\)",
-        "s.Syy",
+        r"s\.Syy_first - jnp\.einsum\([^)]*\)",
+        "s.Syy_first",
     ),
 )
 """Bugs with Gaussian latents."""
