@@ -724,6 +724,36 @@ def smooth_trend() -> bn.Network:
     return net
 
 
+def along_a_line() -> bn.Network:
+    """A state of two entries that never leaves one direction: predictions and filtered covariances are all singular."""
+    with bn.Network("along_a_line") as net:
+        f = bn.parameter("f", bn.Real(), value=0.5)
+        H = bn.parameter("H", bn.Real(2, 2))
+        R = bn.parameter("R", bn.Positive(2))
+        line = bn.constant([[1.0, 2.0], [2.0, 4.0]])
+        with bn.plate("series"), bn.chain("t"):
+            y = bn.latent(
+                "y", bn.Normal(f * bn.previous("y"), cov=line), first=bn.Normal(bn.zeros(2), cov=line)
+            )
+            bn.observed("x", bn.Normal(H @ y, var=R))
+    return net
+
+
+def standing_still() -> bn.Network:
+    """A level that is known and never moves."""
+    with bn.Network("standing_still") as net:
+        h = bn.parameter("h", bn.Real())
+        v = bn.parameter("v", bn.Positive())
+        with bn.chain("t"):
+            level = bn.latent(
+                "level",
+                bn.Normal(bn.previous("level"), var=bn.constant(0.0)),
+                first=bn.Normal(bn.constant(1.0), var=bn.constant(0.0)),
+            )
+            bn.observed("x", bn.Normal(h * level, var=v))
+    return net
+
+
 def carried_along() -> bn.Network:
     """An autoregression of second order: what was one step before is a latent without noise, read one step later."""
     with bn.Network("carried_along") as net:
@@ -902,6 +932,8 @@ SINGULAR = (
     Example(thin_groups, GROUPS),
     Example(smooth_trend, {"series": (5, 1, 4, 3)}),
     Example(carried_along, {"series": (5, 1, 4, 6)}),
+    Example(along_a_line, {"series": (5, 1, 4, 3)}),
+    Example(standing_still, {"t": 6}),
 )
 """The same, with variances of 0: evidence and posterior stand, but ln p(x, z) has no density."""
 

@@ -61,8 +61,10 @@ def test_filter_and_smoother_are_recursions() -> None:
     text = bn.emit(gaussian.linear_chain(), "latex")
     assert r"\bar{\Phi}_{t+1} &= F \Phi_{t} F^{\top} + Q" in text
     assert r"f_{s,t} &= \bar{f}_{s,t} + \bar{\Phi}_{t} \nu_{s,t}" in text
-    assert r"A_{s,t-1} &= F^{\top} \Omega_{s,t} F" in text
-    assert r"g_{s,t} &= f_{s,t} + \Phi_{t} a_{s,t}" in text
+    assert r"G_{t} &= \Phi_{t-1} F^{\top} \bar{\Phi}_{t}^{-1}" in text
+    assert r"C_{t} &= B_{t} \Phi_{t-1} B_{t}^{\top} + G_{t} Q G_{t}^{\top}" in text
+    assert r"g_{s,t-1} &= f_{s,t-1} + G_{t} \left(g_{s,t} - \bar{f}_{s,t}\right)" in text
+    assert r"\Gamma_{s,t-1} &= C_{t} + G_{t} \Gamma_{s,t} G_{t}^{\top}" in text
 
 
 def test_messages_of_a_discrete_chain_are_equations_beside_gaussian_latents() -> None:

@@ -79,15 +79,11 @@ def test_nan_is_never_within_tolerance() -> None:
 
 QUICK = ("eight_schools", "latent_class")
 """The others take some ten seconds each."""
-DIFFUSE = pytest.mark.xfail(
-    reason="P - P R P with a prior variance of 1e7 twice over: the first slope's smoothed variance keeps four digits"
-)
 
 
 def row(name: str) -> object:
-    """A model; what is known not to hold is told, and fails once it does."""
-    known = [DIFFUSE] if name == "local_linear_trend" else []
-    return name if name in QUICK else pytest.param(name, marks=[pytest.mark.slow, *known])
+    """A model; those that take long are slow."""
+    return name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("name", [row(name) for name in NAMES])

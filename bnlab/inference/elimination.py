@@ -20,7 +20,7 @@ from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
 from bnlab.inference.conditionals import conditional_of
 from bnlab.inference.densities import density_function, joined
 from bnlab.inference.expectation import Random, expected
-from bnlab.inference.filtering import Filter, chain_means, integrate_chain, smoothed
+from bnlab.inference.filtering import Filter, integrate_chain
 from bnlab.inference.gaussian import Quadratic
 from bnlab.inference.integrate import Moved, Solved, integrate
 from bnlab.inference.leaves import unseen, where_seen
@@ -42,6 +42,7 @@ from bnlab.inference.plan import (
 )
 from bnlab.inference.potentials import Potential, marginal
 from bnlab.inference.products import leave, named
+from bnlab.inference.smoothing import chain_means, smoothed
 from bnlab.inference.tables import by_tables
 from bnlab.inference.tables import sum_out as sum_out_tables
 from bnlab.network.graph import topological_order

@@ -1,45 +1,35 @@
-"""A chain of one Gaussian latent: a filter forwards, a smoother back (Rauch, Tung and Striebel 1965).
+"""A chain of one Gaussian latent: the filter, forwards; `smoothing` goes back.
 
 At each step the prediction N(p, P) meets what the data of the step say, exp(eta' y - 1/2 y' Lambda y). With
-S = (I + P Lambda)^-1 and n = S' (eta - Lambda p) the filtered moments are V = S P and m = p + P n. The smoothed ones are
-m + V a and V - V A V, where a = F' n_all and A = F' N F come from the step after, n_all = n + S' a and
-N = Lambda S + S' A S. That is the smoother with n_all = P^-1 (smoothed mean - p) and N = P^-1 (P - smoothed covariance) P^-1,
-so that no covariance is inverted and singular ones are no exception (Bryson and Frazier 1963).
+S = (I + P Lambda)^-1 and n = S' (eta - Lambda p) the filtered moments are V = S P and m = p + P n: no covariance is inverted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import Slope
-from bnlab.inference.chain import cut, extents, local
+from bnlab.inference.chain import extents, local
 from bnlab.inference.gaussian import (
-    Pair,
     Quadratic,
-    back,
     called,
     contract,
     forward,
     inverse,
     log_det,
     multiplied_matrix,
-    other_side,
-    pair,
     turned,
     unit,
 )
-from bnlab.inference.integrate import at_name, observed_names, plain_origin
-from bnlab.inference.moments import At, Moments
 from bnlab.inference.plan import IntegrateChain
 from bnlab.inference.products import multiplied
-from bnlab.inference.state_space import System, part_of, system
+from bnlab.inference.state_space import System, system
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
-from bnlab.program.ops import Axes, Axis, Broadcast, Expr, Number, Steps, Symbol, Where, union
+from bnlab.program.ops import Axes, Axis, Broadcast, Expr, Number, Steps, Symbol, union
 from bnlab.program.walk import symbols, transform
 
 if TYPE_CHECKING:
@@ -112,7 +102,7 @@ def integrate_chain(run: Elimination, step: IntegrateChain) -> None:
     arrays = tuple(
         Symbol(run.fresh(s.name + chain.suffix), s.axes) for s in function.results if isinstance(s, Symbol)
     )
-    for role, symbol in zip(("m", "V", "S", "n", "log_ratio"), arrays, strict=True):
+    for role, symbol in zip(("p", "P", "m", "V", "log_ratio"), arrays, strict=True):
         run.arrays[step.message.name, role] = symbol
     run.body.append(Invoke(arrays, function.name, (Symbol("theta", ()), *_arguments(chain))))
     run.pass_on(step, Quadratic())
@@ -137,7 +127,7 @@ def _filter(run: Elimination, step: IntegrateChain, found: Quadratic) -> Filter:
 def _arguments(chain: Filter) -> tuple[Symbol, ...]:
     """What the filter reads beside parameters."""
     arrays = (chain.system.eta, chain.system.Lambda)
-    fixed = _locals(chain, *_moving(chain), chain.system.start, chain.system.spread.value)
+    fixed = fixed_arrays(chain, *_moving(chain), chain.system.start, chain.system.spread.value)
     return tuple(dict.fromkeys((*arrays, *fixed, *chain.driven(*_moving(chain)))))
 
 
@@ -148,7 +138,7 @@ def _moving(chain: Filter) -> tuple[Expr, ...]:
     return parts if coefficient is None else (*parts, coefficient)
 
 
-def _locals(chain: Filter, *parts: Expr) -> tuple[Symbol, ...]:
+def fixed_arrays(chain: Filter, *parts: Expr) -> tuple[Symbol, ...]:
     """The arrays made before, the same at each step, that some expressions read."""
     found = (symbol for part in parts for symbol in symbols(part))
     return tuple(s for s in found if s.space == "local" and chain.axis not in s.axes and s.name != "jnp.pi")
@@ -211,7 +201,7 @@ def _forward(chain: Filter) -> Function:
         (p, begin, _spread_out(mean, m, chain.vectors)),
         (P, _spread_out(start, like, chain.matrices), _spread_out(spread, V, chain.matrices)),
     )
-    outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (m, V, S, n, log_ratio))
+    outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (p, P, m, V, log_ratio))
     scan = Scan(carry, tuple(inputs), body, outputs, (None, None))
     doc = (
         f"Filter: m[{letter}] = E[{y} | data up to {letter}] as {extents(outputs[0][1].axes)}, and\n"
@@ -237,7 +227,7 @@ def predicted(chain: Filter, m: Expr, V: Expr, at: dict[Symbol, Symbol]) -> tupl
     noise = then(spread.value if spread.full or not entries else contract((), spread.value, unit(entries)))
     if chain.slope is None:
         return offset, noise
-    slope = _with(chain.slope, then)
+    slope = with_coefficient(chain.slope, then)
     lag = dict(zip(entries, earlier, strict=True))
     mean = forward(slope, entries, called(m, lag), earlier)
     half = forward(slope, entries, called(V, lag), earlier)
@@ -245,7 +235,8 @@ def predicted(chain: Filter, m: Expr, V: Expr, at: dict[Symbol, Symbol]) -> tupl
     return build.add(mean, offset) if offset != Number(0.0) else mean, build.add(moved, noise)
 
 
-def _with(slope: Slope, change: object) -> Slope:
+def with_coefficient(slope: Slope, change: object) -> Slope:
+    """The slope with its coefficient changed."""
     return slope if slope.coefficient is None else replace(slope, coefficient=change(slope.coefficient))  # type: ignore[operator]
 
 
@@ -268,215 +259,3 @@ def across(matrix: Expr, slope: Slope, entries: Axes, earlier: Axes) -> Expr:
         {**dict(zip(row, column, strict=True)), **dict(zip(slope.entries, ends, strict=True))},
     )
     return contract(ends, Number(float(slope.sign)), matrix, turned_coefficient)
-
-
-# -- back
-
-
-def chain_means(run: Elimination, step: IntegrateChain, at: At) -> Mapping[VarRef, Expr]:
-    """The means of a chain's latents at all steps, given all data or those up to each step."""
-    chain = run.filters[step.message.name]
-    if at == "filtered":
-        return {VarRef(name): _filtered_mean(chain, name) for name in (*step.variables, *step.beside)}
-    _smooth(chain)
-    return {VarRef(name): _smoothed_mean(chain, name) for name in (*step.variables, *step.beside)}
-
-
-def _filtered_mean(chain: Filter, name: str) -> Expr:
-    text = f"E[{at_name(chain.run, VarRef(name))} | data so far]{plain_origin(chain.run, VarRef(name))}"
-    return part_of(
-        chain.run, chain.system, chain.array("m"), (name,), (_rows(chain, name),), f"m_{name}", text
-    )
-
-
-def _smoothed_mean(chain: Filter, name: str) -> Expr:
-    y = at_name(chain.run, VarRef(name))
-    text = f"E[{y} | {observed_names(chain.run)}]{plain_origin(chain.run, VarRef(name))}"
-    return part_of(
-        chain.run, chain.system, chain.array("mean"), (name,), (_rows(chain, name),), f"mean_{name}", text
-    )
-
-
-def smoothed(run: Elimination, step: IntegrateChain, name: str) -> Moments:
-    """The posterior moments at the steps where a factor stands, those of two neighbouring steps for a transition."""
-    chain = run.filters[step.message.name]
-    _smooth(chain)
-    factor = next((f for f in run.plan.factors if f.name == name), None)
-    if factor is None or (factor.steps == "all" and name not in step.beside):
-        names = (*step.variables, *step.beside)
-        refs = tuple(map(VarRef, names)) if factor is None or factor.variable in names else factor.continuous
-        return _moments(chain, refs, "")
-    if name in step.beside:
-        found = _moments(chain, (VarRef(name),), "first")
-        return replace(found, plates=run.plan.factor(name).plates)
-    return _moments(chain, factor.continuous, "first" if factor.steps == "first" else "later")
-
-
-def _moments(chain: Filter, refs: tuple[VarRef, ...], steps: str) -> Moments:
-    """The moments of some latents at some steps; those one step earlier among them."""
-    means: dict[VarRef, Expr] = {}
-    covs: dict[Pair, Expr] = {}
-    for place, a in enumerate(refs):
-        means[a] = _lagged(
-            chain, a, _at(chain, _smoothed_mean(chain, a.name), "earlier" if a.lag else steps), 1
-        )
-        for b in refs[place:]:
-            covs[pair(a, b)] = _cov(chain, *pair(a, b), steps)
-    return Moments(means, covs, chain.step.joint.plates)
-
-
-def _at(chain: Filter, value: Expr, steps: str) -> Expr:
-    return cut(value, chain.axis, steps) if steps else value
-
-
-def _lagged(chain: Filter, ref: VarRef, value: Expr, rank: int) -> Expr:
-    """An array of a latent with the axes of its entries as they are read, that many times."""
-    if not ref.lag:
-        return value
-    now, before = (chain.run.layout.vector(VarRef(ref.name, lag), 3)[:rank] for lag in (0, 1))
-    return called(value, dict(zip(now, before, strict=True)))
-
-
-def _cov(chain: Filter, a: VarRef, b: VarRef, steps: str) -> Expr:
-    """The posterior covariance of two latents, each at its own step."""
-    run, step = chain.run, chain.step
-    beside = [ref.name in step.beside for ref in (a, b)]
-    if a.lag == b.lag or any(beside):
-        names = (a.name, b.name)
-        title = f"cov_{a.name}" if a.name == b.name else f"cov_{a.name}_{b.name}"
-        both = ", ".join(dict.fromkeys(at_name(run, VarRef(name)) for name in names))
-        text = f"Cov({both} | {observed_names(run)})"
-        column = run.layout.vector(VarRef(b.name), 3)[1:2] if a.name == b.name else _rows(chain, b.name)
-        ends = (_rows(chain, a.name), column)
-        value = part_of(run, chain.system, chain.array("cov"), names, ends, title, text)
-        value = _at(chain, value, "earlier" if a.lag or b.lag else steps)
-        if a == b:
-            return _lagged(chain, a, value, 2)
-        return _lagged(chain, b, _lagged(chain, a, value, 1), 1)
-    now, before = (a, b) if b.lag else (b, a)
-    lag = _lag_one(chain)
-    if not chain.system.places:
-        return lag
-    letter = chain.axis.letter
-    text = f"Cov({now.name}[{letter}], {before.name}[{letter}-1] | {observed_names(run)})"
-    title = f"cov_{now.name}_{before.name}_before"
-    ends = (_rows(chain, now.name), run.layout.vector(before, 1))
-    return part_of(run, chain.system, lag, (now.name, before.name), ends, title, text)
-
-
-def _rows(chain: Filter, name: str) -> Axes:
-    return chain.run.layout.vector(VarRef(name), 1)
-
-
-def _smooth(chain: Filter) -> None:
-    run, step, entries = chain.run, chain.step, chain.entries
-    if (step.message.name, "mean") in run.arrays:
-        return
-    function = _backward(chain)
-    run.functions.append(function)
-    a, A = (
-        Symbol(run.fresh(s.name + chain.suffix), s.axes) for s in function.results if isinstance(s, Symbol)
-    )
-    arrays = _backward_arguments(chain)
-    run.body.append(Invoke((a, A), function.name, (Symbol("theta", ()), *arrays)))
-    m, V = chain.array("m"), chain.array("V")
-    y = chain.title if chain.system.places else at_name(run, VarRef(chain.title))
-    value = build.add(m, multiplied_matrix(V, a, entries))
-    mean = run.statement(f"mean_{chain.title}", value, "posterior", f"E[{y} | {observed_names(run)}]")
-    half = multiplied_matrix(V, A, entries)
-    value = build.subtract(V, multiplied_matrix(half, V, entries))
-    cov = run.statement(f"cov_{chain.title}", value, "posterior", f"Cov({y} | {observed_names(run)})")
-    for role, symbol in (("A", A), ("mean", mean), ("cov", cov)):
-        run.arrays[step.message.name, role] = symbol
-
-
-def _backward_arguments(chain: Filter) -> tuple[Symbol, ...]:
-    names = (chain.array("S"), chain.array("n"), chain.system.Lambda)
-    coefficient = chain.slope.coefficient if chain.slope else None
-    read = () if coefficient is None else (*_locals(chain, coefficient), *chain.driven(coefficient))
-    return (*names, *((chain.mask,) if chain.mask else ()), *read)
-
-
-def _backward(chain: Filter) -> Function:
-    entries, axis, earlier = chain.entries, chain.axis, chain.earlier
-    letter = axis.letter
-    ragged = union(chain.matrices, build.minus(chain.mask.axes, (axis,))) if chain.mask else chain.matrices
-    matrices = (*build.minus(ragged, entries), *entries[:2])
-    a, A = chain.local("a", chain.vectors), chain.local("A", matrices)
-    n, N = chain.local("n_all", chain.vectors), chain.local("N", matrices)
-    whole = _backward_arguments(chain)
-    S, told, Lambda = (chain.at_step(symbol) for symbol in whole[:3])
-    on = chain.at_step(chain.mask) if chain.mask else None
-    inner = multiplied_matrix(turned(S, A, entries), S, entries)
-    body = (
-        Statement(
-            n,
-            build.add(told, turned(S, a, entries)),
-            "recursion",
-            "the smoothed mean is p + P n_all",
-        ),
-        Statement(
-            N,
-            build.add(multiplied_matrix(Lambda, S, entries), inner),
-            "recursion",
-            "the smoothed covariance is P - P N P",
-        ),
-    )
-    zero = Number(0.0)
-    if chain.slope is None:
-        following: tuple[Expr, Expr] = (Broadcast(zero, a, a.axes), Broadcast(zero, A, A.axes))
-    else:
-        slope = _with(chain.slope, chain.at_step)
-        names = dict(zip(earlier, entries, strict=True))
-        mean = called(back(slope, entries, n, earlier), names)
-        half = other_side(N, slope, entries, earlier[1:2])
-        matrix = called(back(slope, entries, half, earlier), names)
-        following = (mean, matrix)
-    if on is not None:
-        following = (Where(on, following[0], zero), Where(on, following[1], zero))
-    like = Steps(local(whole[1]), axis, "first")
-    carry = (
-        (a, Broadcast(zero, like, a.axes), following[0]),
-        (A, Broadcast(zero, like, A.axes), following[1]),
-    )
-    inputs = []
-    for symbol in whole:
-        if axis in symbol.axes:
-            now = chain.at_step(symbol)
-            assert isinstance(now, Symbol)
-            inputs.append((now, local(symbol)))
-    outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (a, A))
-    scan = Scan(carry, tuple(inputs), body, outputs, (None, None), reverse=True)
-    doc = (
-        f"Smoother: what the data after {letter} add. E[{chain.title}[{letter}] | all data] = m + V a, its covariance\n"
-        "is V - V A V.\n"
-    )
-    arguments = tuple(local(symbol) for symbol in whole)
-    title = chain.run.fresh(f"smooth_{chain.title}")
-    return Function(title, arguments, ("theta",), (scan,), tuple(symbol for _, symbol in outputs), doc)
-
-
-def _lag_one(chain: Filter) -> Expr:
-    """Cov(y[t], y[t-1] | all data) = (V[t-1] F' S[t]' (I - A[t] V[t]))', over all steps but the first."""
-    if (chain.step.message.name, "lag") in chain.run.arrays:
-        return chain.array("lag")
-    entries, earlier, axis = chain.entries, chain.earlier, chain.axis
-    assert chain.slope is not None
-    V, S, A = (chain.array(role) for role in ("V", "S", "A"))
-    later = [cut(array, axis, "later") for array in (V, S, A)]
-    rest = build.subtract(unit(entries), multiplied_matrix(later[0], later[2], entries))
-    moved = multiplied_matrix(rest, later[1], entries)
-    lag = dict(zip(entries, earlier, strict=True))
-    slope = _with(chain.slope, lambda part: cut(part, axis, "later"))
-    before = called(cut(V, axis, "earlier"), lag)
-    carried = forward(slope, entries, before, earlier)
-    column = earlier[1:2]
-    value = multiplied_matrix(moved, carried, entries)
-    value = called(value, dict(zip(column, earlier[:1], strict=True)))
-    y, text = chain.title, observed_names(chain.run)
-    letter = axis.letter
-    symbol = chain.run.statement(
-        f"cov_{y}_next", value, "posterior", f"Cov({y}[{letter}], {y}[{letter}-1] | {text})"
-    )
-    chain.run.arrays[chain.step.message.name, "lag"] = symbol
-    return symbol

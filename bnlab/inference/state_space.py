@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from string import ascii_letters
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bnlab.families.base import Node, Slope
 from bnlab.inference.gaussian import (
     Quadratic,
@@ -38,6 +40,7 @@ from bnlab.program.ops import (
     Axis,
     Blocks,
     Broadcast,
+    Constant,
     Expr,
     Identity,
     Number,
@@ -45,6 +48,10 @@ from bnlab.program.ops import (
     Symbol,
     union,
 )
+from bnlab.program.walk import parts
+
+SINGULAR = 1e-12
+"""The least variance of a known covariance, beside its largest, that is taken for one: what is below may be rounding."""
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -52,7 +59,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A chain's state and how it moves. `places` has the first entry of each latent; one latent alone has none."""
+    """A chain's state and how it moves. `places` has the first entry of each latent; one latent alone has none.
+    `definite` tells that no covariance of what a step adds, or of what is read from outside, is known to be singular.
+    """
 
     title: str
     entries: Axes
@@ -65,6 +74,7 @@ class System:
     eta: Symbol
     Lambda: Symbol
     places: Mapping[str, int]
+    definite: bool
 
 
 def system(run: Elimination, step: IntegrateChain, found: Quadratic) -> System:
@@ -96,7 +106,30 @@ def _single(run: Elimination, step: IntegrateChain, found: Quadratic) -> System:
     later, first = run.nodes[name], run.nodes[step.first[0]]
     slope = later.slopes[0] if later.slopes else None
     spreads = spread_of(later, entries), spread_of(first, entries)
-    return System(name, entries, earlier, slope, moved, spreads[0], start, spreads[1], eta, Lambda, {})
+    definite = _definite(run, spreads[0])
+    return System(
+        name, entries, earlier, slope, moved, spreads[0], start, spreads[1], eta, Lambda, {}, definite
+    )
+
+
+def _definite(run: Elimination, *spreads: Spread) -> bool:
+    """Whether no covariance is known to be singular. Those to be learnt are positive definite."""
+    fixed = {parameter.name: parameter.value for parameter in run.layout.graph.parameters}
+    for spread in spreads:
+        for part in parts(spread.value):
+            match part:
+                case Number(value):
+                    known = np.array(value)
+                case Constant(flat, shape):
+                    known = np.array(flat).reshape(shape)
+                case Symbol(name, _, "theta") if (given := fixed.get(name)) is not None:
+                    known = given.array
+                case _:
+                    continue
+            least = np.linalg.eigvalsh(known) if spread.full and known.ndim > 1 else known
+            if least.min() <= SINGULAR * np.abs(known).max():
+                return False
+    return True
 
 
 class _Stack:
@@ -120,6 +153,7 @@ class _Stack:
         ]
         self.entries, self.earlier = tuple(axes[:3]), tuple(axes[3:])
         self.before = {name: self._before(name) for name in self.names}
+        self.own: list[Spread] = []
 
     def _size(self, name: str) -> int:
         entries = self.run.layout.vector(VarRef(name), 1)
@@ -180,6 +214,7 @@ class _Stack:
             eta,
             Lambda,
             places,
+            _definite(self.run, *self.own),
         )
 
     def _pairs(self) -> list[tuple[str, str]]:
@@ -224,6 +259,8 @@ class _Stack:
                 continue
             node = self.run.nodes[labels[name]]
             spreads[name] = spread_of(node, rows)
+            if outside or not first:
+                self.own.append(spreads[name])
             if not outside:
                 b[name] = offset(self.run, self.step, labels[name], " at first" if first else "")
             for slope in node.slopes:

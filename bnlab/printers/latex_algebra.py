@@ -142,7 +142,7 @@ class Algebra:
         if symbol.space == "theta":
             return symbol.name in symmetric_parameters(self.pen.names.graph)
         head = symbol.name.split("_")[0]
-        return head in ("V", "Lambda", "J", "cov", "A", "N", "P", "moments") and symbol.name.count("_") < 2
+        return head in ("V", "Lambda", "J", "cov", "C", "P", "moments") and symbol.name.count("_") < 2
 
     def _called(self, found: Matrix, names: Mapping[Axis, Axis]) -> Matrix:
         return replace(found, axes=tuple(names.get(axis, axis) for axis in found.axes))

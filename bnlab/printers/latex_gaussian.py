@@ -43,14 +43,13 @@ BASES = {
     "mean": "g",
     "cov": r"\Gamma",
     "u": "u",
-    "a": "a",
-    "A": "A",
+    "B": "B",
+    "C": "C",
     "n": r"\nu",
     "v": "v",
     "g": "g",
     "F": r"\mathcal{F}",
     "Q": r"\mathcal{Q}",
-    "N": r"\Omega",
     "p": r"\bar{f}",
     "P": r"\bar{\Phi}",
     "drive": "b",
@@ -96,7 +95,7 @@ def _base(name: str, names: Names, taken: set[str]) -> str:
         return rf"\delta^{{({tex(rest)})}}"
     filtered = head in FILTERED and (not rest or rest in chains)
     letter = FILTERED[head] if filtered else BASES.get(head, "")
-    if not letter or head in ("N", "S") and rest and name in names.bases and rest not in _variables(names):
+    if not letter or head == "S" and rest and name in names.bases and rest not in _variables(names):
         return ""
     plain = letter if letter not in taken else rf"\tilde{{{letter}}}"
     words = [word for word in rest.split("_") if word]

@@ -11,7 +11,10 @@ from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_matrices import UnwritableError
 from bnlab.printers.latex_names import Names, escaped
 from bnlab.program.ir import Function, Invoke, Scan, Statement
-from bnlab.program.ops import STEP, Axis, Expr, Steps, Symbol
+from bnlab.program.ops import STEP, Axis, Expr, Steps, Symbol, Where
+
+SHIFTS = {"next": "+1", "earlier": "-1"}
+"""The step that a part of the steps has at step t."""
 
 
 def recursion(names: Names, pen: Algebra, item: Invoke) -> Iterator[str]:
@@ -23,8 +26,10 @@ def recursion(names: Names, pen: Algebra, item: Invoke) -> Iterator[str]:
         return
     axis = next(axis for target in item.targets for axis in target.axes if axis.kind == STEP)
     yield _introduction(names, item, scan, axis)
+    before = [part for part in function.body if isinstance(part, Statement)]
     try:
-        yield display(*_lines(names, pen, scan, axis))
+        equations = [line(*pen.equation(part.target, part.expression)) for part in before]
+        yield display(*equations, *_lines(names, pen, scan, axis))
     except UnwritableError:
         yield from quoted(function)
 
@@ -38,8 +43,10 @@ def _introduction(names: Names, item: Invoke, scan: Scan, axis: Axis) -> str:
     }
     if scan.reverse:
         return (
-            f"Smoother, from the last step of {chain} back. ${found['a']}$ and ${found['A']}$ are what the data after step "
-            f"${letter}$ add; no covariance is inverted (Bryson and Frazier 1963):"
+            f"Smoother (Rauch, Tung and Striebel 1965), from the last step of {chain} back. Given the state of step "
+            f"${letter}$, later data say no more of that of step ${letter}-1$: it follows by the regression "
+            f"${found['G']}$, which leaves the covariance ${names.bases['C']}$. ${found['mean']}$ and ${found['cov']}$ "
+            "are the mean and the covariance given all data:"
         )
     predicted = ", ".join(f"${names.bases[carried.name]}$" for carried, _, _ in scan.carry)
     return (
@@ -55,15 +62,16 @@ def _lines(names: Names, pen: Algebra, scan: Scan, axis: Axis) -> Iterator[Line]
     letter, last = names.letters[axis], names.size(axis.name)
     inside = _inside(names, scan, letter)
     begin, now = (last, letter) if scan.reverse else ("1", letter)
-    after = f"{letter}-1" if scan.reverse else f"{letter}+1"
+    after = _after(scan, letter)
     here = _at(pen, {**inside, **{c.name: (c.name, now, False) for c, _, _ in scan.carry}})
     for carried, first, _ in scan.carry:
         start = _at(pen, {carried.name: (carried.name, begin, False)})
         yield line(start.pen.lhs(carried), here.terms(first, events(carried.axes)))
     for item in scan.body:
-        assert isinstance(item, Statement)
         yield line(here.pen.lhs(item.target), here.terms(item.expression, events(item.target.axes)))
     for carried, _, following in scan.carry:
+        if _made(scan, following) is not None:
+            continue
         left = _at(pen, {carried.name: (carried.name, after, False)}).pen.lhs(carried)
         yield line(left, here.terms(following, events(carried.axes)))
 
@@ -73,18 +81,30 @@ def _at(pen: Algebra, inside: dict[str, Inside]) -> Algebra:
 
 
 def _inside(names: Names, scan: Scan, step: str) -> dict[str, Inside]:
-    """Whose step each array is that the recursion reads or makes at one step."""
+    """Whose step each array is that the recursion reads or makes at one step; what is the next carry is the carry's own."""
     data = {variable.name for variable in names.graph.variables if variable.role != "latent"}
     found: dict[str, Inside] = {}
     for symbol, whole in scan.inputs:
         array: Expr = whole.operand if isinstance(whole, Steps) else whole
         if isinstance(array, Symbol):
-            shifted = f"{step}+1" if isinstance(whole, Steps) and whole.part == "next" else step
-            found[symbol.name] = (array.name, shifted, array.name in data)
+            moved = SHIFTS.get(whole.part, "") if isinstance(whole, Steps) else ""
+            found[symbol.name] = (array.name, f"{step}{moved}", array.name in data)
     for item in scan.body:
-        assert isinstance(item, Statement)
         found[item.target.name] = (item.target.name, step, False)
+    for carried, _, following in scan.carry:
+        if (made := _made(scan, following)) is not None:
+            found[made.name] = (carried.name, _after(scan, step), False)
     return found
+
+
+def _after(scan: Scan, step: str) -> str:
+    return f"{step}-1" if scan.reverse else f"{step}+1"
+
+
+def _made(scan: Scan, following: Expr) -> Symbol | None:
+    """The statement of a step that is the next carry, before the end of a sequence."""
+    value = following.yes if isinstance(following, Where) else following
+    return next((item.target for item in scan.body if item.target == value), None)
 
 
 def quoted(function: Function) -> Iterator[str]:

@@ -18,7 +18,7 @@ from bnlab.runtime.data_titles import by_names
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import COMPLETE, emitted
 from bnlab.runtime.load import load_source
-from bnlab.runtime.proof.deviation import Deviation, worst
+from bnlab.runtime.proof.deviation import Deviation, eased, worst
 from bnlab.runtime.proof.draws import random_data, random_parameters, rows_to_list, small_layout
 from bnlab.runtime.proof.evaluated import evaluator_is_the_emitted
 from bnlab.runtime.proof.laws import DATA_LAWS, LAWS, Law, assignment_is_the_best
@@ -125,26 +125,26 @@ def _on_small_data(net: Network, em: ModuleType, rng: np.random.Generator) -> It
     graph = net.graph
     small = random_data(graph, rng, small_layout(graph, rng, MOST_CONFIGURATIONS))
     subject = Subject(graph, small, random_parameters(graph, rng), em)
-    yield from _held(LAWS, subject, "the emitted EM")
-    yield _check(
-        evaluator_is_the_emitted, evaluator_is_the_emitted(subject, derive(net).program), "the emitted EM"
-    )
+    rounding = subject.rounding
+    yield from _held(LAWS, subject, "the emitted EM", rounding)
+    found = eased(evaluator_is_the_emitted(subject, derive(net).program), rounding)
+    yield _check(evaluator_is_the_emitted, found, "the emitted EM")
     if graph.in_role("latent"):
         yield from _held(
-            POSTERIOR_LAWS, replace(subject, em=_module(net, "posterior")), "the emitted posterior"
+            POSTERIOR_LAWS, replace(subject, em=_module(net, "posterior")), "the emitted posterior", rounding
         )
     if any(variable.discrete for variable in graph.in_role("latent")):
         hard = replace(subject, em=_module(net, "viterbi"), hard=True)
-        yield from _held((assignment_is_the_best,), hard, "the emitted hard EM")
+        yield from _held((assignment_is_the_best,), hard, "the emitted hard EM", rounding)
     numpyro = _module(net, "numpyro")
     for law in (enumerated_is_brute_force, marginal_is_brute_force):
-        yield _check(law, law(subject, numpyro), "the emitted NumPyro")
+        yield _check(law, eased(law(subject, numpyro), rounding), "the emitted NumPyro")
 
 
-def _held(laws: Iterable[Law], subject: Subject, on: str) -> Iterator[Check]:
-    """A check for every law that says anything about this network."""
+def _held(laws: Iterable[Law], subject: Subject, on: str, rounding: float = 0.0) -> Iterator[Check]:
+    """A check for every law that says anything about this network; `rounding` is the least that counts as such."""
     for law in laws:
-        found = list(law(subject))
+        found = list(eased(law(subject), rounding))
         if found:
             yield _check(law, found, on)
 

@@ -6,6 +6,7 @@ for s in 1..S:                                   sequence
         y[s,t] ~ Normal(F @ y[s,t-1], cov=Q)     latent; y[s,1] ~ Normal(zeros(2), cov=eye(2))
         x[s,t] ~ Normal(H @ y[s,t], cov=R)       observed
 
+E-step   mean_y[s,t,d] = E[y[s,t] | x] and Cov(y[s,t] | x)
 M-step   F, Q, H, R maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 05d20d92.
@@ -85,10 +86,10 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
         m = p + n @ P.T  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("sd,sd->s", n, m - p)
-        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (m, V, S, n, log_ratio)
+        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (p, P, m, V, log_ratio)
 
-    m, V, S, n, log_ratio = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), eta_y)[1]
-    return m, V, S, n, log_ratio
+    p, P, m, V, log_ratio = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), eta_y)[1]
+    return p, P, m, V, log_ratio
 
 
 def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
@@ -100,25 +101,37 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
     return -0.5 * (3 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
 
 
-def smooth_y(theta: Parameters, S: Array, n: Array, Lambda_y: Array, mask_t: Array) -> tuple[Array, Array]:
-    """Smoother: what the data after t add. E[y[t] | all data] = m + V a, its covariance
-    is V - V A V.
+def smooth_y(
+    theta: Parameters, m: Array, V: Array, p: Array, P: Array, mask_t: Array
+) -> tuple[Array, Array, Array]:
+    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[y[t] | all data] and its covariance.
+
+    Given y[t], later data say no more of y[t-1]: it is m[t-1] + G[t] (y[t] - p[t]) and a rest
+    of covariance C[t].
     """
+    # the regression of y[t-1] on y[t], given the data up to t-1
+    G = V[:-1] @ theta.F.T @ jnp.linalg.inv(P[1:])
+    B = jnp.eye(2) - G @ theta.F  # what it leaves of y[t-1] itself
+    # Cov(y[t-1] | y[t], data up to t-1), a sum of squares: no digits cancel
+    C = jnp.einsum("tgo,tho->tgh", B @ V[:-1], B) + jnp.einsum("tgf,thf->tgh", G @ theta.Q, G)
 
     def step(carry, inputs):
-        a, A = carry
-        S_t, n_t, mask_t_t = inputs
-        n_all = n_t + a @ S_t  # the smoothed mean is p + P n_all
-        N = Lambda_y @ S_t + jnp.einsum("fd,sfe->sde", S_t, A) @ S_t  # the smoothed covariance is P - P N P
+        mean, cov = carry
+        m_before, p_t, G_t, C_t, V_before, mask_t_t = inputs
+        mean_before = m_before + (mean - p_t) @ G_t.T  # E[y[t-1] | all data]
+        cov_before = C_t + G_t @ cov @ G_t.T  # and its covariance
         return (
-            jnp.where(mask_t_t[:, None], n_all @ theta.F, 0),
-            jnp.where(mask_t_t[:, None, None], jnp.einsum("dg,sdh->sgh", theta.F, N @ theta.F), 0),
-        ), (a, A)
+            jnp.where(mask_t_t[:, None], mean_before, m_before),
+            jnp.where(mask_t_t[:, None, None], cov_before, V_before),
+        ), (mean, cov)
 
-    a, A = jax.lax.scan(
-        step, (jnp.zeros(n[0].shape), jnp.zeros((n[0].shape[0], 2, 2))), (S, n, mask_t), reverse=True
-    )[1]
-    return a, A
+    (first_mean, first_cov), (mean, cov) = jax.lax.scan(
+        step,
+        (m[-1], jnp.broadcast_to(V[-1], (m[-1].shape[0], 2, 2))),
+        (m[:-1], p[1:], G, C, V[:-1], mask_t[1:]),
+        reverse=True,
+    )
+    return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_cov[None], cov]), G
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
@@ -127,20 +140,12 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     J_x = jnp.linalg.inv(theta.R)  # R^-1
     eta_y = x @ J_x @ theta.H  # what the data of a step say of y
     Lambda_y = jnp.einsum("pd,pq,qe->de", theta.H, J_x, theta.H)  # and how precisely
-    m, V, S, n, log_ratio = filter_y(theta, eta_y, Lambda_y)
+    p, P, m, V, log_ratio = filter_y(theta, eta_y, Lambda_y)
     v_x = x - m @ theta.H.T  # x less its mean, at the means given the data so far
     # ln p(x[s,:]) = ln p(x, y) - ln p(y | x) at the means given the data so far
     log_p_x_in_chain = jnp.where(mask_t, log_likelihood_x(theta, v_x) + log_ratio, 0).sum(0)
-    a, A = smooth_y(theta, S, n, Lambda_y, mask_t)
-    mean_y = m + jnp.einsum("tdf,tsf->tsd", V, a)  # E[y[s,t] | x]
-    # Cov(y[s,t] | x)
-    cov_y = V[:, None] - jnp.einsum("tsdf,tfe->tsde", jnp.einsum("tdf,tsfe->tsde", V, A), V)
-    # Cov(y[t], y[t-1] | x)
-    cov_y_next = jnp.einsum(
-        "tsdf,tfg->tsdg",
-        jnp.einsum("tsdf,tfe->tsde", jnp.eye(2) - jnp.einsum("tdf,tsfe->tsde", V[1:], A[1:]), S[1:]),
-        theta.F @ V[:-1],
-    )
+    mean_y, cov_y, G = smooth_y(theta, m, V, p, P, mask_t)  # E[y[s,t] | x] and Cov(y[s,t] | x)
+    cov_y_next = jnp.einsum("tsde,tge->tsdg", cov_y[1:], G)  # Cov(y[t], y[t-1] | x)
     y_mean_before = mean_y[:-1]  # E[y | data]
     e_y = mean_y[1:] - mean_y[:-1] @ theta.F.T  # y less its mean, at the posterior means
     weight_in_t = mask_t * weight  # 0 past the end

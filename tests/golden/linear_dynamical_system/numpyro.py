@@ -105,10 +105,10 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
         m = p + n @ P.T  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("sd,sd->s", n, m - p)
-        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (m, V, S, n, log_ratio)
+        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (p, P, m, V, log_ratio)
 
-    m, V, S, n, log_ratio = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), eta_y)[1]
-    return m, V, S, n, log_ratio
+    p, P, m, V, log_ratio = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), eta_y)[1]
+    return p, P, m, V, log_ratio
 
 
 def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
@@ -126,7 +126,7 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     J_x = jnp.linalg.inv(theta.R)  # R^-1
     eta_y = x @ J_x @ theta.H  # what the data of a step say of y
     Lambda_y = jnp.einsum("pd,pq,qe->de", theta.H, J_x, theta.H)  # and how precisely
-    m, V, S, n, log_ratio = filter_y(theta, eta_y, Lambda_y)
+    p, P, m, V, log_ratio = filter_y(theta, eta_y, Lambda_y)
     v_x = x - m @ theta.H.T  # x less its mean, at the means given the data so far
     # ln p(x[s,:]) = ln p(x, y) - ln p(y | x) at the means given the data so far
     log_p_x_in_chain = jnp.where(mask_t, log_likelihood_x(theta, v_x) + log_ratio, 0).sum(0)

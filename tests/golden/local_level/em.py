@@ -5,6 +5,7 @@ for t in 1..T:                                   a chain
     level[t] ~ Normal(level[t-1], var=eta)       latent; level[1] ~ Normal(1000, var=10000000)
     x[t] ~ Normal(level[t], var=eps)             observed
 
+E-step   mean_level[t] = E[level[t] | x] and Cov(level[t] | x)
 M-step   eta, eps maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 9d9495d8.
@@ -61,10 +62,10 @@ def filter_level(
         m = p + P * n  # E[level[t] | data up to t]
         # ln p(level[t] | data before) - ln p(level[t] | data up to t) at level[t] = m[t]
         log_ratio = 0.5 * jnp.log(S) - 0.5 * (n * (m - p))
-        return (m, V + theta.eta), (m, V, S, n, log_ratio)
+        return (m, V + theta.eta), (p, P, m, V, log_ratio)
 
-    m, V, S, n, log_ratio = jax.lax.scan(step, (1000, 10000000), eta_level)[1]
-    return m, V, S, n, log_ratio
+    p, P, m, V, log_ratio = jax.lax.scan(step, (1000, 10000000), eta_level)[1]
+    return p, P, m, V, log_ratio
 
 
 def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
@@ -72,20 +73,28 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
     return -0.5 * (jnp.log(2 * jnp.pi * theta.eps) + jnp.square(v_x) / theta.eps)
 
 
-def smooth_level(theta: Parameters, S: Array, n: Array, Lambda_level: Array) -> tuple[Array, Array]:
-    """Smoother: what the data after t add. E[level[t] | all data] = m + V a, its covariance
-    is V - V A V.
+def smooth_level(theta: Parameters, m: Array, V: Array, p: Array, P: Array) -> tuple[Array, Array, Array]:
+    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[level[t] | all data] and its covariance.
+
+    Given level[t], later data say no more of level[t-1]: it is m[t-1] + G[t] (level[t] - p[t]) and a rest
+    of covariance C[t].
     """
+    G = V[:-1] / P[1:]  # the regression of level[t-1] on level[t], given the data up to t-1
+    B = 1 - G  # what it leaves of level[t-1] itself
+    # Cov(level[t-1] | level[t], data up to t-1), a sum of squares: no digits cancel
+    C = jnp.square(B) * V[:-1] + jnp.square(G) * theta.eta
 
     def step(carry, inputs):
-        a, A = carry
-        S_t, n_t = inputs
-        n_all = n_t + S_t * a  # the smoothed mean is p + P n_all
-        N = Lambda_level * S_t + S_t * A * S_t  # the smoothed covariance is P - P N P
-        return (n_all, N), (a, A)
+        mean, cov = carry
+        m_before, p_t, G_t, C_t = inputs
+        mean_before = m_before + G_t * (mean - p_t)  # E[level[t-1] | all data]
+        cov_before = C_t + jnp.square(G_t) * cov  # and its covariance
+        return (mean_before, cov_before), (mean, cov)
 
-    a, A = jax.lax.scan(step, (jnp.zeros(n[0].shape), jnp.zeros(n[0].shape)), (S, n), reverse=True)[1]
-    return a, A
+    (first_mean, first_cov), (mean, cov) = jax.lax.scan(
+        step, (m[-1], V[-1]), (m[:-1], p[1:], G, C), reverse=True
+    )
+    return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_cov[None], cov]), G
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
@@ -93,14 +102,12 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     x = chunk.x
     eta_level = 1 / theta.eps * x  # what the data of a step say of level
     Lambda_level = 1 / theta.eps  # and how precisely
-    m, V, S, n, log_ratio = filter_level(theta, eta_level, Lambda_level)
+    p, P, m, V, log_ratio = filter_level(theta, eta_level, Lambda_level)
     v_x = x - m  # x less its mean, at the means given the data so far
     # ln p(x[:]) = ln p(x, level) - ln p(level | x) at the means given the data so far
     log_p_x_in_chain = (log_likelihood_x(theta, v_x) + log_ratio).sum()
-    a, A = smooth_level(theta, S, n, Lambda_level)
-    mean_level = m + V * a  # E[level[t] | x]
-    cov_level = V - V * A * V  # Cov(level[t] | x)
-    cov_level_next = (1 - V[1:] * A[1:]) * S[1:] * V[:-1]  # Cov(level[t], level[t-1] | x)
+    mean_level, cov_level, G = smooth_level(theta, m, V, p, P)  # E[level[t] | x] and Cov(level[t] | x)
+    cov_level_next = cov_level[1:] * G  # Cov(level[t], level[t-1] | x)
     e_level = mean_level[1:] - mean_level[:-1]  # level less its mean, at the posterior means
     e_x = x - mean_level  # x less its mean, at the posterior means
     return Statistics(

@@ -76,10 +76,10 @@ def filter_level(
         m = p + P * n  # E[level[t] | data up to t]
         # ln p(level[t] | data before) - ln p(level[t] | data up to t) at level[t] = m[t]
         log_ratio = 0.5 * jnp.log(S) - 0.5 * (n * (m - p))
-        return (m, V + theta.eta), (m, V, S, n, log_ratio)
+        return (m, V + theta.eta), (p, P, m, V, log_ratio)
 
-    m, V, S, n, log_ratio = jax.lax.scan(step, (1000, 10000000), eta_level)[1]
-    return m, V, S, n, log_ratio
+    p, P, m, V, log_ratio = jax.lax.scan(step, (1000, 10000000), eta_level)[1]
+    return p, P, m, V, log_ratio
 
 
 def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
@@ -92,7 +92,7 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     x = chunk.x
     eta_level = 1 / theta.eps * x  # what the data of a step say of level
     Lambda_level = 1 / theta.eps  # and how precisely
-    m, V, S, n, log_ratio = filter_level(theta, eta_level, Lambda_level)
+    p, P, m, V, log_ratio = filter_level(theta, eta_level, Lambda_level)
     v_x = x - m  # x less its mean, at the means given the data so far
     # ln p(x[:]) = ln p(x, level) - ln p(level | x) at the means given the data so far
     log_p_x_in_chain = (log_likelihood_x(theta, v_x) + log_ratio).sum()

@@ -6,6 +6,7 @@ for t in 1..T:                                              a chain
     level[t] ~ Normal(level[t-1] + slope[t-1], var=eta)     latent; level[1] ~ Normal(1000, var=10000000)
     x[t] ~ Normal(level[t], var=eps)                        observed
 
+E-step   mean_state[t,a] = E[state | x] and Cov(state | x)
 M-step   eta, zeta, eps maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 7b248c9c.
@@ -71,10 +72,10 @@ def filter_state(
         m = p + P @ n  # E[state[t] | data up to t]
         # ln p(state[t] | data before) - ln p(state[t] | data up to t) at state[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * (n @ (m - p))
-        return (F_state @ m, F_state @ V @ F_state.T + Q_state), (m, V, S, n, log_ratio)
+        return (F_state @ m, F_state @ V @ F_state.T + Q_state), (p, P, m, V, log_ratio)
 
-    m, V, S, n, log_ratio = jax.lax.scan(step, (p_first, P_first), eta_state)[1]
-    return m, V, S, n, log_ratio
+    p, P, m, V, log_ratio = jax.lax.scan(step, (p_first, P_first), eta_state)[1]
+    return p, P, m, V, log_ratio
 
 
 def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
@@ -83,21 +84,30 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
 
 
 def smooth_state(
-    theta: Parameters, S: Array, n: Array, Lambda_state: Array, F_state: Array
-) -> tuple[Array, Array]:
-    """Smoother: what the data after t add. E[state[t] | all data] = m + V a, its covariance
-    is V - V A V.
+    theta: Parameters, m: Array, V: Array, p: Array, P: Array, Q_state: Array, F_state: Array
+) -> tuple[Array, Array, Array]:
+    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[state[t] | all data] and its covariance.
+
+    Given state[t], later data say no more of state[t-1]: it is m[t-1] + G[t] (state[t] - p[t]) and a rest
+    of covariance C[t].
     """
+    # the regression of state[t-1] on state[t], given the data up to t-1
+    G = V[:-1] @ F_state.T @ jnp.linalg.inv(P[1:])
+    B = jnp.eye(2) - G @ F_state  # what it leaves of state[t-1] itself
+    # Cov(state[t-1] | state[t], data up to t-1), a sum of squares: no digits cancel
+    C = jnp.einsum("tdf,tef->tde", B @ V[:-1], B) + jnp.einsum("tdc,tec->tde", G @ Q_state, G)
 
     def step(carry, inputs):
-        a, A = carry
-        S_t, n_t = inputs
-        n_all = n_t + a @ S_t  # the smoothed mean is p + P n_all
-        N = Lambda_state @ S_t + jnp.einsum("ca,cb->ab", S_t, A) @ S_t  # the smoothed covariance is P - P N P
-        return (n_all @ F_state, jnp.einsum("ad,ae->de", F_state, N @ F_state)), (a, A)
+        mean, cov = carry
+        m_before, p_t, G_t, C_t = inputs
+        mean_before = m_before + G_t @ (mean - p_t)  # E[state[t-1] | all data]
+        cov_before = C_t + G_t @ cov @ G_t.T  # and its covariance
+        return (mean_before, cov_before), (mean, cov)
 
-    a, A = jax.lax.scan(step, (jnp.zeros(n[0].shape), jnp.zeros((2, 2))), (S, n), reverse=True)[1]
-    return a, A
+    (first_mean, first_cov), (mean, cov) = jax.lax.scan(
+        step, (m[-1], V[-1]), (m[:-1], p[1:], G, C), reverse=True
+    )
+    return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_cov[None], cov]), G
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
@@ -112,18 +122,16 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     Q_state = jnp.array([[theta.zeta, 0.0], [0.0, theta.eta]])  # covariance of what a step adds
     P_first = jnp.array([[10000000.0, 0.0], [0.0, 10000000.0]])  # covariance of the first step
     p_first = jnp.array([0.0, 1000.0])  # mean of the first step
-    m, V, S, n, log_ratio = filter_state(theta, eta_state, Lambda_state, Q_state, F_state, p_first, P_first)
+    p, P, m, V, log_ratio = filter_state(theta, eta_state, Lambda_state, Q_state, F_state, p_first, P_first)
     m_level = m[..., 1]  # E[level[t] | data so far]
     v_x = x - m_level  # x less its mean, at the means given the data so far
     # ln p(x[:]) = ln p(x, slope, level) - ln p(slope, level | x) at the means given the data so far
     log_p_x_in_chain = (log_likelihood_x(theta, v_x) + log_ratio).sum()
-    a, A = smooth_state(theta, S, n, Lambda_state, F_state)
-    mean_state = m + jnp.einsum("tac,tc->ta", V, a)  # E[state | x]
-    cov_state = V - V @ A @ V  # Cov(state | x)
+    # E[state | x] and Cov(state | x)
+    mean_state, cov_state, G = smooth_state(theta, m, V, p, P, Q_state, F_state)
     mean_slope = mean_state[..., 0]  # E[slope[t] | x]
     cov_slope = cov_state[..., 0, 0]  # Cov(slope[t] | x)
-    # Cov(state[t], state[t-1] | x)
-    cov_state_next = (jnp.eye(2) - V[1:] @ A[1:]) @ S[1:] @ (F_state @ V[:-1])
+    cov_state_next = jnp.einsum("tab,tdb->tad", cov_state[1:], G)  # Cov(state[t], state[t-1] | x)
     cov_slope_slope_before = cov_state_next[..., 0, 0]  # Cov(slope[t], slope[t-1] | x)
     e_slope = mean_slope[1:] - mean_slope[:-1]  # slope less its mean, at the posterior means
     mean_level = mean_state[..., 1]  # E[level[t] | x]

@@ -92,10 +92,10 @@ def filter_state(
         m = p + P @ n  # E[state[t] | data up to t]
         # ln p(state[t] | data before) - ln p(state[t] | data up to t) at state[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * (n @ (m - p))
-        return (F_state @ m, F_state @ V @ F_state.T + Q_state), (m, V, S, n, log_ratio)
+        return (F_state @ m, F_state @ V @ F_state.T + Q_state), (p, P, m, V, log_ratio)
 
-    m, V, S, n, log_ratio = jax.lax.scan(step, (p_first, P_first), eta_state)[1]
-    return m, V, S, n, log_ratio
+    p, P, m, V, log_ratio = jax.lax.scan(step, (p_first, P_first), eta_state)[1]
+    return p, P, m, V, log_ratio
 
 
 def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
@@ -115,7 +115,7 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     Q_state = jnp.array([[theta.zeta, 0.0], [0.0, theta.eta]])  # covariance of what a step adds
     P_first = jnp.array([[10000000.0, 0.0], [0.0, 10000000.0]])  # covariance of the first step
     p_first = jnp.array([0.0, 1000.0])  # mean of the first step
-    m, V, S, n, log_ratio = filter_state(theta, eta_state, Lambda_state, Q_state, F_state, p_first, P_first)
+    p, P, m, V, log_ratio = filter_state(theta, eta_state, Lambda_state, Q_state, F_state, p_first, P_first)
     m_level = m[..., 1]  # E[level[t] | data so far]
     v_x = x - m_level  # x less its mean, at the means given the data so far
     # ln p(x[:]) = ln p(x, slope, level) - ln p(slope, level | x) at the means given the data so far
