@@ -16,7 +16,9 @@ import pytest
 
 import bnlab as bn
 from bnlab.runtime.em_loop import STOPS, Control, verdict
-from tests.models import model
+from bnlab.runtime.untold import untold
+from tests import gaussian_networks as networks
+from tests.models import NAMES, model
 
 FAITHFUL = model("gmm").example()["x"]
 RNG = np.random.default_rng(11)
@@ -369,6 +371,15 @@ def test_ordinary_fits_with_a_probability_of_0_say_only_that(name: str, table: s
     found = bn.fit(loaded.network, loaded.example(), progress=False, max_iter=2000)
     assert found.converged and [warning.concerns for warning in found.warnings] == [table]
     assert "boundary" in found.warnings[0].message
+
+
+def test_a_latent_of_more_entries_than_anything_reads_is_reported() -> None:
+    loaded = model("factor_analysis", factors=6)
+    found = bn.fit(loaded.network, loaded.example(), max_iter=2, progress=False)
+    assert "nothing of 2 directions" in told(found)["y"] and "4 or fewer" in told(found)["y"]
+    enough = [build().graph for build in (networks.factors, networks.coefficients, networks.linear_chain)]
+    enough += [model(name).network.graph for name in NAMES]
+    assert not [warning for graph in enough for warning in untold(graph)]
 
 
 # Size and place of the numbers

@@ -44,6 +44,24 @@ def test_a_variance_of_observations_whose_likelihood_is_bounded() -> None:
     assert found.status == "converged" and list(edges(found)) == ["psi[2]"]
 
 
+def test_a_variance_on_its_floor_is_no_collapse_where_the_likelihood_is_bounded() -> None:
+    """The same, where EM starts at the floor; with two dependent columns more the likelihood has no bound, which is said."""
+    loaded = model("factor_analysis")
+    x = loaded.example()["x"]
+    near = bn.fit(loaded.network, {"x": x}, progress=False, accelerate=True).parameters
+    init = {**near, "psi": np.where(np.arange(4) == 2, 1e-12, near["psi"])}
+    found = bn.fit(loaded.network, {"x": x}, init=init, max_iter=3, progress=False)
+    assert found.parameters["psi"][2] == pytest.approx(1e-10 * x[:, 2].var(), rel=1e-6)
+    assert list(edges(found)) == ["psi[2]"] and "Heywood" in edges(found)["psi[2]"]
+    assert not any("collapsed" in one.message for one in found.warnings)
+
+    told = np.column_stack([x[:, :3], x[:, :2] @ [2.0, 1.0]])
+    two = model("factor_analysis", factors=2)
+    found = bn.fit(two.network, {"x": told}, max_iter=1000, accelerate=True, progress=False)
+    (warning,) = found.warnings
+    assert found.status == "degenerate" and "no bound" in warning.message and "component" not in str(warning)
+
+
 def test_a_collapse_is_not_called_a_boundary() -> None:
     """A component on one point: its variance goes to 0 too, but the likelihood has no bound there."""
     x = np.append(np.random.default_rng(0).standard_normal(50), 9.0)

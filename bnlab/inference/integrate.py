@@ -54,6 +54,7 @@ from bnlab.program.ops import (
     Linear,
     Number,
     Symbol,
+    Unary,
     union,
 )
 
@@ -116,7 +117,7 @@ def integrate(run: Elimination, step: Integrate) -> None:
         run.solved[step.message.name] = solved
         run.pass_on(step, Quadratic(shift, precision))
         return
-    eta = named(run, eta, f"eta_{name}")
+    eta = named(run, eta, f"eta_{name}", f"what the data say of {name}")
     alike = counted(own)
     if (
         run.bases
@@ -131,15 +132,18 @@ def integrate(run: Elimination, step: Integrate) -> None:
         return
     own = named(run, own, f"Lambda_{name}", "and how precisely")
     shrunk = inverse(build.add(unit(entries), spread_times(spread, own)), entries)
-    prior = "I" if is_identity(spread) else spread.value.name if isinstance(spread.value, Symbol) else "P"
-    text = f"Cov({at_name(run, ref)} | {observed_names(run)}) = ({prior}^-1 + Lambda_{name})^-1"
+    prior, inverted = _spelled(spread)
+    given = [*step.message.scope, *step.message.continuous]
+    told_of = ", ".join([observed_names(run), *(other.name for other in given)])
+    text = f"Cov({at_name(run, ref)} | {told_of}) = ({inverted} + {_precision_text(run, name, alike)})^-1"
     if is_identity(spread):
         S = V = run.statement(f"V_{name}", shrunk, "posterior", text)
     else:
-        S = run.statement(f"S_{name}", shrunk, "numerics", f"(I + {prior} Lambda_{name})^-1")
-        V = run.statement(
-            f"V_{name}", times_spread(S, spread), "posterior", f"{text}, also if {prior} is singular"
+        S = run.statement(
+            f"S_{name}", shrunk, "numerics", f"({'I' if entries else '1'} + {prior} Lambda_{name})^-1"
         )
+        limit = f"also if {prior} is {'singular' if entries else '0'}"
+        V = run.statement(f"V_{name}", times_spread(S, spread), "posterior", f"{text}, {limit}")
     told = Told(eta, own, across, partial(_moved, run, step, spread, S))
     gains: dict[VarRef, Expr] = {}
     if node.slopes:
@@ -193,7 +197,7 @@ def _together(
         value = contract((), called(_in_basis(run, told, J, JT, T, entries), {inner: row}), shrink)
         g = run.statement(f"g_{name}", value, "posterior", "the same in the basis T")
         away = called(contract((inner,), called(g, {row: inner}), right), {column: row})
-        d = run.statement(f"d_{name}", away, "posterior", _mean_text(run, ref))
+        d = run.statement(f"d_{name}", away, "posterior", _mean_text(run, step))
         return Moved(d, g, g)
 
     return Solved(V, {}, Told(eta, J, {}, moved), build.total(build.log(shrink), (row,)))
@@ -206,18 +210,42 @@ def _moved(run: Elimination, step: Integrate, spread: Spread, S: Expr, told: Exp
     value = turned(S, told, entries)
     alone = not step.message.continuous
     title = f"d_{name}" if alone else f"e_{name}"
-    text = _mean_text(run, ref) if alone else f"{name} less its mean, at the posterior means"
+    text = _mean_text(run, step) if alone else f"{name} less its mean, at the posterior means"
     if is_identity(spread):
         d = run.statement(title, value, "posterior", text)
         return Moved(d, d, d)
-    prior = spread.value.name if isinstance(spread.value, Symbol) else "P"
-    n = run.statement(f"n_{name}", value, "posterior", f"{prior}^-1 times what the data move {name} by")
+    text_n = f"{_spelled(spread)[1]} times what the data move {name} by"
+    n = run.statement(f"n_{name}", value, "posterior", text_n)
     d = run.statement(title, spread_times(spread, n), "posterior", text)
     return Moved(d, n, d)
 
 
-def _mean_text(run: Elimination, ref: VarRef) -> str:
-    return f"E[{at_name(run, ref)} | {observed_names(run)}]{plain_origin(run, ref)}"
+def _spelled(spread: Spread) -> tuple[str, str]:
+    """A prior covariance and its inverse, in words."""
+    match spread.value:
+        case _ if is_identity(spread):
+            return "I", "I"
+        case Symbol(name):
+            prior = name
+        case Unary("square", Symbol(name)):
+            prior = f"{name}^2"
+        case _:
+            prior = "P"
+    return prior, f"{prior}^-1" if spread.entries else f"1/{prior}"
+
+
+def _precision_text(run: Elimination, name: str, alike: tuple[Symbol, Expr] | None) -> str:
+    """The precision that the data add, in words: how many rows there are times that of one, if it is that."""
+    count, each = alike or (None, None)
+    if count is None or not isinstance(each, Symbol):
+        return f"Lambda_{name}"
+    made = (i.formula for i in run.body if isinstance(i, Statement) and i.target.name == each.name)
+    return f"{count.name} {next(made, each.name)}"
+
+
+def _mean_text(run: Elimination, step: Integrate) -> str:
+    given = ", ".join([observed_names(run), *(other.name for other in step.message.scope)])
+    return f"E[{at_name(run, step.variable)} | {given}]{plain_origin(run, step.variable)}"
 
 
 def _is_inverse(run: Elimination, J: Symbol) -> bool:

@@ -37,6 +37,13 @@ BOUNDED = 0.1
 observation that collapses makes it 2.3."""
 LISTED = 4
 
+AT_FLOOR = 1e-3
+"""How far above its floor a variance may be, as a part, and stand on it."""
+STANDS = (
+    "stands at its floor, which is 0 but for rounding: a latent tells this one without error (a Heywood case). "
+    "The optimum is on the boundary, and the likelihood is bounded there."
+)
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -70,6 +77,33 @@ def boundaries(problem: Problem, state: State, initial: Arrays, ready: Engine) -
         found = _held(problem, ready, state, way) if room >= 0 or way.fall == 0 else None
         if found:
             yield FitWarning(way.concerns, found, way.advice, "boundary")
+
+
+def standing(problem: Problem, state: State, ready: Engine) -> dict[str, tuple[FitWarning, ...]]:
+    """Warnings, by the component, for variances that stand on their floor although the likelihood is bounded there: nothing has
+    collapsed, the optimum is on the boundary. A latent then tells a variable without error.
+    """
+    ready = ready if state.logarithms < 0 else engine(problem, "log")
+    found: dict[str, tuple[FitWarning, ...]] = {}
+    for floor in floors(problem.graph):
+        if floor.kind not in ("var", "std") or floor.parameter not in state.active or state.stop == "nan":
+            continue
+        now = np.asarray(state.theta[floor.parameter], dtype=float)
+        least = np.broadcast_to(
+            raised(floor, np.zeros_like(now), ready.feed.scales[floor.parameter]), now.shape
+        )
+        for component in np.argwhere(state.active[floor.parameter]):
+            index = tuple(component)
+            low = np.zeros(now.shape, dtype=bool)
+            low[index] = (now <= least * (1 + AT_FLOOR))[index]
+            moved = np.where(low, (100.0 if floor.kind == "var" else 10.0) * now, now)
+            there = _at(problem, ready, state, floor.parameter, moved)[0]
+            if there >= state.objective[-1] - BOUNDED * low.sum():
+                found[_entry(floor.parameter, index)] = tuple(
+                    FitWarning(_entry(floor.parameter, tuple(entry)), STANDS, SPREAD, "boundary")
+                    for entry in np.argwhere(low)
+                )
+    return found
 
 
 def _held(problem: Problem, ready: Engine, state: State, way: Way) -> str:

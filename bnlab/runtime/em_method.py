@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bnlab.errors import Fault, FitError
-from bnlab.runtime.boundary import boundaries
+from bnlab.runtime.boundary import boundaries, standing
 from bnlab.runtime.em import Limits, State, precision
 from bnlab.runtime.em_engine import Engine, engine, theta_of_start
 from bnlab.runtime.em_report import warnings
@@ -75,7 +75,12 @@ def _outcome(problem: Problem, ready: Engine, runs: list[State]) -> Outcome:
     final = _evaluated(best)
     told = warnings(problem.graph, final, Limits(problem.max_iter, problem.tol, problem.dtype))
     initial = theta_of_start(problem, ready, number)
-    edges = boundaries(problem, final, initial, ready)
+    on_floor = standing(problem, final, ready)
+    told = tuple(one for one in told if one.concerns not in on_floor)
+    edges = (
+        *(one for each in on_floor.values() for one in each),
+        *boundaries(problem, final, initial, ready),
+    )
     return Outcome(
         parameters={name: np.asarray(value) for name, value in final.theta.items()},
         log_likelihood=final.log_likelihood,

@@ -16,6 +16,17 @@ EMPTY = 1e-8
 """A state that explains less than this of one observation explains nothing: its parameters are rounding."""
 
 
+COMPONENT = (
+    "collapsed onto few points and is held at a floor; the likelihood there means nothing.",
+    "Try fewer components, a shared spread, a prior, or more starts (n_init).",
+)
+ALONE = (
+    "collapsed to 0 along some direction and is held at a floor; the likelihood has no bound there.",
+    "Leave out what is constant or follows from the rest, or declare a prior.",
+)
+"""What is said of a spread on its floor: one of several that a discrete variable selects, and the only one."""
+
+
 def warnings(graph: Graph, state: State, limits: Limits) -> tuple[FitWarning, ...]:
     """Everything worth knowing about the run, the most important first."""
     return (
@@ -51,10 +62,7 @@ def _collapsed(state: State, limits: Limits) -> Iterator[FitWarning]:
         for index in np.argwhere(ever):
             where = _element(name, index)
             if active[tuple(index)]:
-                message = (
-                    "collapsed onto few points and is held at a floor; the likelihood there means nothing."
-                )
-                advice = "Try fewer components, a shared spread, a prior, or more starts (n_init)."
+                message, advice = COMPONENT if len(index) else ALONE
                 if limits.dtype == "float32":
                     advice += " dtype='float64' tells smaller variances from rounding."
                 yield FitWarning(where, message, advice)

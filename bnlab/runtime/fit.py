@@ -26,6 +26,7 @@ from bnlab.runtime.progress import conclude
 from bnlab.runtime.records import Bound, FitWarning, Outcome, Problem
 from bnlab.runtime.restarts import gathered
 from bnlab.runtime.result import Fit
+from bnlab.runtime.untold import untold
 
 METHODS = {
     "em": "bnlab.runtime.em_method",
@@ -127,7 +128,11 @@ def fit_bound(
     started = isinstance(init, Mapping) and all(name in init for name in free)
     notes = bound.warnings
     if max_iter > 0 or not started:
-        notes += (*fittable(graph, bound, started=started, dtype=dtype), *confounded(graph, bound))
+        notes += (
+            *fittable(graph, bound, started=started, dtype=dtype),
+            *confounded(graph, bound),
+            *untold(graph),
+        )
     problem = Problem(
         network=net,
         graph=graph,

@@ -6,6 +6,8 @@ for s in 1..S:                                     school
     theta_j[s] ~ Normal(mu, std=tau)               latent
     effect[s] ~ Normal(theta_j[s], std=std[s])     observed
 
+E-step   V_theta_j[s] = Cov(theta_j[s] | effect) = (1/tau^2 + Lambda_theta_j)^-1
+         d_theta_j[s] = E[theta_j[s] | effect] - mu
 M-step   mu, tau maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 734b6910.
@@ -57,12 +59,12 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     std, effect, weight = chunk
     r_effect = effect - theta.mu  # effect less its prior mean
-    eta_theta_j = 1 / jnp.square(std) * r_effect
+    eta_theta_j = 1 / jnp.square(std) * r_effect  # what the data say of theta_j
     Lambda_theta_j = 1 / jnp.square(std)  # and how precisely
-    S_theta_j = 1 / (1 + jnp.square(theta.tau) * Lambda_theta_j)  # (I + P Lambda_theta_j)^-1
-    # Cov(theta_j[s] | effect) = (P^-1 + Lambda_theta_j)^-1, also if P is singular
+    S_theta_j = 1 / (1 + jnp.square(theta.tau) * Lambda_theta_j)  # (1 + tau^2 Lambda_theta_j)^-1
+    # Cov(theta_j[s] | effect) = (1/tau^2 + Lambda_theta_j)^-1, also if tau^2 is 0
     V_theta_j = S_theta_j * jnp.square(theta.tau)
-    n_theta_j = S_theta_j * eta_theta_j  # P^-1 times what the data move theta_j by
+    n_theta_j = S_theta_j * eta_theta_j  # 1/tau^2 times what the data move theta_j by
     d_theta_j = jnp.square(theta.tau) * n_theta_j  # E[theta_j[s] | effect] - mu
     e_effect = r_effect - d_theta_j  # effect less its mean, at the posterior means
     # ln p(effect[s]) = ln p(effect, theta_j) - ln p(theta_j | effect) at the posterior means

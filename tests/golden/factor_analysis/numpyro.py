@@ -63,9 +63,9 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     """ln p of one chunk."""
     x, weight = chunk
     r_x = x - theta.mu  # x less its prior mean
-    eta_y = 1 / theta.psi * r_x @ theta.W
+    eta_y = 1 / theta.psi * r_x @ theta.W  # what the data say of y
     Lambda_y = jnp.einsum("gd,g,ge->de", theta.W, 1 / theta.psi, theta.W)  # and how precisely
-    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
+    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x) = (I + Lambda_y)^-1
     d_y = eta_y @ V_y  # E[y[n] | x]
     e_x = r_x - d_y @ theta.W.T  # x less its mean, at the posterior means
     # ln p(x[n]) = ln p(x, y) - ln p(y | x) at the posterior means

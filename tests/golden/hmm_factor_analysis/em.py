@@ -9,6 +9,8 @@ for s in 1..S:                                                        sequence
 
 E-step   alpha[t] = P(z[t]=k | data[1..t])
          beta[t] = p(data[t+1..] | z[t]=k) / p(data[t+1..] | data[1..t])
+         V_y[k,d,e] = Cov(y[s,t] | x, z) = (I + Lambda_y)^-1
+         d_y[s,t,k,d] = E[y[s,t] | x, z]
          q_z[s,t,k] = P(z[s,t]=k | x)
 M-step   pi, psi, A, mu, W maximise Q = E[ln p(x, z)] under q
 
@@ -116,10 +118,10 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     x, weight, mask_t = chunk
     r_x = x[:, :, None] - theta.mu  # x less its prior mean
-    eta_y = jnp.einsum("kgd,tskg->tskd", theta.W, 1 / theta.psi * r_x)
+    eta_y = jnp.einsum("kgd,tskg->tskd", theta.W, 1 / theta.psi * r_x)  # what the data say of y
     Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)  # and how precisely
-    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[s,t] | x) = (I^-1 + Lambda_y)^-1
-    d_y = jnp.einsum("kfd,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x]
+    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[s,t] | x, z) = (I + Lambda_y)^-1
+    d_y = jnp.einsum("kfd,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x, z]
     e_x = r_x - jnp.einsum("kgd,tskd->tskg", theta.W, d_y)  # x less its mean, at the posterior means
     # ln p(x[s,t] | z[s,t]=k) = ln p(x, y) - ln p(y | x) at the posterior means
     log_p_x_given_z = (

@@ -131,10 +131,10 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     """ln p of one chunk."""
     x, weight, mask_t = chunk
     r_x = x[:, :, None] - theta.mu  # x less its prior mean
-    eta_y = jnp.einsum("kgd,tskg->tskd", theta.W, 1 / theta.psi * r_x)
+    eta_y = jnp.einsum("kgd,tskg->tskd", theta.W, 1 / theta.psi * r_x)  # what the data say of y
     Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)  # and how precisely
-    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[s,t] | x) = (I^-1 + Lambda_y)^-1
-    d_y = jnp.einsum("kfd,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x]
+    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[s,t] | x, z) = (I + Lambda_y)^-1
+    d_y = jnp.einsum("kfd,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x, z]
     e_x = r_x - jnp.einsum("kgd,tskd->tskg", theta.W, d_y)  # x less its mean, at the posterior means
     # ln p(x[s,t] | z[s,t]=k) = ln p(x, y) - ln p(y | x) at the posterior means
     log_p_x_given_z = (

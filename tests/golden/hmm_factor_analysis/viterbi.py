@@ -7,7 +7,9 @@ for s in 1..S:                                                        sequence
         y[s,t] ~ Normal(zeros(1), cov=eye(1))                         latent
         x[s,t] ~ Normal(W[z[s,t]] @ y[s,t] + mu[z[s,t]], var=psi)     observed
 
-E-step   q_z[s,t,k] = 1 at the most probable value, else 0
+E-step   V_y[k,d,e] = Cov(y[s,t] | x, z) = (I + Lambda_y)^-1
+         d_y[s,t,k,d] = E[y[s,t] | x, z]
+         q_z[s,t,k] = 1 at the most probable value, else 0
 M-step   pi, psi, A, mu, W maximise ln p(x, z*)
 
 Emitted by bnlab 0.1.0 from network 269b8b87.
@@ -126,10 +128,10 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, at the most probable value of the latents."""
     x, weight, mask_t = chunk
     r_x = x[:, :, None] - theta.mu  # x less its prior mean
-    eta_y = jnp.einsum("kgd,tskg->tskd", theta.W, 1 / theta.psi * r_x)
+    eta_y = jnp.einsum("kgd,tskg->tskd", theta.W, 1 / theta.psi * r_x)  # what the data say of y
     Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)  # and how precisely
-    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[s,t] | x) = (I^-1 + Lambda_y)^-1
-    d_y = jnp.einsum("kfd,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x]
+    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[s,t] | x, z) = (I + Lambda_y)^-1
+    d_y = jnp.einsum("kfd,tskf->tskd", V_y, eta_y)  # E[y[s,t] | x, z]
     e_x = r_x - jnp.einsum("kgd,tskd->tskg", theta.W, d_y)  # x less its mean, at the posterior means
     # ln p(x[s,t] | z[s,t]=k) = ln p(x, y) - ln p(y | x) at the posterior means
     log_p_x_given_z = (

@@ -6,7 +6,9 @@ for s in 1..S:                                   sequence
         y[s,t] ~ Normal(F @ y[s,t-1], cov=Q)     latent; y[s,1] ~ Normal(zeros(2), cov=eye(2))
         x[s,t] ~ Normal(H @ y[s,t], cov=R)       observed
 
-E-step   mean_y[s,t,d] = E[y[s,t] | x] and Cov(y[s,t] | x)
+E-step   m[t] = E[y[t] | data up to t]
+         mean_y[s,t,d] = E[y[s,t] | x]
+         cov_y[s,t,d,e] = Cov(y[s,t] | x)
 M-step   F, Q, H, R maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 05d20d92.

@@ -5,7 +5,9 @@ for t in 1..T:                                   a chain
     level[t] ~ Normal(level[t-1], var=eta)       latent; level[1] ~ Normal(1000, var=10000000)
     x[t] ~ Normal(level[t], var=eps)             observed
 
-E-step   mean_level[t] = E[level[t] | x] and Cov(level[t] | x)
+E-step   m[t] = E[level[t] | data up to t]
+         mean_level[t] = E[level[t] | x]
+         cov_level[t] = Cov(level[t] | x)
 M-step   eta, eps maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 9d9495d8.

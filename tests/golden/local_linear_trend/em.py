@@ -6,7 +6,9 @@ for t in 1..T:                                              a chain
     level[t] ~ Normal(level[t-1] + slope[t-1], var=eta)     latent; level[1] ~ Normal(1000, var=10000000)
     x[t] ~ Normal(level[t], var=eps)                        observed
 
-E-step   mean_state[t,a] = E[state | x] and Cov(state | x)
+E-step   m[t] = E[state[t] | data up to t]
+         mean_state[t,a] = E[state | x]
+         cov_state[t,a,b] = Cov(state | x)
 M-step   eta, zeta, eps maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 7b248c9c.

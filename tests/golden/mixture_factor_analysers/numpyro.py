@@ -76,10 +76,10 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     """ln p of one chunk."""
     x, weight = chunk
     r_x = x[:, None] - theta.mu  # x less its prior mean
-    eta_y = jnp.einsum("kgd,nkg->nkd", theta.W, 1 / theta.psi * r_x)
+    eta_y = jnp.einsum("kgd,nkg->nkd", theta.W, 1 / theta.psi * r_x)  # what the data say of y
     Lambda_y = jnp.einsum("kgd,g,kge->kde", theta.W, 1 / theta.psi, theta.W)  # and how precisely
-    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
-    d_y = jnp.einsum("kfd,nkf->nkd", V_y, eta_y)  # E[y[n] | x]
+    V_y = jnp.linalg.inv(jnp.eye(1) + Lambda_y)  # Cov(y[n] | x, c) = (I + Lambda_y)^-1
+    d_y = jnp.einsum("kfd,nkf->nkd", V_y, eta_y)  # E[y[n] | x, c]
     e_x = r_x - jnp.einsum("kgd,nkd->nkg", theta.W, d_y)  # x less its mean, at the posterior means
     # ln p(x[n] | c[n]=k) = ln p(x, y) - ln p(y | x) at the posterior means
     log_p_x_given_c = (

@@ -7,7 +7,9 @@ for s in 1..S:                                      speaker
     for u in 1..U[s]:                               utterance
         x[s,u] ~ Normal(z[s], cov=Sigma_wc)         observed
 
-E-step   q_c[s,k] = P(c[s]=k | x)
+E-step   V_z[s,k,d,e] = Cov(z[s] | x, c) = (Sigma_ac^-1 + count_utterance Sigma_wc^-1)^-1
+         d_z[s,k,d] = E[z[s] | x, c] - mu
+         q_c[s,k] = P(c[s]=k | x)
 M-step   pi, Sigma_wc, mu, Sigma_ac maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network ea6cdc10.
@@ -84,10 +86,10 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     Lambda_z = count_utterance[:, None, None] * J_x  # and how precisely
     # (I + Sigma_ac Lambda_z)^-1
     S_z = jnp.linalg.inv(jnp.eye(4) + jnp.einsum("kdf,sfe->skde", theta.Sigma_ac, Lambda_z))
-    # Cov(z[s] | x) = (Sigma_ac^-1 + Lambda_z)^-1, also if Sigma_ac is singular
+    # Cov(z[s] | x, c) = (Sigma_ac^-1 + count_utterance Sigma_wc^-1)^-1, also if Sigma_ac is singular
     V_z = jnp.einsum("skdf,kfe->skde", S_z, theta.Sigma_ac)
     n_z = jnp.einsum("skfd,skf->skd", S_z, eta_z)  # Sigma_ac^-1 times what the data move z by
-    d_z = jnp.einsum("kdf,skf->skd", theta.Sigma_ac, n_z)  # E[z[s] | x] - mu
+    d_z = jnp.einsum("kdf,skf->skd", theta.Sigma_ac, n_z)  # E[z[s] | x, c] - mu
     m_z_in_utterance = d_z[speaker_of_utterance]
     e_x = r_x - m_z_in_utterance  # x less its mean, at the posterior means
     # members of utterance are independent

@@ -6,6 +6,8 @@ for s in 1..S:                                   speaker
     for u in 1..U[s]:                            utterance
         x[s,u] ~ Normal(z[s], cov=Sigma_wc)      observed
 
+E-step   V_z[s,d,e] = Cov(z[s] | x) = (Sigma_ac^-1 + count_utterance Sigma_wc^-1)^-1
+         d_z[s,d] = E[z[s] | x] - mu
 M-step   mu, Sigma_ac, Sigma_wc maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 13d081a5.
@@ -82,7 +84,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     count_utterance = jax.ops.segment_sum(weight_utterance, speaker_of_utterance, num_segments=len(weight))
     Lambda_z = count_utterance[:, None, None] * J_x  # and how precisely
     S_z = jnp.linalg.inv(jnp.eye(4) + theta.Sigma_ac @ Lambda_z)  # (I + Sigma_ac Lambda_z)^-1
-    # Cov(z[s] | x) = (Sigma_ac^-1 + Lambda_z)^-1, also if Sigma_ac is singular
+    # Cov(z[s] | x) = (Sigma_ac^-1 + count_utterance Sigma_wc^-1)^-1, also if Sigma_ac is singular
     V_z = S_z @ theta.Sigma_ac
     n_z = jnp.einsum("sfd,sf->sd", S_z, eta_z)  # Sigma_ac^-1 times what the data move z by
     d_z = n_z @ theta.Sigma_ac.T  # E[z[s] | x] - mu

@@ -6,6 +6,8 @@ for s in 1..S:                                        speaker
     for u in 1..U[s]:                                 utterance
         x[s,u] ~ Normal(V @ y[s] + mu, cov=Sigma)     observed
 
+E-step   V_y[s,d,e] = Cov(y[s] | x) = (I + Lambda_y)^-1
+         d_y[s,d] = E[y[s] | x]
 M-step   mu, V, Sigma maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 9d9147c2.
@@ -94,7 +96,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     count_utterance = jax.ops.segment_sum(weight_utterance, speaker_of_utterance, num_segments=len(weight))
     # and how precisely
     Lambda_y = count_utterance[:, None, None] * jnp.einsum("gd,gh,he->de", theta.V, J_x, theta.V)
-    V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[s] | x) = (I^-1 + Lambda_y)^-1
+    V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[s] | x) = (I + Lambda_y)^-1
     d_y = jnp.einsum("sfd,sf->sd", V_y, eta_y)  # E[y[s] | x]
     m_y_in_utterance = d_y[speaker_of_utterance]
     e_x = r_x - m_y_in_utterance @ theta.V.T  # x less its mean, at the posterior means

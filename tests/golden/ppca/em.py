@@ -5,6 +5,8 @@ for n in 1..N:
     y[n] ~ Normal(zeros(2), cov=eye(2))          latent
     x[n] ~ Normal(W @ y[n] + mu, var=sigma2)     observed
 
+E-step   V_y[d,e] = Cov(y[n] | x) = (I + Lambda_y)^-1
+         d_y[n,d] = E[y[n] | x]
 M-step   mu, W, sigma2 maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 497becf7.
@@ -69,9 +71,9 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     x, weight = chunk
     r_x = x - theta.mu  # x less its prior mean
-    eta_y = 1 / theta.sigma2 * r_x @ theta.W
+    eta_y = 1 / theta.sigma2 * r_x @ theta.W  # what the data say of y
     Lambda_y = jnp.einsum("gd,,ge->de", theta.W, 1 / theta.sigma2, theta.W)  # and how precisely
-    V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[n] | x) = (I^-1 + Lambda_y)^-1
+    V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[n] | x) = (I + Lambda_y)^-1
     d_y = eta_y @ V_y  # E[y[n] | x]
     e_x = r_x - d_y @ theta.W.T  # x less its mean, at the posterior means
     # ln p(x[n]) = ln p(x, y) - ln p(y | x) at the posterior means

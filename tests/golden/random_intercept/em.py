@@ -6,6 +6,8 @@ for b in 1..B:                                   batch
     for s in 1..S[b]:                            sample
         x[b,s] ~ Normal(a[b], var=within)        observed
 
+E-step   V_a[b] = Cov(a[b] | x) = (1/between + Lambda_a)^-1
+         d_a[b] = E[a[b] | x] - mu
 M-step   mu, between, within maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 0d1a5f60.
@@ -68,9 +70,9 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     # how many of sample in each batch
     count_sample = jax.ops.segment_sum(weight_sample, batch_of_sample, num_segments=len(weight))
     Lambda_a = count_sample * (1 / theta.within)  # and how precisely
-    S_a = 1 / (1 + theta.between * Lambda_a)  # (I + between Lambda_a)^-1
-    V_a = S_a * theta.between  # Cov(a[b] | x) = (between^-1 + Lambda_a)^-1, also if between is singular
-    n_a = S_a * eta_a  # between^-1 times what the data move a by
+    S_a = 1 / (1 + theta.between * Lambda_a)  # (1 + between Lambda_a)^-1
+    V_a = S_a * theta.between  # Cov(a[b] | x) = (1/between + Lambda_a)^-1, also if between is 0
+    n_a = S_a * eta_a  # 1/between times what the data move a by
     d_a = theta.between * n_a  # E[a[b] | x] - mu
     m_a_in_sample = d_a[batch_of_sample]
     e_x = r_x - m_a_in_sample  # x less its mean, at the posterior means

@@ -72,8 +72,8 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     # how many of sample in each batch
     count_sample = jax.ops.segment_sum(weight_sample, batch_of_sample, num_segments=len(weight))
     Lambda_a = count_sample * (1 / theta.within)  # and how precisely
-    S_a = 1 / (1 + theta.between * Lambda_a)  # (I + between Lambda_a)^-1
-    n_a = S_a * eta_a  # between^-1 times what the data move a by
+    S_a = 1 / (1 + theta.between * Lambda_a)  # (1 + between Lambda_a)^-1
+    n_a = S_a * eta_a  # 1/between times what the data move a by
     d_a = theta.between * n_a  # E[a[b] | x] - mu
     m_a_in_sample = d_a[batch_of_sample]
     e_x = r_x - m_a_in_sample  # x less its mean, at the posterior means
