@@ -1,6 +1,6 @@
 """Gaussian latents on data that are hard on numbers: finite, monotone, and what is odd about them is said.
 
-Groups that reach the maximum of the dense joint are in test_published_gaussian; digits of ln p(x) in laws/test_gaussian_numbers.
+Groups that reach the maximum of the dense joint are in test_published_gaussian, digits of ln p(x) in laws/test_gaussian_numbers
 """
 
 from __future__ import annotations
