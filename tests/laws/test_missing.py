@@ -20,6 +20,7 @@ from bnlab.runtime.proof.draws import random_data, random_parameters
 from bnlab.runtime.proof.evaluated import Evaluated, evaluator_is_the_emitted
 from bnlab.runtime.proof.laws import HARD_LAWS, LAWS
 from bnlab.runtime.proof.numpyro_laws import marginal_is_brute_force
+from bnlab.runtime.proof.oracle import Oracle
 from bnlab.runtime.proof.posterior_laws import marginals_are_brute_force, scores_are_brute_force
 from bnlab.runtime.proof.subject import Subject
 from tests.gaussian_networks import GAUSSIAN
@@ -36,14 +37,17 @@ rates_and_chances""".split()
 IN_NUMPY = """mediator regressions_of_vectors mixture_scalar mixture_spherical mixture_tied naive_bayes group_and_row
 regressions_with_diagonal_spread one_slope_for_all coupled_entries known_deviations regression_on_the_group
 chain_of_regressions second_order mixture_of_one_number mixture_counts mixture_durations mixture_unigrams chain_heavy
-nested_means slopes probabilistic_components factors mixture_of_groups fork local_level chain_with_factors""".split()
+nested_means slopes probabilistic_components factors mixture_of_groups fork local_level chain_with_factors
+level_and_slope""".split()
 
 SLOW = """observed_parent mixture_std mixture_wide mixture_wide_diagonal two_causes cascade grouped_rows fully_observed
 fixed_parts priors prior_on_mean prior_of_each_state regressions additive_tables two_children_of_a_slope
 slopes_with_priors lines_observed members_alike hidden_yes shared_means mixture_trials mixture_heavy heavy_priors
 chain_durations chain_alone driven_pairs chain_of_mixtures subspace group_and_channel channel_with_rows nested_effects
 intercept coefficients one_factor mixture_of_tied_factors group_above_classes explaining_away linear_chain_alone
-controlled_chain mixture_of_linear_chains fixed_loading""".split()
+controlled_chain mixture_of_linear_chains fixed_loading eight_schools chain_of_three coupled_chains shared_disturbance
+effects_of_sequences group_beside_chain partly_fixed tied_groups shared_parameters unequal_spreads spherical_groups
+items_of_groups answers_of_persons""".split()
 
 READ_AT_OTHER_STEPS = "autoregression mixture_of_autoregressions autoregression_observed".split()
 
@@ -223,6 +227,32 @@ def test_what_is_not_there_may_be_anything() -> None:
     found = bn.fit(net(3), {"x": x}, init=theta, max_iter=0, progress=False).log_likelihood[0]
     expected = bn.fit(net(2), {"x": x[:, ::2]}, init=narrow, max_iter=0, progress=False).log_likelihood[0]
     assert found == pytest.approx(expected, rel=1e-13)
+
+
+def test_no_network_with_gaussian_latents_is_left_out() -> None:
+    assert {example.name for example in GAUSSIAN} <= {*COMPILED, *IN_NUMPY, *SLOW, *READ_AT_OTHER_STEPS}
+
+
+@pytest.mark.slow  # 15 s, mostly compilation
+def test_chains_with_holes_as_users_have_them() -> None:
+    """Sequences as a list, one of them without a number, one with steps and parts of steps missing: `fit` and its posterior."""
+    example = ALL["mixture_of_linear_chains"]
+    net, rng = example.build(), np.random.default_rng(3)
+    x = [rng.normal(size=(steps, *net.graph.variable("x").domain.event_shape)) for steps in (6, 4, 1, 5)]
+    x[1][:], x[0][2:4] = np.nan, np.nan
+    if x[0].ndim > 1:
+        x[0][5, 0] = x[3][0, -1] = np.nan
+    found = bn.fit(net, {"x": x}, max_iter=3, progress=False)
+    assert np.isfinite(found.log_likelihood).all() and (np.diff(found.log_likelihood) > -1e-10).all()
+    ids = np.repeat(np.arange(4), [len(rows) for rows in x])
+    oracle = Oracle(net.graph, {"x": np.concatenate(x), "sequence": ids})
+    assert found.log_likelihood[-1] == pytest.approx(oracle.log_evidence(found.parameters), rel=1e-12)
+    moments = oracle.moments(oracle.posterior(found.parameters))["y"]
+    answer = found.posterior()["y"]
+    for kind in ("mean", "cov"):
+        np.testing.assert_allclose(
+            np.concatenate(answer[kind]), moments[kind], atol=1e-11
+        )  # as MARGINAL in the laws
 
 
 @named(READ_AT_OTHER_STEPS)
