@@ -21,6 +21,7 @@ from bnlab.inference.missing import completed
 from bnlab.inference.nodes import data
 from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.inference.sharing import components
+from bnlab.inference.starts import set_apart
 from bnlab.inference.statistic_names import statistic_formula, statistic_title
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
@@ -403,7 +404,7 @@ def starts_of(run: Elimination) -> tuple[Start, ...]:
                 or start.kind == "lines" != found[start.parameter].kind != "fixed"
             ):
                 found[start.parameter] = start
-    return tuple(found[parameter.name] for parameter in graph.parameters)
+    return set_apart(graph, (found[parameter.name] for parameter in graph.parameters))
 
 
 def _proxy(graph: Graph, name: str) -> str:

@@ -75,7 +75,7 @@ def _filtered_mean(chain: Filter, name: str) -> Expr:
 
 def _smoothed_mean(chain: Filter, name: str) -> Expr:
     y = at_name(chain.run, VarRef(name))
-    text = f"E[{y} | {observed_names(chain.run)}]{plain_origin(chain.run, VarRef(name))}"
+    text = f"E[{y} | {_given(chain)}]{plain_origin(chain.run, VarRef(name))}"
     return part_of(
         chain.run, chain.system, chain.array("mean"), (name,), (_rows(chain, name),), f"mean_{name}", text
     )
@@ -129,7 +129,7 @@ def _cov(chain: Filter, a: VarRef, b: VarRef, steps: str) -> Expr:
         names = (a.name, b.name)
         title = f"cov_{a.name}" if a.name == b.name else f"cov_{a.name}_{b.name}"
         both = ", ".join(dict.fromkeys(at_name(run, VarRef(name)) for name in names))
-        text = f"Cov({both} | {observed_names(run)})"
+        text = f"Cov({both} | {_given(chain)})"
         column = run.layout.vector(VarRef(b.name), 3)[1:2] if a.name == b.name else _rows(chain, b.name)
         ends = (_rows(chain, a.name), column)
         value = part_of(run, chain.system, chain.array("cov"), names, ends, title, text)
@@ -142,10 +142,15 @@ def _cov(chain: Filter, a: VarRef, b: VarRef, steps: str) -> Expr:
     if not chain.system.places:
         return lag
     letter = chain.axis.letter
-    text = f"Cov({now.name}[{letter}], {before.name}[{letter}-1] | {observed_names(run)})"
+    text = f"Cov({now.name}[{letter}], {before.name}[{letter}-1] | {_given(chain)})"
     title = f"cov_{now.name}_{before.name}_before"
     ends = (_rows(chain, now.name), run.layout.vector(before, 1))
     return part_of(run, chain.system, lag, (now.name, before.name), ends, title, text)
+
+
+def _given(chain: Filter) -> str:
+    """What the posterior is given: the data, and discrete latents that are summed out later."""
+    return ", ".join([observed_names(chain.run), *(ref.name for ref in chain.step.message.scope)])
 
 
 def _rows(chain: Filter, name: str) -> Axes:
@@ -165,7 +170,7 @@ def _smooth(chain: Filter) -> None:
     names = f"mean_{chain.title}", f"cov_{chain.title}", f"G{chain.suffix}"
     targets = tuple(Symbol(run.fresh(n), r.axes) for n, r in zip(names, function.results, strict=True))
     y = chain.title if chain.system.places else at_name(run, VarRef(chain.title))
-    told = f"E[{y} | {observed_names(run)}] and Cov({y} | {observed_names(run)})"
+    told = f"E[{y} | {_given(chain)}] and Cov({y} | {_given(chain)})"
     arguments = (Symbol("theta", ()), *_arguments(chain, chain.slope))
     run.body.append(Invoke(targets, function.name, arguments, told))
     for role, symbol in zip(("mean", "cov", "G"), targets, strict=True):
@@ -336,7 +341,7 @@ def _lag_one(chain: Filter) -> Expr:
     G, cov = chain.array("G"), cut(chain.array("cov"), axis, "later")
     value = contract(entries[1:2], cov, G)
     y, letter = chain.title, axis.letter
-    text = f"Cov({y}[{letter}], {y}[{letter}-1] | {observed_names(chain.run)})"
+    text = f"Cov({y}[{letter}], {y}[{letter}-1] | {_given(chain)})"
     symbol = chain.run.statement(f"cov_{y}_next", value, "posterior", text)
     chain.run.arrays[message, "lag"] = symbol
     return symbol

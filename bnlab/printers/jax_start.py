@@ -323,7 +323,7 @@ def _value(program: Program, start: Start) -> str:
         case "centres":
             return _centres(program, start, f"centres_{start.variable}")
         case "spread":
-            return _spread(program, start)
+            return _apart(start, _spread(program, start))
         case "lines":
             return _coefficient(program, start)
         case "slopes":
@@ -336,8 +336,16 @@ def _value(program: Program, start: Start) -> str:
             return f"{noise} * rest_{start.variable}.std()" if start.variable else noise
         case "unit":
             if start.form != "cov":
-                return f"np.ones({start.shape})"
-            return f"np.broadcast_to(np.eye({start.shape[-1]}), {start.shape})"
+                return _apart(start, f"np.ones({start.shape})")
+            return _apart(start, f"np.broadcast_to(np.eye({start.shape[-1]}), {start.shape})")
+
+
+def _apart(start: Start, value: str) -> str:
+    """The value; times a factor for each component where all would start alike."""
+    if not start.apart:
+        return value
+    factors = tuple(size if place in start.apart else 1 for place, size in enumerate(start.shape))
+    return f"{value} * rng.uniform(0.5, 1, {factors})"
 
 
 def _moment(program: Program, start: Start) -> str:

@@ -118,7 +118,8 @@ class Start:
     "noise": random numbers, on the scale of the variable's data where there is one; "unit": ones, or unit matrices with
     the form "cov".
     "chances": near the frequency of ones with the form "data", else near one half.
-    `shape` is the parameter's, `shared` which of its axes are plates that the variable is in too.
+    `shape` is the parameter's, `shared` which of its axes are plates that the variable is in too, `apart` those along which
+    a random factor sets members apart that would start alike.
     """
 
     parameter: str
@@ -146,6 +147,7 @@ class Start:
     regressors: tuple[tuple[str, int], ...] = ()
     place: int = 0
     first: int = 0
+    apart: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

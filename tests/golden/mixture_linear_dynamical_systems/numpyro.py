@@ -1,0 +1,158 @@
+# -*- coding: utf-8 -*-
+"""NumPyro models of the network `mixture_linear_dynamical_systems`; need only JAX, NumPy and NumPyro.
+
+for s in 1..S:                                               sequence
+    c[s] ~ Categorical(pi)                                   latent
+    for t in 1..T[s]:                                        a chain
+        y[s,t] ~ Normal(F[c[s]] @ y[s,t-1], cov=Q[c[s]])     latent; y[s,1] ~ Normal(zeros(2), cov=eye(2))
+        x[s,t] ~ Normal(H @ y[s,t], var=R)                   observed
+
+There is no `model`: y is a continuous latent of the chain t and reads c, which NumPyro enumerates: its `scan` takes the states of the one for the steps of the other.
+
+Emitted by bnlab 0.1.0 from network 83990139.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.special import logsumexp
+
+
+def parameters():
+    """The parameters: sampled where they have a prior, optimised where they have none."""
+    pi = numpyro.param(
+        "pi", lambda key: jax.random.dirichlet(key, jnp.ones(2)), constraint=dist.constraints.simplex
+    )
+    with numpyro.plate("k", 2, dim=-1):
+        F = numpyro.param("F", lambda key: jax.random.normal(key, (2, 2, 2)), event_dim=2)
+        Q = numpyro.param(
+            "Q",
+            jnp.broadcast_to(jnp.eye(2), (2, 2, 2)),
+            constraint=dist.constraints.positive_definite,
+            event_dim=2,
+        )
+    H = numpyro.param("H", lambda key: jax.random.normal(key, (3, 2)))
+    R = numpyro.param("R", jnp.ones((3,)), constraint=dist.constraints.positive)
+    # NumPy arrays may have been substituted.
+    return jax.tree.map(jnp.asarray, Parameters(pi=pi, F=F, Q=Q, H=H, R=R))
+
+
+class Parameters(NamedTuple):
+    pi: Array  # (K,)       sums to 1
+    F: Array  # (K, D, D)
+    Q: Array  # (K, D, D)  positive definite
+    H: Array  # (P, D)
+    R: Array  # (P,)       positive
+
+
+class Data(NamedTuple):
+    """The data in chunks: every array has one more axis in front, that of the chunks."""
+
+    x: Array  # (T, S, P)
+    weight: Array  # (S,)       0 for padding
+    mask_t: Array  # (T, S)     False past the end
+
+
+def log(p):
+    """ln p; -inf where p is 0, with gradient 0: what is impossible stays so."""
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
+
+
+def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Filter: m[t] = E[y[t] | data up to t] as (T, S, K, D), and
+    V[t] its covariance; p and P are the moments of the prediction from the data before.
+    """
+
+    def step(carry, eta_y_t):
+        p, P = carry
+        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)
+        V = S @ P  # Cov(y[t] | data up to t)
+        # what the data say beyond the prediction
+        n = jnp.einsum("kfd,skf->skd", S, eta_y_t[:, None] - p @ Lambda_y.T)
+        m = p + jnp.einsum("kdf,skf->skd", P, n)  # E[y[t] | data up to t]
+        # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
+        log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("skd,skd->sk", n, m - p)
+        return (
+            jnp.einsum("kdg,skg->skd", theta.F, m),
+            jnp.einsum("kdh,keh->kde", theta.F @ V, theta.F) + theta.Q,
+        ), (p, P, m, V, log_ratio)
+
+    p, P, m, V, log_ratio = jax.lax.scan(
+        step, (jnp.zeros((eta_y[0].shape[0], 2, 2)), jnp.broadcast_to(jnp.eye(2), (2, 2, 2))), eta_y
+    )[1]
+    return p, P, m, V, log_ratio
+
+
+def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
+    """ln p(x[s,t] | y[s,t]) from what is left of its mean as (T, S, K)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.R).sum() + (jnp.square(v_x) / theta.R).sum(-1))
+
+
+def expect(theta: Parameters, chunk: Data) -> Array:
+    """ln p of one chunk."""
+    x, weight, mask_t = chunk
+    eta_y = 1 / theta.R * x @ theta.H  # what the data of a step say of y
+    Lambda_y = jnp.einsum("pd,p,pe->de", theta.H, 1 / theta.R, theta.H)  # and how precisely
+    p, P, m, V, log_ratio = filter_y(theta, eta_y, Lambda_y)
+    v_x = x[:, :, None] - m @ theta.H.T  # x less its mean, at the means given the data so far
+    # ln p(x[s,:] | c[s]=k) = ln p(x, y) - ln p(y | x) at the means given the data so far
+    log_p_x_given_c_in_chain = jnp.where(mask_t[..., None], log_likelihood_x(theta, v_x) + log_ratio, 0).sum(
+        0
+    )
+    log_p_xc = log(theta.pi) + log_p_x_given_c_in_chain  # ln p(x[s,:], c[s]=k)
+    log_p_x = logsumexp(log_p_xc, axis=-1)  # ln p(x[s,:]): sums out c
+    return weight @ log_p_x
+
+
+def log_evidence(theta: Parameters, data: Data) -> Array:
+    """ln p(x | theta)."""
+    return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+def put(values, index, fill=None):
+    """An array with values[i] at index[0][i], index[1][i], ..., and `fill` (or the first value) elsewhere."""
+    fill = values[0] if fill is None else fill
+    out = np.full(
+        [int(i.max()) + 1 for i in index] + list(np.shape(values)[1:]), fill, np.asarray(values).dtype
+    )
+    out[index] = values
+    return jnp.asarray(out)
+
+
+def position(group):
+    """For each element of `group` how many equal ones stand before it."""
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    rank = np.empty(len(group), int)
+    rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(count) - count, count)
+    return rank
+
+
+def prepare(data, dtype=float, rows=16384):
+    """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
+    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
+    size_sequence = id_sequence.max() + 1
+    per_chunk = max(1, rows * size_sequence // len(data["x"]))
+    weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    step = position(id_sequence)
+    return Data(
+        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
+        weight=put(weights, (chunk_sequence, place_sequence), 0),
+        mask_t=put(
+            np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
+        ),
+    )
+
+
+def marginal_model(data):
+    """The density of x with the latent variables eliminated, for NUTS and SVI.
+
+    data: what `prepare` returns.
+    """
+    numpyro.factor("log_p", log_evidence(parameters(), data))
