@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
-import pytest
+# Compiling many small programs is most of the work of the tests: LLVM is asked for less, in subprocesses too.
+# `make test-all` sets XLA_FLAGS to nothing, and compiles as users do.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+import jax  # noqa: E402 - it reads the flags
+import pytest  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 

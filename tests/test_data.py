@@ -180,6 +180,14 @@ def labelled() -> Graph:
     return net.graph
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_missing_name_in_a_list_is_no_name(missing: object) -> None:
+    rows = {"x": np.zeros((3, 2)), "sequence": ["p", "p", "q"], "w": ["low", missing, "high"]}
+    assert bind(labelled(), rows).canonical["w"].tolist() == [0, -1, 1]
+    framed = {"u": [1.0, 2, 3], "v": [4, 5, 6], **{key: rows[key] for key in ("sequence", "w")}}
+    assert bind(labelled(), framed, columns={"x": ["u", "v"]}).canonical["w"].tolist() == [0, -1, 1]
+
+
 def in_polars() -> Any:
     return pytest.importorskip("polars").DataFrame(COLUMNS)
 

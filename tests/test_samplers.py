@@ -211,3 +211,24 @@ def test_emitted_text_is_a_module_whose_tracebacks_show_it() -> None:
     assert "# the line" in str(caught.traceback[-1].statement)
     with pytest.raises(SyntaxError):
         load_source("def", "broken")
+
+
+@pytest.mark.parametrize(
+    ("weights", "table", "free"),
+    [
+        ([0.5, 0.5], [[0.2, 0.8], [0.2, 0.8]], [{("mu", 0)}]),
+        ([0.3, 0.7], [[0.2, 0.8], [0.2, 0.8]], []),
+        ([0.5, 0.5], [[0.2, 0.8], [0.4, 0.6]], []),
+    ],
+)
+def test_states_that_constants_tell_apart_are_not_renamed(
+    weights: list[float], table: list[list[float]], free: list[set[tuple[str, int]]]
+) -> None:
+    with bn.Network("told") as net:
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real())
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(weights))
+            bn.observed("x", bn.Normal(mu[z], var=1.0))
+            bn.observed("y", bn.Categorical(bn.constant(table)[z]))
+    assert exchangeable(net.graph) == free

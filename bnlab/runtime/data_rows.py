@@ -161,6 +161,8 @@ def _regular(value: Any) -> NDArray[Any] | None:
         return filled
     try:
         array = np.asarray(value)
+        if array.dtype.kind in "US" and not hasattr(value, "dtype"):
+            array = np.asarray(value, dtype=object)  # a NaN or None among names stays what it is
     except ValueError:  # NumPy's word for parts that differ in shape
         return None
     nested = array.dtype == object and any(isinstance(part, list | tuple | np.ndarray) for part in array.flat)

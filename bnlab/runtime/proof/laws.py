@@ -268,6 +268,9 @@ LAWS: tuple[Law, ...] = (
 )
 """The laws of EM, the ones that prove most first."""
 
+RESHAPING: tuple[Law, ...] = (statistics_add, chunks_do_not_matter, weights_repeat_members)
+"""The laws that run a program on data of other shapes: compiled once more for each of them."""
+
 HARD_LAWS: tuple[Law, ...] = (
     assignment_is_the_best,
     m_step_is_stationary,

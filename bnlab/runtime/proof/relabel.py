@@ -12,7 +12,8 @@ Axis = tuple[str, int]  # a parameter and one of its array's axes
 
 
 def uses(graph: Graph) -> Iterator[tuple[str, Axis]]:
-    """Every (discrete variable, axis of a parameter) such that the axis is counted by the variable's states."""
+    """Every (discrete variable, axis of a parameter) such that the axis is counted by the variable's states. A number that
+    was written in place of a variable is the variable "" here."""
     for variable in graph.variables:
         for cpd in (*variable.first, variable.cpd):
             for ref in _refs(cpd):
@@ -39,8 +40,24 @@ def _refs(cpd: CPD | None) -> Iterator[Ref]:
         yield from inside(argument)
 
 
+def told_apart(graph: Graph) -> set[str]:
+    """The variables whose states a constant tells apart: its entries, or probabilities, are not the same for all of them."""
+    found = set()
+    for variable in graph.variables:
+        for cpd in (*variable.first, variable.cpd):
+            for ref in _refs(cpd):
+                if isinstance(ref.target, str):
+                    continue
+                values = ref.target.array
+                named = [s.name if isinstance(s, VarRef) else "" for s in ref.subscripts]
+                axes = [*enumerate(named), *([(-1, variable.name)] if values.ndim > len(named) else [])]
+                found |= {name for axis, name in axes if np.ptp(values, axis).any()}
+    return found
+
+
 def groups(graph: Graph) -> list[tuple[set[str], set[Axis]]]:
-    """Variables whose states must be renamed together, with all the axes that they count."""
+    """Variables whose states must be renamed together, with all the axes that they count. Where a constant tells the
+    states apart, "" is among the variables: as a number written in place of one does, it names a state."""
     found: list[tuple[set[str], set[Axis]]] = []
     for name, axis in uses(graph):
         touching = [g for g in found if name in g[0] or axis in g[1]]
@@ -51,7 +68,8 @@ def groups(graph: Graph) -> list[tuple[set[str], set[Axis]]]:
                 {axis}.union(*(axes for _, axes in touching)),
             )
         )
-    return found
+    fixed = told_apart(graph)
+    return [(variables | {""} if variables & fixed else variables, axes) for variables, axes in found]
 
 
 def renameable(graph: Graph) -> list[tuple[set[str], set[Axis]]]:
