@@ -15,6 +15,7 @@ from bnlab.inference.at_means import residual_at
 from bnlab.inference.chain import cut
 from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import called, coefficient, forward, pair, zero_free
+from bnlab.inference.integrate import at_name, observed_names
 from bnlab.inference.linear_nodes import prior_mean
 from bnlab.inference.missing import filled
 from bnlab.inference.moments import Moments, at_members, moments
@@ -111,7 +112,7 @@ def _regressor(run: Elimination, node: Node, slope: Slope, found: Moments) -> Sy
     if origin != Number(0.0):
         carried = run.brought(origin, run.layout.graph.variable(ref.name).plates, found.plates)
         mean = build.add(carried, mean)
-    symbol = named(run, mean, label, f"E[{ref.name} | data]")
+    symbol = named(run, mean, label, f"E[{at_name(run, ref)} | {observed_names(run)}]")
     at = run.layout.vector(ref, 1)
     value = called(symbol, dict(zip(at, held.axes, strict=True)))
     assert isinstance(value, Symbol)

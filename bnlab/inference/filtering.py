@@ -159,15 +159,16 @@ def _forward(chain: Filter) -> Function:
         contract((), Number(0.5), contract(row, n, build.subtract(m, p))),
     )
     covariance = multiplied_matrix(P, Lambda, entries)
+    shrinking = "how far the data of the step leave the prediction"
     letter = axis.letter
     y = f"{chain.title}[{letter}]"
     body = (
-        Statement(S, inverse(build.add(unit(entries), covariance), entries), "recursion"),
+        Statement(S, inverse(build.add(unit(entries), covariance), entries), "recursion", shrinking),
         Statement(
             V,
             multiplied_matrix(S, P, entries),
             "recursion",
-            f"Cov({y} | data up to {letter})",
+            f"Cov({y} | data up to {letter}) = ({'P^-1' if entries else '1 / P'} + Lambda)^-1",
         ),
         Statement(n, turned(S, surprise, entries), "recursion", "what the data say beyond the prediction"),
         Statement(

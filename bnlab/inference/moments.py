@@ -49,7 +49,8 @@ def mean_in(run: Elimination, name: str, ref: VarRef, plates: tuple[str, ...], a
     if value is mean:
         return mean
     if value not in run.carried:
-        run.carried[value] = named(run, value, f"m_{ref.name}_in_{plates[-1]}")
+        text = f"that of each {plates[-1]}'s {source[-1]}" if source else ""
+        run.carried[value] = named(run, value, f"m_{ref.name}_in_{plates[-1]}", text)
     return run.carried[value]
 
 

@@ -82,8 +82,8 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
 
     def step(carry, eta_y_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)
-        V = S @ P  # Cov(y[t] | data up to t)
+        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+        V = S @ P  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
         n = (eta_y_t - p @ Lambda_y.T) @ S  # what the data say beyond the prediction
         m = p + n @ P.T  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
@@ -148,7 +148,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     log_p_x_in_chain = jnp.where(mask_t, log_likelihood_x(theta, v_x) + log_ratio, 0).sum(0)
     mean_y, cov_y, G = smooth_y(theta, m, V, p, P, mask_t)  # E[y[s,t] | x] and Cov(y[s,t] | x)
     cov_y_next = jnp.einsum("tsde,tge->tsdg", cov_y[1:], G)  # Cov(y[t], y[t-1] | x)
-    y_mean_before = mean_y[:-1]  # E[y | data]
+    y_mean_before = mean_y[:-1]  # E[y[s,t-1] | x]
     e_y = mean_y[1:] - mean_y[:-1] @ theta.F.T  # y less its mean, at the posterior means
     weight_in_t = mask_t * weight  # 0 past the end
     e_x = x - mean_y @ theta.H.T  # x less its mean, at the posterior means

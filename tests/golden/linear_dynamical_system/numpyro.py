@@ -99,8 +99,8 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
 
     def step(carry, eta_y_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)
-        V = S @ P  # Cov(y[t] | data up to t)
+        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+        V = S @ P  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
         n = (eta_y_t - p @ Lambda_y.T) @ S  # what the data say beyond the prediction
         m = p + n @ P.T  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]

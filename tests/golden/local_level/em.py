@@ -58,8 +58,8 @@ def filter_level(
 
     def step(carry, eta_level_t):
         p, P = carry
-        S = 1 / (1 + P * Lambda_level)
-        V = S * P  # Cov(level[t] | data up to t)
+        S = 1 / (1 + P * Lambda_level)  # how far the data of the step leave the prediction
+        V = S * P  # Cov(level[t] | data up to t) = (1 / P + Lambda)^-1
         n = S * (eta_level_t - Lambda_level * p)  # what the data say beyond the prediction
         m = p + P * n  # E[level[t] | data up to t]
         # ln p(level[t] | data before) - ln p(level[t] | data up to t) at level[t] = m[t]

@@ -68,8 +68,8 @@ def filter_state(
 
     def step(carry, eta_state_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_state)
-        V = S @ P  # Cov(state[t] | data up to t)
+        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_state)  # how far the data of the step leave the prediction
+        V = S @ P  # Cov(state[t] | data up to t) = (P^-1 + Lambda)^-1
         n = (eta_state_t - Lambda_state @ p) @ S  # what the data say beyond the prediction
         m = p + P @ n  # E[state[t] | data up to t]
         # ln p(state[t] | data before) - ln p(state[t] | data up to t) at state[t] = m[t]

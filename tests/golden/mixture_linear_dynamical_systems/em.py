@@ -80,8 +80,8 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
 
     def step(carry, eta_y_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)
-        V = S @ P  # Cov(y[t] | data up to t)
+        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+        V = S @ P  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
         # what the data say beyond the prediction
         n = jnp.einsum("kfd,skf->skd", S, eta_y_t[:, None] - p @ Lambda_y.T)
         m = p + jnp.einsum("kdf,skf->skd", P, n)  # E[y[t] | data up to t]
@@ -155,7 +155,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     q_c = jnp.exp(log_p_xc - log_p_x[:, None]) * weight[:, None]  # P(c[s]=k | x)
     mean_y, cov_y, G = smooth_y(theta, m, V, p, P, mask_t)  # E[y[s,t] | x, c] and Cov(y[s,t] | x, c)
     cov_y_next = jnp.einsum("tskde,tkge->tskdg", cov_y[1:], G)  # Cov(y[t], y[t-1] | x, c)
-    y_mean_before = mean_y[:-1]  # E[y | data]
+    y_mean_before = mean_y[:-1]  # E[y[s,t-1] | x]
     # y less its mean, at the posterior means
     e_y = mean_y[1:] - jnp.einsum("kdg,tskg->tskd", theta.F, mean_y[:-1])
     weight_in_t = mask_t[..., None] * q_c  # 0 past the end

@@ -70,8 +70,8 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
 
     def step(carry, eta_y_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)
-        V = S @ P  # Cov(y[t] | data up to t)
+        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+        V = S @ P  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
         # what the data say beyond the prediction
         n = jnp.einsum("kfd,skf->skd", S, eta_y_t[:, None] - p @ Lambda_y.T)
         m = p + jnp.einsum("kdf,skf->skd", P, n)  # E[y[t] | data up to t]

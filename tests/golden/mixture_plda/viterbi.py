@@ -99,7 +99,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     V_z = jnp.einsum("skdf,kfe->skde", S_z, theta.Sigma_ac)
     n_z = jnp.einsum("skfd,skf->skd", S_z, eta_z)  # Sigma_ac^-1 times what the data move z by
     d_z = jnp.einsum("kdf,skf->skd", theta.Sigma_ac, n_z)  # E[z[s] | x, c] - mu
-    m_z_in_utterance = d_z[speaker_of_utterance]
+    m_z_in_utterance = d_z[speaker_of_utterance]  # that of each utterance's speaker
     e_x = r_x - m_z_in_utterance  # x less its mean, at the posterior means
     # members of utterance are independent
     log_p_x_given_z_in_speaker = jax.ops.segment_sum(

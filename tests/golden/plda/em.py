@@ -88,7 +88,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     V_z = S_z @ theta.Sigma_ac
     n_z = jnp.einsum("sfd,sf->sd", S_z, eta_z)  # Sigma_ac^-1 times what the data move z by
     d_z = n_z @ theta.Sigma_ac.T  # E[z[s] | x] - mu
-    m_z_in_utterance = d_z[speaker_of_utterance]
+    m_z_in_utterance = d_z[speaker_of_utterance]  # that of each utterance's speaker
     e_x = r_x - m_z_in_utterance  # x less its mean, at the posterior means
     # members of utterance are independent
     log_p_x_given_z_in_speaker = jax.ops.segment_sum(

@@ -87,7 +87,7 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     S_z = jnp.linalg.inv(jnp.eye(4) + theta.Sigma_ac @ Lambda_z)  # (I + Sigma_ac Lambda_z)^-1
     n_z = jnp.einsum("sfd,sf->sd", S_z, eta_z)  # Sigma_ac^-1 times what the data move z by
     d_z = n_z @ theta.Sigma_ac.T  # E[z[s] | x] - mu
-    m_z_in_utterance = d_z[speaker_of_utterance]
+    m_z_in_utterance = d_z[speaker_of_utterance]  # that of each utterance's speaker
     e_x = r_x - m_z_in_utterance  # x less its mean, at the posterior means
     # members of utterance are independent
     log_p_x_given_z_in_speaker = jax.ops.segment_sum(

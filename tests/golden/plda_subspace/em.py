@@ -98,7 +98,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     Lambda_y = count_utterance[:, None, None] * jnp.einsum("gd,gh,he->de", theta.V, J_x, theta.V)
     V_y = jnp.linalg.inv(jnp.eye(2) + Lambda_y)  # Cov(y[s] | x) = (I + Lambda_y)^-1
     d_y = jnp.einsum("sfd,sf->sd", V_y, eta_y)  # E[y[s] | x]
-    m_y_in_utterance = d_y[speaker_of_utterance]
+    m_y_in_utterance = d_y[speaker_of_utterance]  # that of each utterance's speaker
     e_x = r_x - m_y_in_utterance @ theta.V.T  # x less its mean, at the posterior means
     # members of utterance are independent
     log_p_x_given_y_in_speaker = jax.ops.segment_sum(

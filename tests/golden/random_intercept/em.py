@@ -74,7 +74,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     V_a = S_a * theta.between  # Cov(a[b] | x) = (1/between + Lambda_a)^-1, also if between is 0
     n_a = S_a * eta_a  # 1/between times what the data move a by
     d_a = theta.between * n_a  # E[a[b] | x] - mu
-    m_a_in_sample = d_a[batch_of_sample]
+    m_a_in_sample = d_a[batch_of_sample]  # that of each sample's batch
     e_x = r_x - m_a_in_sample  # x less its mean, at the posterior means
     # members of sample are independent
     log_p_x_given_a_in_batch = jax.ops.segment_sum(
