@@ -120,3 +120,11 @@ def test_a_prior_keeps_it_inside() -> None:
             bn.observed("effect", bn.Normal(theta, var=100.0))
     effect = model("eight_schools").example()["effect"]
     assert not edges(bn.fit(net, {"effect": effect}, progress=False, tol=1e-10, accelerate=True))
+
+
+def test_the_prior_of_a_covariance_keeps_it_inside() -> None:
+    """Of a matrix that is singular up to rounding the density of the prior would be any number: 1e16, here."""
+    loaded = model("gmm")
+    data = loaded.example()
+    net = bn.weakly_informative(loaded.network, data).network
+    assert not edges(bn.fit(net, data, "viterbi", progress=False))

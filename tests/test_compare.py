@@ -7,6 +7,7 @@ import pytest
 
 import bnlab as bn
 from bnlab.comparison import Comparison
+from bnlab.comparison.certificates import densities_agree
 from bnlab.comparison.naming import best_naming, symmetries
 from bnlab.comparison.predictive import split_of
 from bnlab.comparison.proposal import propose
@@ -203,6 +204,25 @@ def test_em_goes_without_proposed_priors_that_it_has_no_update_for() -> None:
     assert _with_updates(proposed, net) == net
     given = two_causes()
     assert _with_updates(given, given) == given
+
+
+def test_numbers_that_are_latent_are_certified_without_enumeration() -> None:
+    """NumPyro enumerates categories only: what is left to hold against one another is EM and the marginal model."""
+    loaded = model("eight_schools")
+    net, bound = loaded.network, bind(loaded.network.graph, loaded.example())
+    found = list(densities_agree(net, bound, {"mu": np.array(8.0), "tau": np.array(3.0)}, "a point"))
+    assert [one.names for one in found] == [("the emitted EM", "NumPyro's marginal_model")]
+    assert found[0].passed
+
+
+def test_a_chance_of_0_is_certified_too() -> None:
+    """NumPyro has 0 ln 0 there for a Dirichlet(1)."""
+    loaded = model("latent_class")
+    data = loaded.example()
+    net = bn.weakly_informative(loaded.network, data).network
+    theta = {"pi": np.array([0.0, 1.0]), "theta": np.full((2, 4), 0.5)}
+    found = list(densities_agree(net, bind(net.graph, data), theta, "the edge"))
+    assert len(found) == 2 and all(one.passed for one in found)
 
 
 @pytest.mark.slow

@@ -217,3 +217,12 @@ def test_posteriors_are_those_of_peers(name: str) -> None:
             order = [theirs.state_names[key].index(label) for label in labels[key]]
             assert found[key][row] == pytest.approx(theirs.values[order], abs=1e-10)
             assert found[key][row] == pytest.approx(propagate.posterior(key).toarray(), abs=1e-10)
+
+
+def test_the_emitted_text_of_many_variables_keeps_its_width() -> None:
+    """Who may be missing is told in several lines, and what is counted of a variable stands in one."""
+    net = bn.read(Path(__file__).parents[1] / "data" / "alarm.bif").hide("CATECHOL", "VENTLUNG")
+    text = bn.emit(net, "em", missing=[one.name for one in net.graph.in_role("observed")])
+    doc = text.split('"""')[1].splitlines()
+    assert max(map(len, doc)) <= 110
+    assert "P_CVP=jnp.asarray(near(frequencies(data.CVP, data.weight, 3), (3, 3), rng, method))," in text

@@ -24,6 +24,8 @@ SAMPLE = (
     gaussian.slopes,
     gaussian.partly_fixed,
     gaussian.level_and_slope,
+    gaussian.coupled_chains,
+    gaussian.group_above_classes,
 )
 
 
@@ -48,6 +50,15 @@ def test_it_is_set_without_errors(build: Callable[[], bn.Network], tmp_path: Pat
     log = (tmp_path / "network.log").read_text(errors="replace")
     assert done.returncode == 0, log[-2000:]
     assert "Overfull" not in log
+
+
+def test_no_name_of_the_file_stands_in_a_formula() -> None:
+    """What is the same for every member of a group is written with the group's symbol."""
+    text = bn.emit(gaussian.group_above_classes(), "latex")
+    assert r"N^{(c,x)}_{k} &= \sum_{g,r} \gamma_{g,k}" in text
+    assert r"in\_row" not in text.partition(r"\section{Names in the emitted file}")[0].replace(
+        r"\texttt{", ""
+    )
 
 
 def test_posterior_precision_is_a_sum() -> None:

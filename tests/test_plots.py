@@ -17,6 +17,7 @@ from bnlab import plots
 from bnlab.errors import FitError
 from bnlab.plots.model import frames
 from bnlab.plots.style import PALETTE, svg
+from bnlab.plots.terms import steepest
 from bnlab.runtime.replay import log_likelihoods, milestones, path
 from bnlab.runtime.result import Fit
 from tests.models import model
@@ -143,6 +144,19 @@ class TestBound:
             abs(peak[0, 0] - new[moving]) <= step
         )  # a grid's step: the mean's maximum does not hang on its covariance
 
+    def test_of_a_part_of_the_data_the_steepest_iteration_is_that_of_the_part(self) -> None:
+        """EM on a few steps of a chain ends sooner than on all: there is something to see where it still moves."""
+        fit = fitted("hmm_poisson", max_iter=60)
+        drawn = plots.plot_bound(fit, iteration=steepest(fit)).axes[0]
+        evidence, _, touch, peak = (line.get_xydata() for line in drawn.lines)
+        assert peak[0, 1] > touch[0, 1] + 1e-3 and np.isfinite(evidence).all()
+        assert plots.plot_terms(fit, first=max(0, steepest(fit) - 1)).axes[0].containers
+
+    def test_where_em_has_converged_there_is_nothing_to_see(self) -> None:
+        fit = fitted("gmm", max_iter=60)
+        with pytest.raises(FitError, match="nothing left to gain along mu"):
+            plots.plot_bound(fit, "mu", iteration=200)
+
     def test_unknown_parameter(self) -> None:
         with pytest.raises(FitError, match='no parameter "my"'):
             plots.plot_bound(fitted("gmm"), "my")
@@ -176,6 +190,8 @@ def test_states_over_time() -> None:
     count = fit.posterior()["z"].shape[-1]
     path_drawn = states.lines[-1].get_ydata() * count - 0.5
     np.testing.assert_allclose(path_drawn, fit.predict()["z"].ravel()[:60])
+    named = plots.plot_states(fit, steps=60, labels={"x": ["earthquakes"]})
+    assert named.axes[0].get_ylabel() == "earthquakes"
     with pytest.raises(FitError, match="no chain"):
         plots.plot_states(fitted("gmm"))
 
@@ -190,6 +206,11 @@ def test_projection_names_itself() -> None:
 def test_labels_name_the_columns() -> None:
     axes = plots.plot_fit(fitted("gmm"), labels={"x": ["duration (min)", "wait (min)"]}).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("duration (min)", "wait (min)")
+
+
+def test_what_is_shown_without_a_name_tells_of_a_latent() -> None:
+    """Of asia's four tests and habits the first that reads a disease, not the visit that nothing is before."""
+    assert plots.plot_fit(fitted("asia", max_iter=1)).axes[0].get_xlabel() == "xray"
 
 
 def test_unknown_variable() -> None:

@@ -101,7 +101,7 @@ class TestPage:
     def test_shows_what_was_measured(self) -> None:
         one = compared()
         for fit in one.fits.values():
-            assert f"{fit.log_likelihood[-1]:.3f}" in text()
+            assert f"{fit.log_likelihood[-1]:.3f}".replace("-", "\N{MINUS SIGN}") in text()
         for row in one.rows:
             assert f'<th scope="row">{row.name}</th>' in text()
         assert "bnlab compare x" in text()
@@ -156,6 +156,19 @@ def two_methods(em: Estimate, nuts: Estimate) -> Comparison:
     row = Row(name, (0,), f"{name}[0]", {"em": em, "nuts": nuts})
     return replace(compared(), network=loaded.network, fits=fits, rows=(row,), reference="nuts", certificates=(),
                    scores={key: compared().scores["em"] for key in fits})  # fmt: skip
+
+
+def test_priors_without_an_update_are_left_out_of_the_derivation_as_em_left_them_out() -> None:
+    loaded = model("eight_schools")
+    data = loaded.example()
+    fit = bn.fit(loaded.network, data, max_iter=1, progress=False)
+    proposed = bn.weakly_informative(loaded.network, data).network
+    one = replace(compared(), network=proposed, fits={"em": fit}, rows=(), reference="em", certificates=(),
+                  scores={"em": compared().scores["em"]})  # fmt: skip
+    found = page(Material(one))
+    assert "it is derived, and ran, without them" in found
+    assert found.count('class="tex"') > 20 and "eight_schools_em.py" in found
+    assert "{drawn}" not in found and "The line is the model" in found
 
 
 class TestWords:

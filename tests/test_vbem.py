@@ -204,3 +204,16 @@ def test_bad_options_are_refused() -> None:
 def test_arviz_takes_it(fitted: bn.Fit) -> None:
     found = fitted.to_arviz()
     assert found.posterior["mu"].shape == (1, 1000, 2, 2)
+
+
+def test_a_known_table_that_data_choose_from() -> None:
+    """Columns of a table that is not learnt, chosen by an observed variable: an array of JAX like those that are learnt."""
+    with bn.Network("tests") as net:
+        p = bn.parameter("p", bn.Simplex(2), prior=bn.Dirichlet(1.0))
+        with bn.plate("k", 2):
+            table = bn.parameter("table", bn.Simplex(2), value=[[0.9, 0.1], [0.2, 0.8]])
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(p))
+            bn.observed("x", bn.Categorical(table[z]))
+    fit = bn.fit(net, {"x": np.array([0, 1, 1, 0, 1])}, "vbem", progress=False)
+    assert fit.converged

@@ -20,7 +20,7 @@ from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.fit import fit_bound
 from bnlab.runtime.load import load_source
-from bnlab.runtime.marginal import densities, inside, marginal_of, numpyro_module
+from bnlab.runtime.marginal import densities, inside, marginal_of, numpyro_module, off_the_edge
 from bnlab.runtime.members import independent, taken
 from bnlab.runtime.records import Bound, Partial
 
@@ -41,14 +41,21 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def densities_agree(net: Network, bound: Bound, theta: Arrays, at: str) -> Iterator[Certificate]:
-    """ln p of data and parameters by the emitted EM, by `marginal_model`, and by `model` as NumPyro enumerates it."""
+    """ln p of data and parameters by the emitted EM, by `marginal_model`, and by `model` as NumPyro enumerates it, which it can
+    where every latent is discrete."""
     part, on = _slice(net, bound)
+    theta = {**theta, **off_the_edge(net.graph, theta)}
     with precision("float64"):
         ways = {
             "the emitted EM": _by_em(net, part, theta),
             "NumPyro's marginal_model": _by_marginal(net, part, theta),
         }
-        if "model" in vars(numpyro_module(net, part.partial)) and "weights" not in part.canonical:
+        discrete = all(one.discrete for one in net.graph.in_role("latent"))
+        if (
+            discrete
+            and "model" in vars(numpyro_module(net, part.partial))
+            and "weights" not in part.canonical
+        ):
             ways["NumPyro's enumerated model"] = _by_enumeration(net, part, theta)
     priors = any(one.prior is not None for one in net.graph.parameters)
     claim = "ln p(x, theta)" if priors else "ln p(x | theta)"

@@ -18,6 +18,7 @@ from bnlab.comparison.estimates import rows
 from bnlab.comparison.naming import named_alike, symmetries
 from bnlab.comparison.proposal import propose
 from bnlab.comparison.records import Certificate, Comparison, Proposal, Score, Split
+from bnlab.comparison.text import title
 from bnlab.errors import BnlabError, Fault, FitError, IntractableError
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
@@ -27,7 +28,7 @@ from bnlab.runtime.data_titles import by_names, renamed
 from bnlab.runtime.diagnostics import effective
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.fit import METHODS, fit_bound
-from bnlab.runtime.marginal import marginal_of
+from bnlab.runtime.marginal import marginal_of, off_the_edge
 from bnlab.runtime.progress import conclude
 from bnlab.runtime.records import Bound, FitWarning
 from bnlab.runtime.result import Fit
@@ -238,7 +239,7 @@ def _certify(task: Task, done: Progress) -> None:
     for method, found in done.fits.items():
         if method in POINTS or found.draws is not None:
             done.certificates += densities_agree(
-                task.points, task.bound, found.parameters, f"{method}'s parameters"
+                task.points, task.bound, found.parameters, f"{title(method)}'s parameters"
             )
     if "em" in done.fits and done.fits["em"].status == "converged":
         theta = done.fits["em"].parameters
@@ -306,8 +307,10 @@ def _map(task: Task) -> Iterator[str]:
 
 def _score(task: Task, done: Progress, method: str) -> Score:
     found = done.fits[method]
-    free = [one.name for one in task.network.graph.parameters if one.value is None]
-    theta = {name: np.asarray(found.parameters[name], float) for name in free}
+    theta = {
+        name: value.astype(float)
+        for name, value in off_the_edge(task.network.graph, found.parameters).items()
+    }
     seconds = found.effort.get("seconds")
     sampled = found.statistics is not None and found.draws is not None
     worth = _least_effective(found) if sampled else None

@@ -99,14 +99,20 @@ def estimates(one: Comparison) -> Cells:
     for row in one.rows:
         cells = [row.name]
         for method in one.methods:
-            estimate = row.estimates[method]
-            cells.append(_value(estimate))
+            value, interval, apart = told(row.estimates[method])
+            cells.append(value)
             if method in intervals:
-                cells.append(_interval(estimate))
+                cells.append(interval)
             if method != one.reference:
-                cells.append("" if estimate.apart is None else f"{estimate.apart:+.2f} sd")
+                cells.append(apart)
         rows.append(cells)
     return [head, *rows]
+
+
+def told(estimate: Estimate) -> tuple[str, str, str]:
+    """The value with its deviation, the interval, and how far it is from the reference; empty where there is none."""
+    apart = "" if estimate.apart is None else f"{estimate.apart:+.2f} sd"
+    return _value(estimate), _interval(estimate), apart
 
 
 def _value(estimate: Estimate) -> str:

@@ -13,6 +13,7 @@ from bnlab.errors import Fault, FitError
 from bnlab.network.graph import chain_of
 from bnlab.network.ir import Graph, Variable
 from bnlab.plots.style import DASHES, INK, PALETTE, colours, figure, styled
+from bnlab.plots.view import Labels
 from bnlab.runtime.data_layout import sizeless
 from bnlab.runtime.replay import bound_of, posterior_rows, predicted_rows
 from bnlab.runtime.result import Fit
@@ -21,7 +22,7 @@ MOST = 4
 """Columns of a variable, or numbers of a continuous latent, that are shown."""
 
 
-def plot_states(fit: Fit, sequence: int = 0, steps: int = 150) -> Figure:
+def plot_states(fit: Fit, sequence: int = 0, steps: int = 150, labels: Labels | None = None) -> Figure:
     """The first `steps` steps of one sequence: its observations, and for each latent of the chain what is known of it.
 
     Discrete states are shares of the height, the decoded path (the most probable joint one) a line over them; of
@@ -34,7 +35,7 @@ def plot_states(fit: Fit, sequence: int = 0, steps: int = 150) -> Figure:
     plates = sizeless(graph, latents[0].plates)
     inside = [one for one in graph.in_role("observed") if sizeless(graph, one.plates) == plates]
     rows = _rows(fit, latents[0], sequence)[:steps]
-    columns = [column for variable in inside for column in _columns(fit, variable, rows)]
+    columns = [column for variable in inside for column in _columns(fit, variable, rows, labels or {})]
     smoothed, decoded = posterior_rows(fit, fit.parameters), predicted_rows(fit)
     height = 1.1 * (len(columns) + len(latents)) + 0.7
     with styled():
@@ -66,12 +67,15 @@ def _rows(fit: Fit, latent: Variable, sequence: int) -> NDArray[np.int64]:
     return rows
 
 
-def _columns(fit: Fit, variable: Variable, rows: NDArray[np.int64]) -> list[tuple[str, NDArray[Any], bool]]:
+def _columns(
+    fit: Fit, variable: Variable, rows: NDArray[np.int64], labels: Labels
+) -> list[tuple[str, NDArray[Any], bool]]:
     """Name, values and whether they are categories, for each of the first columns of an observed variable."""
     values = np.asarray(bound_of(fit).canonical[variable.name])[rows].reshape(len(rows), -1)
-    names = (
+    plain = (
         [variable.name] if values.shape[1] == 1 else [f"{variable.name}[{i}]" for i in range(values.shape[1])]
     )
+    names = labels.get(variable.name, plain)
     return [(name, column, variable.discrete) for name, column in zip(names, values.T, strict=True)][:MOST]
 
 
@@ -100,7 +104,10 @@ def _ribbon(axes: Axes, latent: Variable, smoothed: Any, rows: NDArray[np.int64]
         axes.fill_between(
             steps, middle - width, middle + width, color=PALETTE[number], alpha=0.25, linewidth=0
         )
-        axes.plot(steps, middle, color=PALETTE[number], linewidth=1.2, linestyle=DASHES[number])
+        name = f"{latent.name}[{number}]"
+        axes.plot(steps, middle, color=PALETTE[number], linewidth=1.2, linestyle=DASHES[number], label=name)
+    if means.shape[1] > 1:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set(ylabel=f"{latent.name}, mean\nand 2 sd", xlim=(-0.5, len(steps) - 0.5))
 
 

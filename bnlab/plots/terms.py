@@ -19,6 +19,10 @@ from bnlab.runtime.result import Fit
 
 POINTS = 71
 """Of each curve of the bound; the old value and the new one are among them, or nearly."""
+TRIED = 40
+"""Iterations among which the steepest one is looked for."""
+LEVEL = 1e-9
+"""Relative: what is left to gain is no more than rounding of a sum over the data."""
 Q_COLOUR, H_COLOUR, KL_COLOUR = PALETTE[0], PALETTE[2], PALETTE[1]
 
 
@@ -82,8 +86,13 @@ def terms(part: Excerpt, first: int, last: int) -> Iterator[tuple[str, float, fl
 
 
 def steepest(fit: Fit) -> int:
-    """The iteration, after the first, that raises the objective most: the one to look at."""
-    return int(np.argmax(np.diff(fit.objective)[1:]) + 1) if fit.n_iter > 1 else 0
+    """The iteration, after the first, that raises the objective of what is drawn most: the one to look at."""
+    part = excerpt(fit)
+    heights = [
+        part.log_evidence(theta) + part.log_prior(theta) for theta in part.path(min(fit.n_iter, TRIED))
+    ]
+    rises = np.nan_to_num(np.diff(heights)[1:], nan=-np.inf)
+    return int(np.argmax(rises)) + 1 if len(rises) else 0
 
 
 def _too_few(part: Excerpt) -> FitError:
@@ -113,6 +122,12 @@ def plot_bound(
     with np.errstate(all="ignore"):
         evidence, bound = _heights(part, line, at)
     touch, best = part.log_evidence(old) + part.log_prior(old), int(np.nanargmax(bound))
+    room = np.nanmax(evidence) - touch
+    if not room > LEVEL * (1 + abs(touch)):
+        reason = (
+            f"After {iteration} iterations EM on {part.words} has nothing left to gain along {line.words}."
+        )
+        raise FitError(Fault(reason, "Write iteration= with an earlier one."))
     names = ("ln p(X, η)", "Q + H + ln p(η)") if part.has_prior else ("ln p(X | η)", "Q + H")
     with styled():
         drawn, axes = figure(width=5.6, height=3.8)
@@ -123,9 +138,8 @@ def plot_bound(
         plot.plot(start, touch, "o", color=PALETTE[0], label="old value: they touch", zorder=4)
         plot.plot(x[best], bound[best], "^", color=PALETTE[1], label="the bound's maximum", zorder=4)
         plot.vlines(x[best], bound[best], evidence[best], color=PALETTE[1], linewidth=1, linestyle=":")
-        room = max(np.nanmax(evidence) - touch, 1e-9)
         plot.set(ylim=(touch - 1.3 * room, touch + 1.35 * room), xlabel=line.words, ylabel="nats")
-        plot.legend(loc="lower center")
+        plot.legend(loc="best")
         note(plot, f"iteration {iteration}, {part.words}")
         return drawn
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bnlab.errors import Fault, FitError
 from bnlab.families.base import registry
 from bnlab.naming import did_you_mean
-from bnlab.network.graph import cpds, selectors
+from bnlab.network.graph import cpds, parents, selectors
 from bnlab.network.ir import Graph, Variable
 from bnlab.runtime.data_layout import sizeless, sizes
 from bnlab.runtime.records import Bound
@@ -64,7 +64,8 @@ class View:
 
 
 def view(fit: Fit, variable: str | None = None, labels: Labels | None = None) -> View:
-    """The observed variable called `variable`; without a name the first that is continuous, else the first.
+    """The observed variable called `variable`; without a name, of those that read a latent, if any do, the first that is
+    continuous, else the first.
 
     `labels` names the columns of variables: {"x": ["duration (min)", "wait (min)"]}. Raises FitError for a name that no
     observed variable has, and for missing values, which have no place in a picture.
@@ -124,7 +125,9 @@ def _known(variable: Variable, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _chosen(graph: Graph, name: str | None) -> Variable:
     observed = graph.in_role("observed")
     if name is None:
-        return next((one for one in observed if not one.discrete), observed[0])
+        latent = {one.name for one in graph.in_role("latent")}
+        telling = [one for one in observed if parents(graph, one.name) & latent] or observed
+        return next((one for one in telling if not one.discrete), telling[0])
     names = [one.name for one in observed]
     if name not in names:
         text = f'"{name}" is no observed variable of {graph.name}; those are {", ".join(names)}.'

@@ -332,7 +332,8 @@ def _doc(program: Program, generative: str, kind: str, header: str) -> str:
 
 def notes_of(program: Program) -> list[str]:
     """What is to be known of missing values and of evidence."""
-    return ["", *program.notes] if program.notes else []
+    lines = [line for note in program.notes for line in wrap(note, LINE)]
+    return ["", *lines] if lines else []
 
 
 MOMENT = re.compile(r"(E\[|Cov\()\w+(\[[\w,]*\])? \| ")
@@ -358,7 +359,8 @@ def e_step_lines(program: Program, kind: str) -> list[str]:
             heads.append(
                 f"{item.target.name}{_letters(item.target.axes)} = {item.formula.split(', also')[0]}"
             )
-    return [("E-step   " if place == 0 else "         ") + head for place, head in enumerate(heads)]
+    lines = [("E-step   " if place == 0 else " " * 9) + head for place, head in enumerate(heads)]
+    return [part for line in lines for part in wrap(line, LINE, subsequent_indent=" " * 13)]
 
 
 def _posterior_line(target: Symbol, formula: str, kind: str) -> str:

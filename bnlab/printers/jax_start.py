@@ -61,8 +61,8 @@ def shares(x):
 '''
 
 COUNTED = '''
-def frequencies(x, size):
-    """How frequent each category is, where each was seen once more."""
+def frequencies({x}, size):
+    """How frequent each category is{among}, where each was seen once more."""{chosen}
     counts = np.bincount(x.ravel(), minlength=size) + 1.0
     return counts / counts.sum()
 '''
@@ -75,8 +75,8 @@ def relative(y, u):
 '''
 
 FREQUENCIES = '''
-def zeros_and_ones(x):
-    """The frequencies of 0 and 1, where each was seen once more."""
+def zeros_and_ones({x}):
+    """The frequencies of 0 and 1{among}, where each was seen once more."""{chosen}
     ones = (x.sum() + 1) / (x.size + 2)
     return np.array([1 - ones, ones])
 '''
@@ -126,11 +126,35 @@ def helpers(program: Program) -> list[str]:
     levels += [SHARES] if "shares" in kinds else []
     levels += [CONCENTRATION] if any("concentration" in (s.kind, s.form) for s in program.starts) else []
     gaps = [field for field in program.chunk if field.name in program.leaves]
-    levels += [SEEN] if any(field.integer for field in gaps) else []
+    missing, weighted = any(field.integer for field in gaps), _weighted(program)
+    levels += [SEEN] if missing and not weighted else []
     levels += [FILLED] if any(not field.integer for field in gaps) else []
-    levels += [FREQUENCIES] if any(s.kind == "chances" and s.form for s in program.starts) else []
-    levels += [COUNTED] if "frequencies" in kinds else []
+    levels += (
+        [_counting(FREQUENCIES, weighted, missing)]
+        if any(s.kind == "chances" and s.form for s in program.starts)
+        else []
+    )
+    levels += [_counting(COUNTED, weighted, missing)] if "frequencies" in kinds else []
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
+
+
+def _counting(text: str, weighted: bool, missing: bool) -> str:
+    """A helper that counts categories: of what stands for members, and is not missing."""
+    chosen = ["x = np.asarray(x)[np.asarray(weight) > 0]"] if weighted else []
+    chosen += ["x = x[x >= 0]  # -1 is missing"] if weighted and missing else []
+    return text.format(
+        x="x, weight" if weighted else "x",
+        among=" in rows that have a weight" if weighted else "",
+        chosen="".join(f"\n    {line}" for line in chosen),
+    )
+
+
+def _weighted(program: Program) -> bool:
+    """Whether all that is counted has weights, or a mask, of its rows."""
+    counted = [
+        s.variable for s in program.starts if s.kind == "frequencies" or s.kind == "chances" and s.form
+    ]
+    return all(_weight(program, variable) for variable in counted)
 
 
 START = 'Where EM starts: at clusters of the data (method "data") or at random rows ("random").'
@@ -175,20 +199,32 @@ def _without_gaps(program: Program, variable: str, rows: str) -> str:
 
 def _members_of(program: Program, variable: str) -> str:
     field = _field(program, variable)
+    steps = any(axis.kind == STEP for axis in field.axes)
     if not program.root:  # steps of the only sequence are rows; without steps there is one row
-        steps = any(axis.kind == STEP for axis in field.axes)
         return f"np.asarray(data.{variable})" + ("" if steps else "[None]")
+    weight = _weight(program, variable)
+    if not weight:
+        outer = {f.made: f.name for f in program.chunk if f.made in ("weight", program.root)}
+        arrays = (variable, outer["weight"], _row_weight(program, field), outer[program.root])
+        return f"alike({', '.join(f'np.asarray(data.{name})' for name in arrays)})"
+    return f"np.asarray(data.{variable})[np.asarray(data.{weight}){'' if steps else ' > 0'}]"
+
+
+def _weight(program: Program, variable: str) -> str:
+    """The array that is 0 where rows of the variable are padding; empty where that is not all that tells which rows count."""
+    field = _field(program, variable)
+    if not program.root:
+        return ""
     if any(axis.kind == STEP for axis in field.axes):
-        mask = next(field.name for field in program.chunk if field.made == "mask")
-        return f"np.asarray(data.{variable})[np.asarray(data.{mask})]"
+        return next(field.name for field in program.chunk if field.made == "mask")
+    rows = next(axis for axis in field.axes if axis.kind == ROW)
+    return "" if program.condensed and rows.name != program.root else _row_weight(program, field)
+
+
+def _row_weight(program: Program, field: Field) -> str:
     rows = next(axis for axis in field.axes if axis.kind == ROW)
     made = "weight" if rows.name == program.root else "rows"
-    weight = next(f.name for f in program.chunk if f.made == made and rows in f.axes)
-    if program.condensed and made == "rows":
-        outer = {f.made: f.name for f in program.chunk if f.made in ("weight", program.root)}
-        arrays = (variable, outer["weight"], weight, outer[program.root])
-        return f"alike({', '.join(f'np.asarray(data.{name})' for name in arrays)})"
-    return f"np.asarray(data.{variable})[np.asarray(data.{weight}) > 0]"
+    return next(f.name for f in program.chunk if f.made == made and rows in f.axes)
 
 
 def _rows(program: Program, variable: str, shared: tuple[int, ...]) -> str:
@@ -290,8 +326,7 @@ def _value(program: Program, start: Start) -> str:
         case "even":
             return f"near({1 / start.shape[-1]!r}, {start.shape}, rng, method)"
         case "frequencies":
-            values = _seen(program, start.variable, _real(program, start.variable))
-            counted = f"frequencies({values}, {start.shape[-1]})"
+            counted = f"frequencies({_counted(program, start.variable)}, {start.shape[-1]})"
             return f"near({counted}, {start.shape}, rng, method)"
         case "chances":
             return f"near({_chance(program, start)}, {(*start.shape, 2)}, rng, method)[..., 1]"
@@ -360,11 +395,14 @@ def _chance(program: Program, start: Start) -> str:
     """The probabilities of 0 and 1: their frequencies, or one half."""
     if start.form != "data":
         return "0.5"
-    return f"zeros_and_ones({_seen(program, start.variable, _real(program, start.variable))})"
+    return f"zeros_and_ones({_counted(program, start.variable)})"
 
 
-def _seen(program: Program, variable: str, values: str) -> str:
-    """The values of a categorical variable without missing ones."""
+def _counted(program: Program, variable: str) -> str:
+    """A categorical variable with the weights of its rows, or its values that count."""
+    if _weighted(program):
+        return f"data.{variable}, data.{_weight(program, variable)}"
+    values = _real(program, variable)
     return f"seen({values})" if variable in program.leaves else values
 
 

@@ -37,6 +37,8 @@ PREAMBLE = r"""\documentclass[11pt]{article}
 \allowdisplaybreaks"""
 
 
+UNBROKEN = 11
+"""Letters of a name that TeX, which does not break it, may not find room for: it is let stretch the line."""
 NOTHING = (r"\section{The M-step}", "All parameters are known, so there is nothing to maximise.")
 
 
@@ -231,7 +233,7 @@ def _dictionary(named: Names, walk: EStep, above: str) -> Iterator[str]:
     spelled = [rf"${symbol}$ is \texttt{{{escaped(code)}}}" for symbol, code in rows.items()]
     if spelled:
         yield r"\section{Names in the emitted file}"
-        if any("old coefficients" in item.formula for item in walk.moments):
+        if max(map(len, rows.values())) > UNBROKEN:
             yield r"\sloppy"
         yield f"In the emitted EM, {', '.join(spelled)}. Parameters and variables have their own names."
 

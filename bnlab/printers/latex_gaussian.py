@@ -14,7 +14,7 @@ from bnlab.notation import tex
 from bnlab.printers.latex_algebra import Algebra, Definition, events
 from bnlab.printers.latex_expression import Writer
 from bnlab.printers.latex_families import covariance, inverse
-from bnlab.printers.latex_layout import Line, display, line, width
+from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_matrices import UnwritableError, signed
 from bnlab.printers.latex_names import Names, escaped, symbols_of
 from bnlab.printers.latex_network import Use, own_name, uses
@@ -22,6 +22,7 @@ from bnlab.printers.latex_recursions import quoted as quoted_recursion
 from bnlab.printers.latex_recursions import recursion
 from bnlab.printers.latex_steps import EStep
 from bnlab.printers.latex_sums import first_steps
+from bnlab.printers.latex_width import width
 from bnlab.program.ir import Invoke, Scan, Statement
 from bnlab.program.ops import EVENT, STATE, Call, Expr, Linear, Symbol, Take
 from bnlab.program.plain import plain as plain_text
@@ -123,12 +124,13 @@ def _is_filtered(names: Names, variable: Variable) -> bool:
 def inlined(names: Names) -> dict[str, Definition]:
     """The arrays that are written as what they are: precisions, counts, and what is only carried to inner plates."""
     found: dict[str, Definition] = {}
+    written = Writer(names)
     for item in names.program.expect.body:
         if not isinstance(item, Statement):
             continue
         value, name = item.expression, item.target.name
         precision = name.startswith("J_") and isinstance(value, Linear)
-        carried = isinstance(value, Take | Symbol) or name.startswith(("count_", "weight_"))
+        carried = isinstance(written.bare(value), Take | Symbol) or name.startswith(("count_", "weight_"))
         if precision or carried or "_mean" in name:
             found[name] = (item.target.axes, value)
     return found
@@ -281,7 +283,7 @@ def _spelled(names: Names, pen: Algebra, precision: Symbol) -> tuple[str, ...]:
             terms = pen.terms(own.expression, events(own.target.axes))
         except UnwritableError:
             terms = ()
-        if len(terms) == 1 and width(terms[0]) < 20:
+        if len(terms) == 1 and width(terms[0]) < 120:
             return terms
     return (pen.pen.lhs(precision),)
 

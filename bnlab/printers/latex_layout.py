@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-LIMIT = 75.0
-"""How wide a line may be, in letters; the page that `latex` sets takes about 90."""
+from bnlab.printers.latex_width import width
+
+LIMIT = 420.0
+"""How wide a line may be, in points: the page that `latex` sets takes 455, and `width` is right to some 7 % only."""
+RELATION, INDENT = 14.0, 22.0
+"""The width of a relation and of the indentation of what goes on."""
+SHORT = 2 * INDENT
+"""A row of its own for a left side that is no wider would win nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +29,37 @@ def line(left: str, *sides: str | tuple[str, ...], relation: str = "=") -> Line:
 
 def display(*lines: Line) -> str:
     """The equations one below the other, aligned at their relations unless that makes them too wide."""
-    lefts = [width(each.left) for each in lines]
-    rights = [width(row.split("&", 1)[1]) for each in lines for row in _rows(each)]
-    if len(lines) > 1 and max(lefts) + max(rights) > LIMIT + 6:
-        return "\n".join(display(each) for each in lines)
     rows = [row for each in lines for row in _rows(each)]
+    lefts, rights = zip(*(row.split("&", 1) for row in rows), strict=True)
+    if len(lines) > 1 and max(map(width, lefts)) + max(map(width, rights)) > LIMIT:
+        return "\n".join(display(each) for each in lines)
     return "\\begin{align*}\n" + " \\\\\n".join(rows) + "\n\\end{align*}"
 
 
 def _rows(each: Line) -> list[str]:
     whole = [_joined(side) for side in each.sides]
-    if width(each.left) + sum(width(side) + 3 for side in whole) <= LIMIT:
+    left = width(each.left)
+    if left + sum(width(side) + RELATION for side in whole) <= LIMIT:
         return [f"{each.left} &{each.relation} {' = '.join(whole)}"]
-    rows = []
-    room = LIMIT - min(width(each.left), LIMIT / 2) - 3
-    for place, side in enumerate(each.sides):
-        first, *rest = _broken(side, room)
-        rows.append(f"{'' if place else each.left} &{'=' if place else each.relation} {first}".strip())
-        rows += [rf"&\qquad {part}" for part in rest]
-    return rows
+    relations = [each.relation, *["="] * (len(whole) - 1)]
+    beside = [_broken(side, LIMIT - left - RELATION) for side in each.sides]
+    fits = left + RELATION + max(width(part) for parts in beside for part in parts) <= LIMIT
+    if fits or left < SHORT:
+        rows = [
+            row for sign, parts in zip(relations, beside, strict=True) for row in _side(f"&{sign}", parts)
+        ]
+        return [f"{each.left} {rows[0]}", *rows[1:]]
+    below = [_broken(side, LIMIT - INDENT - RELATION) for side in each.sides]
+    rows = [
+        row for sign, parts in zip(relations, below, strict=True) for row in _side(rf"&\qquad {sign}", parts)
+    ]
+    return [f"&{each.left}", *rows]
+
+
+def _side(start: str, parts: list[str]) -> list[str]:
+    """One side of an equation: what goes on in the next row is set further in."""
+    further = start.rsplit("&", 1)[1].count(r"\qquad") + 1
+    return [f"{start} {parts[0]}", *("&" + r"\qquad" * further + f" {part}" for part in parts[1:])]
 
 
 def _joined(terms: tuple[str, ...]) -> str:
@@ -56,7 +73,8 @@ def _spaced(term: str) -> str:
 def _broken(terms: tuple[str, ...], room: float) -> list[str]:
     rows: list[list[str]] = [[]]
     for term in terms:
-        if rows[-1] and width(_joined((*rows[-1], term))) > room:
+        indent = INDENT if len(rows) > 1 else 0.0
+        if rows[-1] and width(_joined((*rows[-1], term))) > room - indent:
             rows.append([])
         rows[-1].append(term)
     return [
@@ -64,48 +82,3 @@ def _broken(terms: tuple[str, ...], room: float) -> list[str]:
         + "".join(f" {_spaced(term)}" for term in row[1:])
         for place, row in enumerate(rows)
     ]
-
-
-def width(tex: str) -> float:
-    """About how wide a formula is set, in letters: of a fraction the wider part, of scripts a good half."""
-    text = re.sub(r"\\begin\{cases\}(.*?)\\end\{cases\}", lambda found: _widest(found[1]), tex)
-    text = re.sub(r"\\(begin|end)\{pmatrix\}", "", text)
-    if "&" in text:
-        text = max(re.split(r"\\\\", text), key=len)
-    while (found := text.find(r"\frac{")) >= 0:
-        top, end = _group(text, found + 5)
-        bottom, end = _group(text, end)
-        text = text[:found] + max(top, bottom, key=width) + text[end:]
-    scripts = sum(_script(text, place) for place, sign in enumerate(text) if sign in "_^")
-    flat = re.sub(
-        r"\\(left|right|Bigl|Bigr|bigl|bigr|tfrac|mathrm|operatorname|mathcal|text|bar|tilde|top|limits|,|!)",
-        "",
-        text,
-    )
-    flat = re.sub(r"\\hat(?![a-z])", "xxxx", flat)
-    flat = re.sub(r"\\(ln|sum|prod|qquad|quad|leftarrow)(?![a-z])", "xx", flat)
-    flat = re.sub(r"\\[A-Za-z]+|\\.", "x", flat)
-    spaces = 0.5 * len(re.findall("[=+<>~-]", flat)) + 0.6 * tex.count(r"\left")
-    return len(re.sub(r"[{}_^\s]", "", flat)) + spaces - 0.4 * scripts
-
-
-def _widest(rows: str) -> str:
-    """The widest row of several cases, with letters for the brace and the gap."""
-    return "xx" + max(rows.split(r"\\"), key=len).replace("&", "xxx")
-
-
-def _script(text: str, place: int) -> int:
-    if place + 1 < len(text) and text[place + 1] == "{":
-        inside, _ = _group(text, place + 1)
-        return len(re.sub(r"\\[A-Za-z]+", "x", inside).replace(" ", "").replace("{", "").replace("}", ""))
-    return 1
-
-
-def _group(text: str, start: int) -> tuple[str, int]:
-    """What stands in the braces that open at `start`, and where they are closed."""
-    depth = 0
-    for place in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        if not depth:
-            return text[start + 1 : place], place + 1
-    return text[start + 1 :], len(text)

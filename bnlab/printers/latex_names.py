@@ -233,19 +233,20 @@ def _bases(program: Program, taken: set[str]) -> tuple[dict[str, str], dict[str,
         alone = (head == "N" and len(counts) == 1) or (head == "q" and len(posteriors) == 1)
         base = _free(LETTERS[head], taken)
         heads[name] = head
-        text = base if alone or not rest else f"{base}^{{({_above(head, rest)})}}"
+        text = base if alone or not rest else f"{base}^{{({_above(head, rest, taken)})}}"
         while text in found.values() and name in told_apart:
             text = f"{text[:-2]},2)}}" if text.endswith(")}") else f"{text}^{{(2)}}"
         found[name] = text
     return found, heads
 
 
-def _above(head: str, rest: str) -> str:
+def _above(head: str, rest: str, declared: set[str]) -> str:
+    """The superscript: a name that was declared is a word, other short ones are initials. `declared` is in TeX."""
     rest = rest.replace("_of_", "_").strip("_")
     if head == "S" and len(rest) % 2 == 0 and rest[: len(rest) // 2] == rest[len(rest) // 2 :]:
         return part(rest[: len(rest) // 2]) * 2
     pieces = rest.split("_")
-    if len(pieces) == 1 and rest.islower() and len(rest) <= 3:
+    if len(pieces) == 1 and rest.islower() and len(rest) <= 3 and tex(rest) not in declared:
         return rest
     return ",".join(part(piece) for piece in pieces if piece)
 

@@ -11,11 +11,12 @@ from bnlab.printers.latex_families import (
     inverse,
     is_matrix,
 )
-from bnlab.printers.latex_layout import LIMIT, display, line, width
+from bnlab.printers.latex_layout import LIMIT, display, line
 from bnlab.printers.latex_network import Use
 from bnlab.printers.latex_posteriors import entry_letter, own_letters
 from bnlab.printers.latex_text import power, transposed
 from bnlab.printers.latex_update import Update, bracket, objective
+from bnlab.printers.latex_width import width
 
 
 def covariance_update(update: Update) -> Iterator[str]:
@@ -36,7 +37,7 @@ def covariance_update(update: Update) -> Iterator[str]:
     yield f"The derivative of {objective(update)} by ${inverse(own)}${_new_mean(update)}, set to 0:"
     first, *rest = terms
     left = rf"\frac{{\partial}}{{\partial {inverse(own)}}} {bracket(update)}"
-    if width(left + " ".join(terms)) < LIMIT - 12:
+    if width(left + " ".join(terms)) < LIMIT - 70:
         terms = [rf"\tfrac{{1}}{{2}} \Bigl[ {first}", *rest]
         terms[-1] += r" \Bigr]"
     else:

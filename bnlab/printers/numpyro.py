@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from textwrap import wrap
 
 from bnlab.errors import Fault, IntractableError
 from bnlab.network.ir import Graph
@@ -19,7 +20,7 @@ from bnlab.printers.numpyro_limits import limits
 from bnlab.printers.numpyro_parameters import parameter_lines
 from bnlab.printers.numpyro_reading import indexed_plates, subscripted
 from bnlab.printers.numpyro_variables import in_many_rows, variable_lines
-from bnlab.printers.python_tree import Define, Statement, Verbatim, render
+from bnlab.printers.python_tree import LINE, Define, Statement, Verbatim, render
 
 PADDED = '''
 def {name}(ids):
@@ -88,7 +89,7 @@ def text(graph: Graph, elimination: str | None = None, notes: tuple[str, ...] = 
         [
             f"NumPyro models of the network `{graph.name}`; need only JAX, NumPy and NumPyro.",
             story(graph),
-            *notes,
+            *("\n".join(wrap(note, LINE)) for note in notes),
             *why,
             *([header] if header else []),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from bnlab import plots
@@ -26,9 +27,7 @@ LONG = 40
 CAPTIONS = {
     "iterations": (
         "The model, iteration by iteration",
-        "The number is that of iterations. Colours are posterior probabilities of the states; rings are one and two standard "
-        "deviations of each component, curves its density. Both methods begin where the slider does; Viterbi training gives "
-        "every observation to one state outright.",
+        "The number is that of iterations. {drawn} {begun}",
     ),
     "terms": (
         "ln p(X | η) = Q + H + KL",
@@ -46,15 +45,16 @@ CAPTIONS = {
     ),
     "responsibilities": (
         "Whose is each observation?",
-        "Each point mixes the colours of the states as their posterior probabilities do.",
+        "{drawn}",
     ),
     "fit": (
         "The fitted model",
-        "How probable each category is in each state, beside how often it is in the data.",
+        "The model with the parameters that EM found, over the data. {drawn}",
     ),
     "states": (
         "The chain over time",
-        "Below the observations, the smoothed probabilities of the states fill the height; the line is the decoded path.",
+        "Below the observations is what they all tell of the latents. Of categories, the smoothed probabilities fill the "
+        "height, and the line is the decoded path. Of numbers, the band is two posterior standard deviations to each side.",
     ),
     "estimates": (
         "Every number, by every method",
@@ -107,7 +107,37 @@ def slider(run: Fit, labels: Labels | None) -> Slider | None:
     except FitError:
         return None
     text = svg(found.figure, "The data and the model after the chosen iteration of EM", "slider")
-    return Slider(text, found.iterations, found.log_likelihood, found.colours, _began(run))
+    caption = f"{_began(run)} {_drawn_words(run)}"
+    return Slider(text, found.iterations, found.log_likelihood, found.colours, caption)
+
+
+def _drawn_words(fit: Fit) -> str:
+    """What the model and the data look like in pictures of the observed variable."""
+    one = view(fit)
+    states, each = one.states > 1, "each component" if one.states > 1 else "the model"
+    colours = (
+        "Points have the colours of the states, mixed as their posterior probabilities are. "
+        if states
+        else ""
+    )
+    match one.kind:
+        case "plane":
+            return f"{colours}Rings are one and two standard deviations of {each}."
+        case "line":
+            lines = (
+                "Lines are the states, each times its share, and their sum"
+                if states
+                else "The line is the model"
+            )
+            return f"Grey is how often values are in the data. {lines}."
+        case "bars":
+            return f"Grey is how often categories are in the data, coloured how probable they are in {each}."
+
+
+def _begun_words(fit: Fit) -> str:
+    if not any(latent.discrete for latent in fit.network.graph.in_role("latent")):
+        return ""
+    return "Both methods begin at the same parameters; Viterbi training gives every observation to one state outright."
 
 
 def _began(run: Fit) -> str:
@@ -120,27 +150,36 @@ def _began(run: Fit) -> str:
 
 def of_runs(run: Fit, fit: Fit, labels: Labels | None) -> Iterator[Shown]:
     """Pictures of EM at work: `run` is the one to watch, `fit` that of the comparison."""
-    step = steepest(run)
+    step = cache(lambda: steepest(run))
     pictures: dict[str, Callable[[], Any]] = {
         "iterations": lambda: plots.plot_iterations(run, labels=labels),
-        "terms": lambda: plots.plot_terms(run, first=max(0, step - 1)),
-        "bound": lambda: plots.plot_bound(run, iteration=step),
+        "terms": lambda: plots.plot_terms(run, first=max(0, step() - 1)),
+        "bound": lambda: plots.plot_bound(run, iteration=step()),
         "restarts": lambda: plots.plot_restarts(fit),
-        "fit" if _of_categories(fit) else "responsibilities": lambda: plots.plot_responsibilities(
+        "responsibilities" if _has_colours(fit) else "fit": lambda: plots.plot_responsibilities(
             fit, labels=labels
         ),
-        "states": lambda: plots.plot_states(fit),
+        "states": lambda: plots.plot_states(fit, labels=labels),
     }
     for name, draw in pictures.items():
-        yield from _drawn(name, *CAPTIONS[name], draw)
+        title, caption = CAPTIONS[name]
+        if "{" in caption and _has_view(fit):
+            caption = caption.format(drawn=_drawn_words(fit), begun=_begun_words(fit)).strip()
+        yield from _drawn(name, title, caption, draw)
 
 
-def _of_categories(fit: Fit) -> bool:
-    """Whether what is shown are categories, which have no places to colour."""
+def _has_view(fit: Fit) -> bool:
+    """Whether an observed variable can be drawn at all."""
     try:
-        return view(fit).kind == "bars"
+        view(fit)
     except FitError:
         return False
+    return True
+
+
+def _has_colours(fit: Fit) -> bool:
+    """Whether observations have places that states can colour: categories have none."""
+    return _has_view(fit) and view(fit).kind != "bars" and view(fit).states > 1
 
 
 def of_comparison(one: Comparison) -> Iterator[Shown]:

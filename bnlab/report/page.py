@@ -19,14 +19,26 @@ from pygments.lexers import JsonLexer, PythonLexer
 
 from bnlab.atomic import write_bytes
 from bnlab.comparison.records import Comparison
-from bnlab.comparison.text import tables, title
+from bnlab.comparison.text import tables, title, told
 from bnlab.compile import draw, emit
 from bnlab.errors import IntractableError
+from bnlab.network.declare import Network
 from bnlab.report import figures, latex_html
 from bnlab.report.words import findings
 from bnlab.version import VERSION
 
 HERE = files("bnlab.report")
+
+
+MEANINGS = {
+    "em": "expectation-maximisation: a point, the maximum of the likelihood (with priors, of the posterior density), found by "
+    "averaging over what is hidden",
+    "viterbi": "hard EM, or Viterbi training: what is hidden is set to its most probable value instead of averaged",
+    "vbem": "variational EM: a distribution over the parameters, independent of what is hidden; mean-field, in closed form",
+    "svi": "stochastic variational inference by NumPyro: a normal distribution over the parameters, fitted by gradients",
+    "nuts": "the no-U-turn sampler by NumPyro: draws from the exact posterior, up to Monte Carlo error",
+}
+"""What the methods are, in a line each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,16 +90,22 @@ def page(material: Material) -> str:
         about=material.about or graph.doc,
         one=one,
         methods=[title(method) for method in one.methods],
+        meanings=[(title(method), MEANINGS[method]) for method in one.methods if method in MEANINGS],
         findings=findings(one),
         picture=_picture(one),
         story=emit(one.network, "text").rstrip(),
         declaration=_source("declaration", "", material.declaration, material.language),
-        derivation=latex_html.html(emit(one.network, "latex")),
+        derivation=_derivation(derived(one)),
+        without_priors=derived(one).graph != one.network.graph,
         sources=_sources(one),
         slider=None if run is None else figures.slider(run, material.labels),
         learning=[] if run is None or iterated is None else list(figures.of_runs(run, iterated, material.labels)),
         comparing=list(figures.of_comparison(one)),
         tables=_tables(one),
+        estimates=[
+            (row.name, [[_pretty(cell) for cell in told(row.estimates[method])] for method in one.methods])
+            for row in one.rows
+        ],
         command=material.command,
         data=material.data,
         version=VERSION,
@@ -117,20 +135,39 @@ def _picture(one: Comparison) -> Markup:
     text = re.sub(r"<title>.*?</title>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', 'id="network-', text)
     label = f"The network {one.network.graph.name} in plate notation"
-    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+    return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{label}" aria-describedby="story" ', 1))
+
+
+def derived(one: Comparison) -> Network:
+    """The network that EM ran on: without the priors where it has no update for one of them."""
+    return next((one.fits[method].network for method in ("em", "viterbi") if method in one.fits), one.network)
+
+
+def _derivation(net: Network) -> Markup:
+    """The derivation of EM; why there is none, where there is none."""
+    try:
+        return latex_html.html(emit(net, "latex"))
+    except IntractableError as error:
+        return Markup("<p>{}</p>").format(str(error))
 
 
 def _sources(one: Comparison) -> list[Source]:
     """The emitted files, as far as they can be written."""
     name = one.network.graph.name
+    drawing = [title(method) for method in ("svi", "nuts") if method in one.fits]
+    ran = (
+        f"The NumPyro model that {' and '.join(drawing)} ran on"
+        if drawing
+        else "The NumPyro model, for SVI and NUTS"
+    )
     wanted = (
-        ("em", f"{name}_em.py", "EM as it ran here; it needs only JAX and NumPy."),
-        ("numpyro", f"{name}_numpyro.py", "The NumPyro model that SVI and NUTS ran on."),
+        ("em", derived(one), f"{name}_em.py", "EM; it needs only JAX and NumPy."),
+        ("numpyro", one.network, f"{name}_numpyro.py", f"{ran}; it needs NumPyro too."),
     )
     found = []
-    for target, file, words in wanted:
+    for target, net, file, words in wanted:
         try:
-            found.append(_source(file, words, emit(one.network, target), "python"))
+            found.append(_source(file, words, emit(net, target), "python"))
         except IntractableError:
             continue
     return found
@@ -150,7 +187,7 @@ def _tables(one: Comparison) -> list[tuple[str, list[str], list[list[str]]]]:
 
 def _pretty(cell: str) -> str:
     """A cell as it is set in print."""
-    text = cell.replace("+-", "±").replace("p(x|theta)", "p(X | η)")
+    text = re.sub(r"p\(x ?\| ?theta\)", "p(X | η)", cell.replace("+-", "±"))
     text = re.sub(r"p\(x, ?theta\)", "p(X, η)", text)
     return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text)
 

@@ -155,7 +155,7 @@ def _ways(
         case Simplex() | Probability():
             yield from _probabilities(one, now, before, initial)
         case Covariance() if floor is None:
-            yield from _ranks(one.name, now, before)
+            yield from _ranks(one.name, now, before, 0.0 if one.prior is None else NEARLY)
 
 
 SPREAD = "Standard errors mean nothing there. Declare a prior that keeps it off 0, or look at its posterior: method='nuts'."
@@ -249,8 +249,12 @@ def _gone(chosen: NDArray[Any], upper: bool) -> str:
     return f"its entries {', '.join(where[:LISTED])}{more} are or go to {int(upper)}."
 
 
-def _ranks(name: str, now: NDArray[Any], before: NDArray[Any]) -> Iterator[Way]:
-    """Directions in which a covariance is on its way to 0, with its variables scaled to variance 1."""
+def _ranks(name: str, now: NDArray[Any], before: NDArray[Any], least: float) -> Iterator[Way]:
+    """Directions in which a covariance is on its way to 0, with its variables scaled to variance 1.
+
+    `least` is what is tried for 0, as a part of the largest eigenvalue: the density of a prior reads the inverse, and of a
+    matrix that is singular up to rounding that is any number.
+    """
     for index in np.ndindex(now.shape[:-2]):
         scale = np.sqrt(np.diagonal(now[index]))
         if not (scale > 0).all():
@@ -259,12 +263,16 @@ def _ranks(name: str, now: NDArray[Any], before: NDArray[Any]) -> Iterator[Way]:
         were = np.einsum("ji,jk,ki->i", vectors, before[index] / np.outer(scale, scale), vectors)
         falls = _falling(values, were)
         tries = []
-        least = np.arange(len(values)) == 0  # eigenvalues ascend
+        first = np.arange(len(values)) == 0  # eigenvalues ascend
         for small in (*SMALL, 0.0):
-            chosen = (falls > 0) & ((values <= small * values.max()) | least)
+            chosen = (falls > 0) & ((values <= small * values.max()) | first)
             if not chosen.any() or any(np.array_equal(chosen, other) for other, _ in tries):
                 continue
-            kept = (vectors * np.where(chosen, 0.0, values)) @ vectors.T * np.outer(scale, scale)
+            kept = (
+                (vectors * np.where(chosen, least * values.max(), values))
+                @ vectors.T
+                * np.outer(scale, scale)
+            )
             rank = len(values) - int(chosen.sum())
             said = f"goes to a matrix of rank {rank} of {len(values)}."
             tries.append((chosen, (_with(now, index, kept), said)))

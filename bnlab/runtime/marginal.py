@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from numpyro.infer.util import log_density
@@ -24,6 +25,7 @@ from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Bound, Partial, Problem
 
 MARGIN = 1e-6
+LEAST = (1e-300, 1 - 2.0**-53)
 """How far from 0, as a part of 1 / size, probabilities start."""
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -87,7 +89,9 @@ def numpyro_module(network: Network, partial: Partial) -> ModuleType:
 def densities(network: Network, partial: Partial) -> Densities:
     """Compiled once a network and shape of data."""
     module = numpyro_module(network, partial)
-    fixed = {one.name: one.value.array for one in network.graph.parameters if one.value is not None}
+    fixed = {
+        one.name: jnp.asarray(one.value.array) for one in network.graph.parameters if one.value is not None
+    }
 
     def joint(theta: Arrays, data: Any) -> Any:
         return log_density(module.marginal_model, (data,), {}, dict(theta))[0]
@@ -136,6 +140,18 @@ def _inside(domain: Domain, value: NDArray[Any]) -> NDArray[Any]:
             return (1 - MARGIN) * value + MARGIN / 2
         case _:
             return value
+
+
+def off_the_edge(graph: Graph, theta: Arrays) -> dict[str, NDArray[Any]]:
+    """The free parameters with the least numbers there are for probabilities of 0: no density is another by it, and that of a
+    Dirichlet(1) or Beta(1, 1), which NumPyro computes as 0 ln 0 there, is a number."""
+    return {
+        one.name: np.clip(np.asarray(theta[one.name], float), *LEAST)
+        if isinstance(one.domain, Simplex | Probability)
+        else np.asarray(theta[one.name])
+        for one in graph.parameters
+        if one.value is None
+    }
 
 
 def complete(graph: Graph, theta: Arrays) -> dict[str, NDArray[Any]]:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,7 +100,7 @@ def _compiled(
     module = load_source(text, f"{graph.name}_vbem_{dtype}")
     module.PRIOR = type(module.PRIOR)(*(np.asarray(each, dtype) for each in module.PRIOR))
     evidence = load_source(evidence_text, f"{graph.name}_evidence")
-    fixed = {one.name: one.value.array for one in graph.parameters if one.value is not None}
+    fixed = {one.name: jnp.asarray(one.value.array) for one in graph.parameters if one.value is not None}
 
     def iterate(q: Any, data: Any, evidence_data: Any) -> Any:
         theta = module.expectations(q)

@@ -10,11 +10,15 @@ for (const element of document.querySelectorAll(".tex")) {
     console.error(error);
   }
 }
-for (const element of document.querySelectorAll(".tex[data-display]")) {
-  if (element.scrollWidth > element.clientWidth) {
-    element.tabIndex = 0;
-    element.setAttribute("role", "region");
-    element.setAttribute("aria-label", "A wide formula");
+
+// What is wider than the page can be scrolled by keyboard too.
+for (const [name, words] of [[".tex[data-display]", "A wide formula"], [".drawing", "A wide figure"]]) {
+  for (const element of document.querySelectorAll(name)) {
+    if (element.scrollWidth > element.clientWidth) {
+      element.tabIndex = 0;
+      element.setAttribute("role", "region");
+      element.setAttribute("aria-label", words);
+    }
   }
 }
 
@@ -46,7 +50,7 @@ if (range) {
   const points = document.querySelectorAll("#slider-points use");
   const show = () => {
     const frame = Number(range.value);
-    const words = `after iteration ${frames.iterations[frame]}, ln p(X | η) = ${frames.logLikelihood[frame].toFixed(3)}`;
+    const words = `after iteration ${frames.iterations[frame]}, ln p(X | η) = ${frames.logLikelihood[frame].toFixed(3).replace("-", "\u2212")}`;
     rule.textContent = `[id^="slider-frame-"]{display:none}[id^="slider-frame-${frame}-"]{display:inline}`;
     reading.textContent = words;
     range.setAttribute("aria-valuetext", words);

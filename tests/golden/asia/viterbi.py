@@ -173,8 +173,9 @@ def prepare(data, dtype=float, rows=4096):
     )
 
 
-def frequencies(x, size):
-    """How frequent each category is, where each was seen once more."""
+def frequencies(x, weight, size):
+    """How frequent each category is in rows that have a weight, where each was seen once more."""
+    x = np.asarray(x)[np.asarray(weight) > 0]
     counts = np.bincount(x.ravel(), minlength=size) + 1.0
     return counts / counts.sum()
 
@@ -189,12 +190,8 @@ def init(data, seed=0, method="data"):
     """Where EM starts: at clusters of the data (method "data") or at random rows ("random")."""
     rng = np.random.default_rng(seed)
     return Parameters(
-        P_visit=jnp.asarray(
-            near(frequencies(np.asarray(data.visit)[np.asarray(data.weight) > 0], 2), (2,), rng, method)
-        ),
-        P_smoke=jnp.asarray(
-            near(frequencies(np.asarray(data.smoke)[np.asarray(data.weight) > 0], 2), (2,), rng, method)
-        ),
+        P_visit=jnp.asarray(near(frequencies(data.visit, data.weight, 2), (2,), rng, method)),
+        P_smoke=jnp.asarray(near(frequencies(data.smoke, data.weight, 2), (2,), rng, method)),
         P_tub=jnp.asarray(near(0.5, (2, 2), rng, method)),
         P_lung=jnp.asarray(near(0.5, (2, 2), rng, method)),
         P_bronc=jnp.asarray(near(0.5, (2, 2), rng, method)),

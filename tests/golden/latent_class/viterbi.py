@@ -130,8 +130,9 @@ def prepare(data, dtype=float, rows=4096):
     )
 
 
-def zeros_and_ones(x):
-    """The frequencies of 0 and 1, where each was seen once more."""
+def zeros_and_ones(x, weight):
+    """The frequencies of 0 and 1 in rows that have a weight, where each was seen once more."""
+    x = np.asarray(x)[np.asarray(weight) > 0]
     ones = (x.sum() + 1) / (x.size + 2)
     return np.array([1 - ones, ones])
 
@@ -147,11 +148,7 @@ def init(data, seed=0, method="data"):
     rng = np.random.default_rng(seed)
     return Parameters(
         pi=jnp.asarray(near(0.5, (2,), rng, method)),
-        theta=jnp.asarray(
-            near(zeros_and_ones(np.asarray(data.x)[np.asarray(data.weight) > 0]), (2, 4, 2), rng, method)[
-                ..., 1
-            ]
-        ),
+        theta=jnp.asarray(near(zeros_and_ones(data.x, data.weight), (2, 4, 2), rng, method)[..., 1]),
     )
 
 

@@ -187,8 +187,9 @@ def prepare(data, dtype=float, rows=16384):
     )
 
 
-def frequencies(x, size):
-    """How frequent each category is, where each was seen once more."""
+def frequencies(x, weight, size):
+    """How frequent each category is in rows that have a weight, where each was seen once more."""
+    x = np.asarray(x)[np.asarray(weight) > 0]
     counts = np.bincount(x.ravel(), minlength=size) + 1.0
     return counts / counts.sum()
 
@@ -206,7 +207,7 @@ def init(data, seed=0, method="data"):
         share=jnp.asarray(near(0.5, (2,), rng, method)),
         pi=jnp.asarray(near(0.5, (2, 2), rng, method)),
         A=jnp.asarray(near(0.5, (2, 2, 2), rng, method)),
-        B=jnp.asarray(near(frequencies(np.asarray(data.x)[np.asarray(data.mask_t)], 3), (2, 3), rng, method)),
+        B=jnp.asarray(near(frequencies(data.x, data.mask_t, 3), (2, 3), rng, method)),
     )
 
 
