@@ -40,6 +40,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.lds $(BENCH)
 	$(BIN)/python -m benchmarks.fa $(BENCH)
 	$(BIN)/python -m benchmarks.density $(BENCH)
+	$(BIN)/python -m benchmarks.nuts
 	$(BIN)/python -m benchmarks.cold
 
 golden: $(INSTALLED)

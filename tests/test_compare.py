@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
 import bnlab as bn
-from bnlab.comparison import Comparison
+from bnlab.comparison import Comparison, run
 from bnlab.comparison.certificates import densities_agree
 from bnlab.comparison.naming import best_naming, symmetries
 from bnlab.comparison.predictive import split_of
 from bnlab.comparison.proposal import propose
 from bnlab.comparison.run import _with_updates
 from bnlab.errors import FitError
+from bnlab.runtime import em_method
 from bnlab.runtime.align import interchangeable
 from bnlab.runtime.data import bind
+from bnlab.runtime.fit import fit_bound
 from bnlab.runtime.members import taken
+from bnlab.runtime.records import Bound
 from tests.models import NAMES, model
 from tests.networks import chain_gaussian, two_causes
 from tests.test_samplers import mixture, two_groups
@@ -238,6 +246,38 @@ def test_eight_schools_by_em_and_nuts() -> None:
     (tau,) = [row for row in found.rows if row.name == "tau"]
     assert tau.estimates["em"].value < 1 < 3 < tau.estimates["nuts"].value
     assert any(one.kind == "boundary" for one in found.fits["em"].warnings)
+
+
+def test_ctrl_c_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pressed at the first report of the second of three methods, which would not end by itself."""
+
+    @contextmanager
+    def pressing(*_: object) -> Iterator[Callable[..., None]]:
+        yield lambda *_: os.kill(os.getpid(), signal.SIGINT)
+
+    def second(net: bn.Network, bound: Bound, method: str, **settings: object) -> bn.Fit:
+        if method == "viterbi":
+            settings |= {"max_iter": 10**9, "tol": 0}
+            monkeypatch.setattr(em_method, "reporter", pressing)
+        return fit_bound(net, bound, method, **settings)
+
+    monkeypatch.setattr(run, "fit_bound", second)
+    found = bn.compare(mixture(prior=True), two_groups(), ("em", "viterbi", "vbem"), progress=False)
+    assert found.interrupted and "interrupted" in found.table().splitlines()[0]
+    statuses = {method: fit.status for method, fit in found.fits.items()}
+    assert statuses == {"em": "converged", "viterbi": "interrupted"}
+    assert all(set(row.estimates) == {"em", "viterbi"} for row in found.rows)
+
+
+def test_a_second_ctrl_c_leaves_the_methods_that_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(net: bn.Network, bound: Bound, method: str, **settings: object) -> bn.Fit:
+        if method == "viterbi":
+            raise KeyboardInterrupt
+        return fit_bound(net, bound, method, **settings)
+
+    monkeypatch.setattr(run, "fit_bound", stopped)
+    found = bn.compare(mixture(), two_groups(), ("em", "viterbi"), progress=False)
+    assert found.interrupted and found.methods == ("em",) and len(found.rows) == 6
 
 
 def test_evidence_is_part_of_what_is_compared() -> None:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import bnlab as bn
+from bnlab.runtime.collapse import collapsed, rounded_up
+from tests.models import model
 
 DATA = Path(__file__).parents[1] / "data"
 HIDDEN = {
@@ -95,6 +97,23 @@ def test_rows_that_repeat_are_counted() -> None:
     halves = bn.fit(net, data, weights=np.full(500, 0.5), **options)
     assert halves.log_likelihood == pytest.approx(fit.log_likelihood / 2, rel=1e-12)
     assert fit.score(data).shape == (500,)
+
+
+def test_rows_that_repeat_are_rounded_up_to_few_shapes() -> None:
+    """A loop over data of one size compiles for a few shapes; what fills up weighs nothing and is possible."""
+    graph = model("latent_class").network.graph
+    names = [one.name for one in graph.in_role("observed")]
+    patterns = np.array(list(itertools.product([0, 1], repeat=graph.plate("item").size)))
+    shapes = set()
+    for different in range(9, 17):
+        rows = np.repeat(patterns[:different], 3, axis=0)
+        found = collapsed(graph, {names[0]: rows})
+        shapes.add(found[names[0]].shape)
+        assert found["weights"].sum() == len(rows)
+        told = {tuple(row) for row in found[names[0]]}
+        assert told == set(map(tuple, rows)) and (found["weights"][different:] == 0).all()
+    assert shapes == {(16, 4)}
+    assert {rounded_up(rows) for rows in range(64, 128)} == set(range(64, 129, 8))
 
 
 def test_tables_have_names() -> None:

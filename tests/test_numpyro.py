@@ -420,3 +420,29 @@ def test_density_that_is_multiplied_out_loses_no_digits_far_from_0() -> None:
         if name == "Sigma":  # of a symmetric matrix only the sum of both halves' derivatives means anything
             ours, theirs = (each + each.swapaxes(-1, -2) for each in (ours, theirs))
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-8 * np.abs(theirs).max())
+
+
+def test_the_slope_that_chunks_give_is_that_of_their_sum() -> None:
+    """Of two chunks and of chains side by side: against the derivative that JAX takes of the sum itself."""
+    net = model("gmm_univariate").network
+    graph, rng = net.graph, np.random.default_rng(0)
+    ours = load_source(bn.emit(net, "numpyro"), "gmm_univariate_numpyro")
+    data = ours.prepare({"x": rng.normal(size=50)}, rows=25)
+    assert len(data.x) == 2
+    thetas = [ours.Parameters(**random_parameters(graph, np.random.default_rng(seed))) for seed in (1, 2)]
+
+    def plain(theta: Any) -> Any:
+        return jax.lax.map(lambda chunk: ours.expect(theta, chunk), data).sum()
+
+    def bend(density: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda theta: jax.jvp(jax.grad(density), (theta,), (theta,))[1]
+
+    with precision("float64"):
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *thetas)
+        emitted = jax.jit(
+            lambda theta: ours.log_evidence(theta, data)
+        )  # as the runtime has it, compiled inside
+        for way in (jax.value_and_grad, bend):
+            found, expected = (jax.jit(jax.vmap(way(density)))(stacked) for density in (emitted, plain))
+            # the same sums in another order
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, expected)

@@ -174,6 +174,12 @@ def test_ctrl_c_keeps_the_draws_that_there_are() -> None:
     assert found.interrupted and found.z["m"].shape == (2, 100) and seen == [50, 100, 150, 200]
 
 
+def test_nuts_has_no_iterations_and_says_so() -> None:
+    with pytest.raises(FitError, match="num_samples") as caught:
+        bn.fit(mixture(prior=True), two_groups(), "nuts", max_iter=50, tol=1e-3, progress=False)
+    assert [fault.reason.split()[0] for fault in caught.value.faults] == ["max_iter", "tol"]
+
+
 def test_unknown_options_are_named() -> None:
     with pytest.raises(FitError, match=r'method "svi" has no option lr'):
         bn.fit(mixture(), two_groups(), method="svi", lr=0.1, progress=False)

@@ -115,6 +115,21 @@ def test_errors_before_the_maximum_come_with_a_warning() -> None:
     assert early.warnings() and not late.warnings()
 
 
+def test_nothing_is_compiled_for_a_second_fit_of_the_same_shapes(caplog: pytest.LogCaptureFixture) -> None:
+    def once(seed: int) -> None:
+        x = np.random.default_rng(seed).normal(2.0, 2.0, 30)
+        fit = bn.fit(mean_with_prior(), {"x": x}, progress=False)
+        fit.standard_errors()
+        fit.laplace(10, seed=seed)
+
+    once(0)
+    with jax.log_compiles():
+        once(1)
+        again = [record for record in caplog.records if "Compiling" in record.message]
+        jax.jit(lambda x: x + 1)(1.0)  # what is compiled is heard of
+    assert not again and any("Compiling" in record.message for record in caplog.records)
+
+
 def test_bootstrap_agrees_with_the_curvature_where_data_are_many() -> None:
     x = np.random.default_rng(0).normal(3.0, 2.0, 200)
     fit = bn.fit(normal(), {"x": x}, progress=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from numpyro.contrib import funsor
 from scipy.optimize import minimize
 
+from bnlab.comparison.joint import by_numpyro, rows_at_most
 from bnlab.comparison.records import Certificate
 from bnlab.network.declare import Network
 from bnlab.runtime.coordinates import coordinates
@@ -29,9 +28,8 @@ ROUNDING = 1e-10
 OPTIMUM = 1e-6
 """Relative, of the objective at two optima: where an optimiser with first derivatives stops for good."""
 SLICE = 2000
-"""Rows on which densities are held against one another: NumPyro's enumeration keeps all rows and states in memory."""
-ENUMERATED = -8
-"""The first dimension for enumerated states: left of every plate."""
+"""Rows on which densities are held against one another: NumPyro's enumeration keeps all rows and states in memory. Gaussian
+latents leave fewer (`joint.py`)."""
 AWAY = 0.05
 """How far from EM's optimum, in free coordinates, optimisers start: they must find the way back."""
 STEP = 0.01
@@ -41,8 +39,8 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def densities_agree(net: Network, bound: Bound, theta: Arrays, at: str) -> Iterator[Certificate]:
-    """ln p of data and parameters by the emitted EM, by `marginal_model`, and by `model` as NumPyro enumerates it, which it can
-    where every latent is discrete."""
+    """ln p of data and parameters by the emitted EM, by `marginal_model`, and by `model`, whose latents NumPyro enumerates or
+    whose joint density is integrated over them (`joint.py`)."""
     part, on = _slice(net, bound)
     theta = {**theta, **off_the_edge(net.graph, theta)}
     with precision("float64"):
@@ -50,13 +48,10 @@ def densities_agree(net: Network, bound: Bound, theta: Arrays, at: str) -> Itera
             "the emitted EM": _by_em(net, part, theta),
             "NumPyro's marginal_model": _by_marginal(net, part, theta),
         }
-        discrete = all(one.discrete for one in net.graph.in_role("latent"))
-        if (
-            discrete
-            and "model" in vars(numpyro_module(net, part.partial))
-            and "weights" not in part.canonical
-        ):
-            ways["NumPyro's enumerated model"] = _by_enumeration(net, part, theta)
+        found = by_numpyro(net.graph, numpyro_module(net, part.partial), part, _free(net, theta))
+        if found is not None:
+            kept = any(not one.discrete for one in net.graph.in_role("latent"))
+            ways["NumPyro's joint density" if kept else "NumPyro's enumerated model"] = found
     priors = any(one.prior is not None for one in net.graph.parameters)
     claim = "ln p(x, theta)" if priors else "ln p(x | theta)"
     (first, left), *others = ways.items()
@@ -92,11 +87,12 @@ def _certificate(
 
 def _slice(net: Network, bound: Bound) -> tuple[Bound, str]:
     """All data, or so many of the first members that there are about `SLICE` rows, and words for it."""
+    most = rows_at_most(net.graph, SLICE)
     plate = independent(net.graph, bound)
     rows = max(len(np.atleast_1d(bound.canonical[one.name])) for one in net.graph.in_role("observed"))
-    if plate is None or rows <= SLICE:
+    if plate is None or rows <= most:
         return bound, "all data"
-    members = max(1, SLICE * bound.layout.count(plate) // rows)
+    members = max(1, most * bound.layout.count(plate) // rows)
     return taken(net.graph, bound, plate, np.arange(members)), f"the first {members} {plate}"
 
 
@@ -110,15 +106,6 @@ def _by_em(net: Network, bound: Bound, theta: Arrays) -> float:
 
 def _by_marginal(net: Network, bound: Bound, theta: Arrays) -> float:
     return float(marginal_of(net, bound, "float64").log_joint(_free(net, theta)))
-
-
-def _by_enumeration(net: Network, bound: Bound, theta: Arrays) -> float:
-    module = numpyro_module(net, bound.partial)
-    inputs = [name for name in inspect.signature(module.model).parameters if name in bound.canonical]
-    data = {name: np.asarray(bound.canonical[name]) for name in inputs}
-    model = funsor.enum(module.model, ENUMERATED)
-    free = {name: jnp.asarray(value) for name, value in _free(net, theta).items()}
-    return float(jax.jit(lambda values: funsor.log_density(model, (), data, values)[0])(free))
 
 
 def _free(net: Network, theta: Arrays) -> dict[str, NDArray[Any]]:

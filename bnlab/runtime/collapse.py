@@ -14,6 +14,9 @@ from bnlab.network.ir import Graph
 
 LARGEST_KEY = 2**62
 """Rows that have more possible values than this hardly ever repeat."""
+PARTS = 8
+"""Different rows are rounded up to a multiple of so small a part of the power of two below them, and of no less than as many
+rows: a loop over data of one size meets a few shapes, and compiles a few times, not once for each number of them."""
 
 
 def collapsed(graph: Graph, canonical: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
@@ -36,8 +39,16 @@ def collapsed(graph: Graph, canonical: Mapping[str, NDArray[Any]]) -> Mapping[st
     _, first, places = np.unique(keys, return_index=True, return_inverse=True)
     if 2 * len(first) > rows:
         return canonical
-    weights = np.bincount(places, canonical.get("weights"), len(first)).astype(float)
+    few = rounded_up(len(first))
+    weights = np.bincount(places, canonical.get("weights"), few).astype(float)
+    first = np.append(first, np.repeat(first[:1], few - len(first)))
     return {**canonical, **{name: canonical[name][first] for name in names}, "weights": weights}
+
+
+def rounded_up(rows: int) -> int:
+    """The number of rows that so many different ones are filled up to."""
+    part = max(PARTS, 2 ** (rows.bit_length() - 1) // PARTS)
+    return -(-rows // part) * part
 
 
 def _categories_of_one_plate(graph: Graph, names: list[str]) -> bool:

@@ -3,11 +3,13 @@
 Real numbers move by themselves, positive ones by their logarithm, probabilities by log odds, a simplex by the logits of its
 positive entries against its largest one, a covariance L L' by L M M' L' with M lower triangular and exp on its diagonal.
 Entries of a simplex that are exactly 0 stay 0: they are structure, not numbers that were learnt.
+
+How numbers move (`Move`) is apart from where they are (`base`, arrays): what is compiled for one estimate serves the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,35 +22,80 @@ from bnlab.domains import Covariance, Domain, Positive, Probability, Simplex
 from bnlab.network.ir import Graph, Parameter
 
 Arrays = Mapping[str, NDArray[Any]]
+Base = Mapping[str, Mapping[str, Any]]
+"""By parameter, the arrays that its coordinates are about: pytrees, of one shape for all estimates with the same zeros."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How one parameter moves, in so many coordinates."""
+
+    parameter: str
+    domain: Domain
+    count: int
+
+    def value(self, base: Mapping[str, Any], u: Any) -> Any:
+        """The parameter at coordinates u (count,)."""
+        match self.domain:
+            case Simplex():
+                logits = base["logits"]
+                shift = jnp.zeros(logits.size, u.dtype).at[base["moved"]].set(u).reshape(logits.shape)
+                return jax.nn.softmax(logits + shift, axis=-1, where=base["positive"])
+            case Covariance(dim=dim):
+                return _covariance(base["root"], u, dim)
+            case Positive():
+                return base["at"] * jnp.exp(u.reshape(base["at"].shape))
+            case Probability():
+                return jax.nn.sigmoid(base["odds"] + u.reshape(base["odds"].shape))
+            case _:
+                return base["at"] + u.reshape(base["at"].shape)
+
+
+def _covariance(lower: Any, u: Any, dim: int) -> Any:
+    rows, columns = np.tril_indices(dim)
+    diagonal = np.arange(dim)
+    m = jnp.zeros(lower.shape, u.dtype).at[..., rows, columns].set(u.reshape(*lower.shape[:-2], len(rows)))
+    m = m.at[..., diagonal, diagonal].set(jnp.exp(m[..., diagonal, diagonal]))
+    root = lower @ m
+    return root @ jnp.swapaxes(root, -1, -2)
+
+
+Moves = tuple[Move, ...]
+
+
+def moved(moves: Moves, base: Base, u: Any) -> dict[str, Any]:
+    """The parameters at coordinates u, differentiable."""
+    ends = np.cumsum([move.count for move in moves])
+    parts = jnp.split(u, ends[:-1])
+    return {
+        move.parameter: move.value(base[move.parameter], part)
+        for move, part in zip(moves, parts, strict=True)
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coordinates:
-    """`theta(u)` are the free parameters at u, differentiable; `names` say what each coordinate moves."""
+    """The coordinates of all free parameters about an estimate; `names` say what each of them moves."""
 
     names: tuple[str, ...]
-    theta: Callable[[Any], dict[str, Any]]
+    moves: Moves
+    base: Base
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Chart:
-    """The coordinates of one parameter: how many, what they move, and its value at them."""
-
-    parameter: str
-    names: tuple[str, ...]
-    value: Callable[[Any], Any]
+    def theta(self, u: Any) -> dict[str, Any]:
+        """The free parameters at u, differentiable."""
+        return moved(self.moves, self.base, u)
 
 
 def coordinates(graph: Graph, estimate: Arrays) -> Coordinates:
     """Coordinates of all free parameters about `estimate`."""
-    charts = [_chart(one, np.asarray(estimate[one.name])) for one in graph.parameters if one.value is None]
-    ends = np.cumsum([len(chart.names) for chart in charts])
-
-    def theta(u: Any) -> dict[str, Any]:
-        parts = jnp.split(u, ends[:-1])
-        return {chart.parameter: chart.value(part) for chart, part in zip(charts, parts, strict=True)}
-
-    return Coordinates(tuple(name for chart in charts for name in chart.names), theta)
+    names: list[str] = []
+    moves, base = [], {}
+    for one in graph.parameters:
+        if one.value is None:
+            its, base[one.name] = _about(one, np.asarray(estimate[one.name]))
+            moves.append(Move(one.name, one.domain, len(its)))
+            names += its
+    return Coordinates(tuple(names), tuple(moves), base)
 
 
 def entry(name: str, index: tuple[int, ...]) -> str:
@@ -56,67 +103,33 @@ def entry(name: str, index: tuple[int, ...]) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
-def _chart(parameter: Parameter, value: NDArray[Any]) -> Chart:
+def _about(parameter: Parameter, value: NDArray[Any]) -> tuple[list[str], dict[str, NDArray[Any]]]:
+    """What the coordinates of a parameter move, and the arrays that they are about."""
+    name = parameter.name
+    entries = [entry(name, index) for index in np.ndindex(value.shape)]
     match parameter.domain:
         case Simplex():
-            return _simplex(parameter.name, value)
-        case Covariance():
-            return _covariance(parameter.name, value)
-        case domain:
-            return _entries(parameter.name, domain, value)
-
-
-def _entries(name: str, domain: Domain, value: NDArray[Any]) -> Chart:
-    """Every entry moves by itself."""
-    at = jnp.asarray(value)
-    entries = [entry(name, index) for index in np.ndindex(value.shape)]
-    match domain:
+            return _about_simplex(name, value)
+        case Covariance(dim=dim):
+            lower = zip(*np.tril_indices(dim), strict=True)
+            pairs = [(int(i), int(j)) for i, j in lower]
+            names = [entry(name, (*index, *pair)) for index in np.ndindex(value.shape[:-2]) for pair in pairs]
+            return names, {"root": np.linalg.cholesky(value)}
         case Positive():
-            names = tuple(f"log {one}" for one in entries)
-            return Chart(name, names, lambda u: at * jnp.exp(u.reshape(at.shape)))
+            return [f"log {one}" for one in entries], {"at": value}
         case Probability():
-            names = tuple(f"log odds of {one}" for one in entries)
-            odds = jnp.log(at) - jnp.log1p(-at)
-            return Chart(name, names, lambda u: jax.nn.sigmoid(odds + u.reshape(at.shape)))
+            return [f"log odds of {one}" for one in entries], {"odds": np.log(value) - np.log1p(-value)}
         case _:
-            return Chart(name, tuple(entries), lambda u: at + u.reshape(at.shape))
+            return entries, {"at": value}
 
 
-def _simplex(name: str, value: NDArray[Any]) -> Chart:
-    moved = value > 0
-    np.put_along_axis(moved, value.argmax(-1, keepdims=True), False, -1)
-    where = np.flatnonzero(moved)
-    names = tuple(
+def _about_simplex(name: str, value: NDArray[Any]) -> tuple[list[str], dict[str, NDArray[Any]]]:
+    positive = value > 0
+    free = positive.copy()
+    np.put_along_axis(free, value.argmax(-1, keepdims=True), False, -1)
+    names = [
         f"log {entry(name, index)} / {entry(name, (*index[:-1], int(value[index[:-1]].argmax())))}"
-        for index in (tuple(map(int, i)) for i in np.argwhere(moved))
-    )
-    positive = jnp.asarray(value > 0)
-    logits = jnp.log(jnp.where(positive, value, 1.0))
-
-    def simplex(u: Any) -> Any:
-        shifted = logits + jnp.zeros(value.size, u.dtype).at[where].set(u).reshape(value.shape)
-        return jax.nn.softmax(shifted, axis=-1, where=positive)
-
-    return Chart(name, names, simplex)
-
-
-def _covariance(name: str, value: NDArray[Any]) -> Chart:
-    dim = value.shape[-1]
-    rows, columns = np.tril_indices(dim)
-    batch = value.shape[:-2]
-    lower = jnp.asarray(np.linalg.cholesky(value))
-    names = tuple(
-        entry(name, (*index, int(i), int(j)))
-        for index in np.ndindex(batch)
-        for i, j in zip(rows, columns, strict=True)
-    )
-    diagonal = np.arange(dim)
-
-    def covariance(u: Any) -> Any:
-        flat = u.reshape(*batch, len(rows))
-        m = jnp.zeros(value.shape, u.dtype).at[..., rows, columns].set(flat)
-        m = m.at[..., diagonal, diagonal].set(jnp.exp(m[..., diagonal, diagonal]))
-        root = lower @ m
-        return root @ jnp.swapaxes(root, -1, -2)
-
-    return Chart(name, names, covariance)
+        for index in (tuple(map(int, i)) for i in np.argwhere(free))
+    ]
+    logits = np.log(np.where(positive, value, 1.0))
+    return names, {"logits": logits, "positive": positive, "moved": np.flatnonzero(free)}

@@ -23,7 +23,7 @@ from bnlab.runtime.data_titles import by_names, renamed
 from bnlab.runtime.memory import fits_memory
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.progress import conclude
-from bnlab.runtime.records import Bound, FitWarning, Outcome, Problem
+from bnlab.runtime.records import MAX_ITER, TOL, Bound, FitWarning, Outcome, Problem
 from bnlab.runtime.restarts import gathered
 from bnlab.runtime.result import Fit
 from bnlab.runtime.untold import untold
@@ -45,8 +45,8 @@ def fit(
     *,
     init: str | Mapping[str, ArrayLike] | None = None,
     n_init: int = 1,
-    max_iter: int = 200,
-    tol: float = 1e-6,
+    max_iter: int = MAX_ITER,
+    tol: float = TOL,
     seed: int = 0,
     evidence: Mapping[str, Any] | None = None,
     dtype: str = "float64",
@@ -65,8 +65,8 @@ def fit(
     that brings some along, else "data". The best of `n_init` starts is kept. EM stops when its objective rises by at most
     tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations, max_iter=0 returns the initial parameters with
     their likelihood. Ctrl-C ends it with the best so far. `checkpoint` names a file from which the same call goes on if it
-    was cut off. `options` are the method's own; "nuts" goes by these alone (`num_warmup`, `num_samples`, `num_chains`), not
-    by `max_iter` and `tol`.
+    was cut off. `options` are the method's own; "nuts" goes by these alone (`num_warmup`, `num_samples`, `num_chains`), and
+    refuses another `max_iter` or `tol`.
 
     `columns` names a frame's columns for each variable. `ids` has the members of a plate by variable where two have different
     row counts: `ids={"group": {"x": ..., "w": ...}}`. `weights` has a number for each member of the outermost plate.
@@ -102,8 +102,8 @@ def fit_bound(
     *,
     init: str | Mapping[str, ArrayLike] | None = None,
     n_init: int = 1,
-    max_iter: int = 200,
-    tol: float = 1e-6,
+    max_iter: int = MAX_ITER,
+    tol: float = TOL,
     seed: int = 0,
     dtype: str = "float64",
     progress: bool = True,

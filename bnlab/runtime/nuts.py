@@ -23,7 +23,7 @@ from bnlab.runtime.interrupt import interruptible
 from bnlab.runtime.marginal import Marginal, complete, inside, marginal, options_of
 from bnlab.runtime.nuts_engine import Sampled, Visit, drive, sampler
 from bnlab.runtime.progress import reporter
-from bnlab.runtime.records import FitWarning, Outcome, Problem, Status
+from bnlab.runtime.records import MAX_ITER, TOL, FitWarning, Outcome, Problem, Status
 
 DEFAULTS = {
     "num_warmup": 500,
@@ -40,12 +40,13 @@ def run(problem: Problem) -> Outcome:
     """Samples of the parameters, by chains that start where EM ends; a complete `init` is taken as it is.
 
     `parameters` are the posterior means, after the states of all draws have been named alike; `objective` is
-    ln p(x, theta) along the first chain, and at the means last. `max_iter` and `tol` are those of EM at the start.
+    ln p(x, theta) along the first chain, and at the means last.
 
     Options: num_warmup, num_samples, num_chains, target_accept, dense_mass, max_tree_depth. Raises FitError where a
-    parameter has no prior, with the priors to add.
+    parameter has no prior, with the priors to add, and for a `max_iter` or `tol`: chains have none.
     """
     options = options_of(problem, DEFAULTS)
+    _refuse_rules_of_stopping(problem)
     refuse_without_priors(problem.graph)
     with precision(problem.dtype):
         start, e_steps = _start(problem)
@@ -57,6 +58,21 @@ def run(problem: Problem) -> Outcome:
         one = _sampler(problem, options)
         raw = {name: np.asarray(value) for name, value in one.constrain(dict(found.z), ready.data).items()}
         return _outcome(problem, ready, raw, found, effort)
+
+
+def _refuse_rules_of_stopping(problem: Problem) -> None:
+    told = (("max_iter", problem.max_iter, MAX_ITER), ("tol", problem.tol, TOL))
+    faults = [
+        Fault(
+            f'{name} is {value!r}, and method "nuts" has no {name}: chains make as many transitions as they are told to.',
+            "Write num_warmup= and num_samples=."
+            " To start elsewhere than where EM ends, hand over init=, say the parameters of another fit.",
+        )
+        for name, value, default in told
+        if value != default
+    ]
+    if faults:
+        raise FitError(*faults)
 
 
 def _start(problem: Problem) -> tuple[Arrays, int]:

@@ -14,6 +14,9 @@ from bnlab.runtime.data_layout import Layout
 
 Status = Literal["converged", "max_iter", "degenerate", "non_monotone", "nan", "interrupted"]
 
+MAX_ITER, TOL = 200, 1e-6
+"""The iterations and the rule of stopping of a fit that is told neither."""
+
 
 @dataclass(frozen=True, slots=True)
 class FitWarning:

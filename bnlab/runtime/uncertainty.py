@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from bnlab.errors import Fault, FitError
 from bnlab.network.declare import Network
-from bnlab.runtime.coordinates import Coordinates, coordinates
+from bnlab.runtime.coordinates import Base, Coordinates, Moves, coordinates, moved
 from bnlab.runtime.em import precision
 from bnlab.runtime.marginal import densities, marginal_of
 from bnlab.runtime.records import Bound, FitWarning, Partial
@@ -72,20 +73,23 @@ def information(network: Network, theta: Arrays, bound: Bound) -> Information:
         if not chart.names:
             raise FitError(Fault(f"{network.name} has no parameters to learn, so there is no information."))
         ready = marginal_of(network, bound, "float64")
-        gradient, matrix = jax.device_get(_second(network, bound.partial, chart)(ready.data))
+        second = _second(network, bound.partial, chart.moves)
+        gradient, matrix = jax.device_get(second(chart.base, ready.data))
     matrix = -(matrix + matrix.T) / 2
     covariance = _inverse(network, chart, matrix)
     return Information(chart, matrix, covariance, float(np.sqrt(gradient @ covariance @ gradient)), free)
 
 
-def _second(network: Network, partial: Partial, chart: Coordinates) -> Callable[[Any], Any]:
-    """Gradient and second derivative of the log joint density at u = 0, as a compiled function of the data."""
-    count = len(chart.names)
+@lru_cache(maxsize=32)
+def _second(network: Network, partial: Partial, moves: Moves) -> Callable[[Base, Any], Any]:
+    """Gradient and second derivative of the log joint density at u = 0, as a function of the estimate and the data that
+    is compiled once for each shape of them."""
+    count = sum(move.count for move in moves)
     joint = densities(network, partial).log_joint
 
-    def both(data: Any) -> Any:
+    def both(base: Base, data: Any) -> Any:
         def gradient(u: Any) -> Any:
-            return jax.grad(lambda v: joint(chart.theta(v), data))(u)
+            return jax.grad(lambda v: joint(moved(moves, base, v), data))(u)
 
         zero = jnp.zeros(count)
 
@@ -137,9 +141,21 @@ def standard_errors(found: Information) -> dict[str, NDArray[np.float64]]:
     """The standard error of every free parameter's entries, by the delta method; 0 where a probability is exactly 0."""
     with precision("float64"):
         root = np.linalg.cholesky(found.covariance)
-        push = jax.jit(lambda direction: jax.jvp(found.chart.theta, (jnp.zeros(len(root)),), (direction,))[1])
-        moved = jax.lax.map(push, jnp.asarray(root.T), batch_size=min(BATCH, len(root)))
-        return {name: np.sqrt((np.asarray(value) ** 2).sum(0)) for name, value in moved.items()}
+        pushed = _pushed(found.chart.moves)(found.chart.base, root.T)
+        return {name: np.sqrt((np.asarray(value) ** 2).sum(0)) for name, value in pushed.items()}
+
+
+@lru_cache(maxsize=32)
+def _pushed(moves: Moves) -> Callable[[Base, Any], Any]:
+    """How the parameters move along each of some directions (direction, coordinate)."""
+
+    def all_of(base: Base, directions: Any) -> Any:
+        def one(direction: Any) -> Any:
+            return jax.jvp(lambda u: moved(moves, base, u), (jnp.zeros_like(direction),), (direction,))[1]
+
+        return jax.lax.map(one, directions, batch_size=min(BATCH, len(directions)))
+
+    return jax.jit(all_of)
 
 
 def laplace(found: Information, count: int, seed: int) -> dict[str, NDArray[np.float64]]:
@@ -151,5 +167,11 @@ def laplace(found: Information, count: int, seed: int) -> dict[str, NDArray[np.f
     with precision("float64"):
         noise = np.random.default_rng(seed).standard_normal((count, len(found.chart.names)))
         u = noise @ np.linalg.cholesky(found.covariance).T
-        draws = jax.lax.map(found.chart.theta, jnp.asarray(u))
+        draws = _each(found.chart.moves)(found.chart.base, u)
         return {name: np.asarray(value)[None] for name, value in draws.items()}
+
+
+@lru_cache(maxsize=32)
+def _each(moves: Moves) -> Callable[[Base, Any], Any]:
+    """The parameters at each of some points (point, coordinate)."""
+    return jax.jit(lambda base, points: jax.lax.map(lambda u: moved(moves, base, u), points))
