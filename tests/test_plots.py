@@ -53,6 +53,7 @@ def test_methods_of_a_fit_are_the_functions() -> None:
         "plot_states",
     }
     assert svg(fit.plot_trace(), "", "a") == svg(plots.plot_trace(fit), "", "a")
+    assert svg(fit.plot_bound("mu", (1,)), "", "a") == svg(plots.plot_bound(fit, "mu", (1,)), "", "a")
 
 
 class TestReplay:
