@@ -17,4 +17,5 @@ suppress_warnings = ["mystnb.unknown_mime_type"]  # a page has no use for the te
 
 html_theme = "furo"
 html_title = "bnlab"
+html_show_copyright = False
 html_static_path = ["_static"]

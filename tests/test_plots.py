@@ -53,6 +53,7 @@ def test_methods_of_a_fit_are_the_functions() -> None:
         "plot_states",
     }
     assert svg(fit.plot_trace(), "", "a") == svg(plots.plot_trace(fit), "", "a")
+    assert svg(fit.plot_bound("mu", (1,)), "", "a") == svg(plots.plot_bound(fit, "mu", (1,)), "", "a")
 
 
 class TestReplay:
@@ -233,6 +234,11 @@ class TestFrames:
         assert found.iterations[-1] == fitted("mixture_poisson", max_iter=200).n_iter
 
 
+def test_notebooks_show_figures() -> None:
+    """pyplot is not asked, so its hooks are not there."""
+    assert plots.plot_trace(fitted("gmm"))._repr_png_().startswith(b"\x89PNG")
+
+
 class TestSvg:
     def test_is_the_same_each_time_and_leans_on_nothing(self) -> None:
         fit = fitted("gmm")
@@ -273,6 +279,12 @@ class TestDetection:
             x, y = patch.get_path().vertices.T
             area = abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2
             np.testing.assert_allclose(area, share, rtol=1e-9)  # sums of some thousand equal numbers
+
+    def test_a_long_tail_leaves_room_for_the_targets(self) -> None:
+        """Non-targets down to -1000 below targets from 0 to 10: the picture begins at -20, and says what it leaves out."""
+        axes = plots.plot_scores(np.linspace(0, 10, 50), np.linspace(-1000, 5, 202)).axes[0]
+        assert min(patch.get_path().vertices[:, 0].min() for patch in axes.patches) == pytest.approx(-20)
+        assert "97% of the non-targets are below -20" in axes.get_xlabel()
 
     def test_nothing_to_draw_is_said(self) -> None:
         with pytest.raises(FitError, match="no scores"):

@@ -24,6 +24,20 @@ def random_dag(seed: int, nodes: int = 7) -> nx.DiGraph:
     return graph
 
 
+def is_open(graph: nx.DiGraph, path: tuple[str, ...], x: str, y: str, given: set[str]) -> bool:
+    """Whether a path is one from x to y that nothing blocks; or there is none, and none can be."""
+    if not path:
+        return nx.is_d_separator(graph, {x}, {y}, given)
+    assert (path[0], path[-1], len(set(path))) == (x, y, len(path))
+    for before, middle, after in zip(path, path[1:], path[2:], strict=False):
+        if graph.has_edge(before, middle) and graph.has_edge(after, middle):
+            if not given & (nx.descendants(graph, middle) | {middle}):
+                return False
+        elif middle in given:
+            return False
+    return all(graph.has_edge(a, b) or graph.has_edge(b, a) for a, b in itertools.pairwise(path))
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_structure_is_that_of_networkx(seed: int) -> None:
     graph = random_dag(seed)
@@ -41,12 +55,15 @@ def test_structure_is_that_of_networkx(seed: int) -> None:
     for _ in range(60):
         x, y, *given = rng.permutation(list(graph))[: rng.integers(2, 6)].tolist()
         assert net.d_separated(x, y, given) == nx.is_d_separator(graph, {x}, {y}, set(given))
+        assert is_open(graph, net.open_path(x, y, given), x, y, set(given))
 
 
 def test_asia_says_what_its_story_says() -> None:
     net = bn.read(DATA / "asia.bif")
     assert net.d_separated("asia", "smoke")
     assert not net.d_separated("asia", "smoke", "dysp")
+    assert net.open_path("asia", "smoke") == ()
+    assert net.open_path("asia", "smoke", "xray") == ("asia", "tub", "either", "lung", "smoke")
     assert net.d_separated(["asia", "tub"], "dysp", ["either", "bronc"])
     with pytest.raises(bn.ModelError, match="two sides"):
         net.d_separated("asia", "asia")
@@ -71,6 +88,7 @@ def test_a_variable_of_a_chain_stands_for_all_of_its_steps() -> None:
     assert z is not y
     assert not net.d_separated("x", "z")
     assert net.d_separated("x", "z", "y")
+    assert net.open_path("x", "z") == ("x", "y", "z")
     assert net.d_separated("x", "w")
 
 

@@ -176,17 +176,17 @@ class Comparison:
 
         return arviz_data.to_arviz(self)
 
-    def plot_estimates(self, **options: Any) -> Any:
+    def plot_estimates(self, *arguments: Any, **options: Any) -> Any:
         """Every number by every method, in the reference's deviations: `bnlab.plots.plot_estimates`."""
-        return self._plot("plot_estimates", options)
+        return self._plot("plot_estimates", *arguments, **options)
 
-    def plot_posteriors(self, **options: Any) -> Any:
+    def plot_posteriors(self, *arguments: Any, **options: Any) -> Any:
         """Draws over one another, with the point estimates: `bnlab.plots.plot_posteriors`."""
-        return self._plot("plot_posteriors", options)
+        return self._plot("plot_posteriors", *arguments, **options)
 
-    def _plot(self, name: str, options: Mapping[str, Any]) -> Any:
+    def _plot(self, name: str, *arguments: Any, **options: Any) -> Any:
         """A figure of bnlab.plots, which is above this module and imported by name, when it is first asked for."""
-        return vars(import_module("bnlab.plots"))[name](self, **options)
+        return vars(import_module("bnlab.plots"))[name](self, *arguments, **options)
 
     def __str__(self) -> str:
         return self.table()

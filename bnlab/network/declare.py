@@ -167,10 +167,22 @@ class Network:
         A variable of a plate stands for all of its members, one of a chain for all of its steps; parameters are held
         fixed. Raises ModelError where the three overlap.
         """
-        sets = tuple(frozenset([names] if isinstance(names, str) else names) for names in (x, y, given))
+        return structure.d_separated(self.graph, *self._sets(x, y, given))
+
+    def open_path(
+        self, x: str | Collection[str], y: str | Collection[str], given: str | Collection[str] = ()
+    ) -> tuple[str, ...]:
+        """The variables of a shortest path along which x may tell of y once `given` is known; () where they are d-separated.
+
+        `bn.draw(net, highlight=net.open_path("asia", "smoke", given="dysp"))` shows it. Raises ModelError as `d_separated`.
+        """
+        return structure.open_path(self.graph, *self._sets(x, y, given))
+
+    def _sets(self, *given: str | Collection[str]) -> tuple[frozenset[str], ...]:
+        sets = tuple(frozenset([names] if isinstance(names, str) else names) for names in given)
         for name in frozenset().union(*sets):
             self._variable(name)
-        return structure.d_separated(self.graph, *sets)
+        return sets
 
     def _variable(self, name: str) -> str:
         names = [variable.name for variable in self.graph.variables]

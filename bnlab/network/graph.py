@@ -86,6 +86,41 @@ def d_separated(graph: Graph, x: frozenset[str], y: frozenset[str], given: froze
     return bool(nx.is_d_separator(edges, *sets))
 
 
+Walk = tuple[tuple[tuple[str, int], bool], ...]
+
+
+def open_path(graph: Graph, x: frozenset[str], y: frozenset[str], given: frozenset[str]) -> tuple[str, ...]:
+    """The variables of a shortest path from `x` to `y` that `given` does not block; empty where all are blocked.
+
+    A path goes on through what is not known, except where two arrows meet: there it goes on only if something is known of what
+    follows (Pearl 1988, section 3.3). Steps of a chain are told by their variable alone. Raises ModelError as `d_separated`.
+    """
+    if d_separated(graph, x, y, given):
+        return ()
+    edges, copies = _steps(graph)
+    starts, ends, known = ({copy for name in names for copy in copies[name]} for names in (x, y, given))
+    above = {copy: set(edges.predecessors(copy)) for copy in edges}
+    told, new = set(known), set(known)
+    while new:
+        new = set().union(*(above[copy] for copy in new)) - told
+        told |= new
+    queue = [
+        ((copy, True),) for copy in sorted(starts)
+    ]  # a copy, and whether it was reached against the arrow
+    seen = {path[0] for path in queue}
+    for path in queue:
+        copy, against = path[-1]
+        if copy in ends:
+            names = [name for (name, _), _ in path]
+            return tuple(name for place, name in enumerate(names) if names[place - 1 : place] != [name])
+        onward = [(child, False) for child in sorted(edges.successors(copy)) if copy not in known]
+        back = copy not in known if against else copy in told
+        onward += [(parent, True) for parent in sorted(above[copy]) if back]
+        queue.extend((*path, step) for step in onward if step not in seen)
+        seen |= set(onward)
+    raise InternalError(f"No path from {sorted(x)} to {sorted(y)} is open, but they are not separated.")
+
+
 def topological_order(graph: Graph) -> tuple[str, ...]:
     """Every variable after those of the same step that it reads; in order of declaration where there is a choice."""
     found = _ordered(_above(graph, lagged=False))

@@ -18,6 +18,8 @@ RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 BINS = 60
 LOWEST = 0.2
 """Non-targets that may be left of the picture of scores."""
+FARTHEST = 2.0
+"""How far left of the targets the picture goes, beside how far they reach: where both are to be told apart is between them."""
 
 Trials = tuple[ArrayLike, ArrayLike]
 """Scores of target and of non-target trials."""
@@ -68,7 +70,8 @@ def plot_scores(target: ArrayLike, nontarget: ArrayLike, threshold: float | None
     """
     det_curve(target, nontarget)  # refuses NaN and empty scores
     same, other = (np.asarray(one, float).ravel() for one in (target, nontarget))
-    low, high = min(same.min(), np.quantile(other, LOWEST)), max(same.max(), other.max())
+    tail = max(np.quantile(other, LOWEST), same.min() - FARTHEST * np.ptp(same))
+    low, high = min(same.min(), tail), max(same.max(), other.max())
     bins, left = np.linspace(low, high, BINS + 1), (other < low).mean()
     with styled():
         drawn, axes = figure(width=5.2, height=3.2)

@@ -58,11 +58,20 @@ def styled() -> Iterator[None]:
         yield
 
 
+class Drawn(Figure):
+    """A figure that notebooks show although pyplot knows nothing of it."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=self.dpi)
+        return file.getvalue()
+
+
 def figure(
     rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 3.6, **options: Any
 ) -> tuple[Figure, NDArray[Any]]:
     """A figure of `width` by `height` inches, and its axes as a matrix."""
-    made = Figure(figsize=(width, height), layout="constrained")
+    made = Drawn(figsize=(width, height), layout="constrained")
     return made, made.subplots(rows, columns, squeeze=False, **options)
 
 

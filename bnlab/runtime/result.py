@@ -242,41 +242,41 @@ class Fit:
 
         save.save(self, path)
 
-    def plot_fit(self, **options: Any) -> Any:
+    def plot_fit(self, *arguments: Any, **options: Any) -> Any:
         """The data and the fitted model: `bnlab.plots.plot_fit`. Every plot returns a matplotlib Figure."""
-        return self._plot("plot_fit", options)
+        return self._plot("plot_fit", *arguments, **options)
 
-    def plot_iterations(self, **options: Any) -> Any:
+    def plot_iterations(self, *arguments: Any, **options: Any) -> Any:
         """The model after 0, 1, 2, 5, ... iterations of EM and of Viterbi training: `bnlab.plots.plot_iterations`."""
-        return self._plot("plot_iterations", options)
+        return self._plot("plot_iterations", *arguments, **options)
 
-    def plot_responsibilities(self, **options: Any) -> Any:
+    def plot_responsibilities(self, *arguments: Any, **options: Any) -> Any:
         """The data in the colours of their states' probabilities: `bnlab.plots.plot_responsibilities`."""
-        return self._plot("plot_responsibilities", options)
+        return self._plot("plot_responsibilities", *arguments, **options)
 
-    def plot_terms(self, **options: Any) -> Any:
+    def plot_terms(self, *arguments: Any, **options: Any) -> Any:
         """Q, H and KL through E- and M-steps: `bnlab.plots.plot_terms`."""
-        return self._plot("plot_terms", options)
+        return self._plot("plot_terms", *arguments, **options)
 
-    def plot_bound(self, **options: Any) -> Any:
+    def plot_bound(self, *arguments: Any, **options: Any) -> Any:
         """The lower bound over one parameter, touching ln p: `bnlab.plots.plot_bound`."""
-        return self._plot("plot_bound", options)
+        return self._plot("plot_bound", *arguments, **options)
 
-    def plot_trace(self, **options: Any) -> Any:
+    def plot_trace(self, *arguments: Any, **options: Any) -> Any:
         """The objective over the iterations: `bnlab.plots.plot_trace`."""
-        return self._plot("plot_trace", options)
+        return self._plot("plot_trace", *arguments, **options)
 
-    def plot_restarts(self, **options: Any) -> Any:
+    def plot_restarts(self, *arguments: Any, **options: Any) -> Any:
         """The objectives of all restarts: `bnlab.plots.plot_restarts`."""
-        return self._plot("plot_restarts", options)
+        return self._plot("plot_restarts", *arguments, **options)
 
-    def plot_states(self, **options: Any) -> Any:
+    def plot_states(self, *arguments: Any, **options: Any) -> Any:
         """The smoothed states of a chain and its decoded path: `bnlab.plots.plot_states`."""
-        return self._plot("plot_states", options)
+        return self._plot("plot_states", *arguments, **options)
 
-    def _plot(self, name: str, options: Mapping[str, Any]) -> Any:
+    def _plot(self, name: str, *arguments: Any, **options: Any) -> Any:
         """A figure of bnlab.plots, which is above this module and imported by name, when it is first asked for."""
-        return vars(import_module("bnlab.plots"))[name](self, **options)
+        return vars(import_module("bnlab.plots"))[name](self, *arguments, **options)
 
     def __str__(self) -> str:
         return self.summary()

@@ -109,9 +109,24 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     return weight @ log_p_x
 
 
+@jax.custom_jvp
 def log_evidence(theta: Parameters, data: Data) -> Array:
-    """ln p(x | theta)."""
+    """ln p(x | theta), to be differentiated in theta: the data are constants."""
     return jax.lax.map(lambda chunk: expect(theta, chunk), data).sum()
+
+
+@log_evidence.defjvp
+def _(at, direction):
+    """ln p(x | theta) and its slope: each chunk gives its gradient at once, and nothing of it is kept."""
+    theta, data = at
+    share = jax.value_and_grad(expect)
+    zero = jax.eval_shape(share, theta, jax.tree.map(lambda a: a[0], data))
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, share(theta, chunk)), None
+
+    log_p, gradient = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, zero), data)[0]
+    return log_p, sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient, direction[0])))
 
 
 def put(values, index, fill=None):
