@@ -1,5 +1,5 @@
 """EM, SVI, variational EM and NUTS against one another on data drawn from known parameters, a row of `CASES` a model; and
-calibration. A quarter of an hour of one core; `pytest -k "plda and not ranks"` takes one row."""
+calibration. A minute or two of one core a row and for each calibration: `pytest -k "plda and not ranks"` takes one row."""
 
 from __future__ import annotations
 
