@@ -129,6 +129,28 @@ class TestPage:
         assert path == tmp_path / "a" / "b" / "index.html" and path.read_text(encoding="utf-8") == text()
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.1)."""
+    digits = colour.lstrip("#")
+    digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_text_stands_out_from_paper_in_both_schemes() -> None:
+    """4.5 to 1, as WCAG 2.1 asks of text at level AA."""
+    css = (ROOT / "bnlab" / "report" / "templates" / "page.css").read_text(encoding="utf-8")
+    schemes = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[:2]
+    assert len(schemes) == 2
+    for scheme in schemes:
+        colours = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6});", scheme))
+        for ground in ("paper", "wash"):
+            for name in colours.keys() - {"paper", "wash", "line", "shade"}:
+                bright, dark = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
+                assert (bright + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+
+
 class TestDerivation:
     @pytest.mark.parametrize("name", NAMES)
     def test_every_formula_is_kept(self, name: str) -> None:

@@ -87,6 +87,7 @@ def d_separated(graph: Graph, x: frozenset[str], y: frozenset[str], given: froze
 
 
 Walk = tuple[tuple[tuple[str, int], bool], ...]
+"""Copies of variables one after another, each with whether it was reached against an arrow."""
 
 
 def open_path(graph: Graph, x: frozenset[str], y: frozenset[str], given: frozenset[str]) -> tuple[str, ...]:
@@ -104,9 +105,7 @@ def open_path(graph: Graph, x: frozenset[str], y: frozenset[str], given: frozens
     while new:
         new = set().union(*(above[copy] for copy in new)) - told
         told |= new
-    queue = [
-        ((copy, True),) for copy in sorted(starts)
-    ]  # a copy, and whether it was reached against the arrow
+    queue: list[Walk] = [((copy, True),) for copy in sorted(starts)]
     seen = {path[0] for path in queue}
     for path in queue:
         copy, against = path[-1]

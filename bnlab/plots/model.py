@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -155,7 +156,8 @@ def _legend(axes: Axes, one: View) -> None:
     marker = "_" if one.kind == "bars" else "o"
     handles.append(Line2D([], [], color=DATA, marker=marker, linestyle="", markersize=5, label="data"))
     if one.states <= 8:
-        axes.legend(handles=handles, loc="best")
+        beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if one.kind == "bars" else {}
+        axes.legend(handles=handles, **beside)
 
 
 def _state_names(one: View) -> list[str]:

@@ -19,6 +19,8 @@ from bnlab.runtime.result import Fit
 Theta = Mapping[str, NDArray[Any]]
 POINTS = 3000
 """More rows than that are thinned evenly: the picture would be no clearer."""
+ABOVE = 1.15
+"""Room above bars and profiles, for what is written there."""
 
 
 def background(axes: Axes, one: View, colour: list[str] | None = None) -> None:
@@ -155,7 +157,7 @@ def _bars(axes: Axes, fit: Fit, one: View, theta: Theta, shares: NDArray[np.floa
             places - 0.4 + (number + 0.5) * width, table.mean(0), width, color=colours(one.states)[state]
         )
     axes.set_xticks(places, list(domain.labels) or [str(place) for place in places])
-    axes.set(xlabel=one.variable.name, ylabel="probability", ylim=(0, None))
+    axes.set(xlabel=one.variable.name, ylabel="probability", ylim=(0, ABOVE * axes.get_ylim()[1]))
 
 
 def _profile(
@@ -171,7 +173,7 @@ def _profile(
     for state, chance in tables:
         axes.plot(places, chance, color=colours(one.states)[state], marker="o", markersize=3.5, linewidth=1)
     axes.set_xticks(places, one.names, rotation=90 if len(places) > 6 else 0)
-    axes.set(xlabel=", ".join(plates), ylabel=f"P({one.variable.name} = 1)", ylim=(-0.03, 1.03))
+    axes.set(xlabel=", ".join(plates), ylabel=f"P({one.variable.name} = 1)", ylim=(-0.03, ABOVE))
 
 
 def _table(rows: NDArray[np.float64], size: int) -> NDArray[np.float64]:
