@@ -157,7 +157,8 @@ def statistics_add(subject: Subject) -> Iterator[Deviation]:
     if not members.root(subject.graph):
         return
     order = np.random.default_rng(1).permutation(members.count(subject.graph, subject.data))
-    half = len(order) // 2
+    if (half := len(order) // 2) == 0:
+        return  # a member by itself has no halves
     parts = [
         subject.on(members.select(subject.graph, subject.data, part)) for part in (order[:half], order[half:])
     ]
