@@ -13,6 +13,7 @@ import pytest
 import bnlab as bn
 from bnlab.comparison import Comparison, run
 from bnlab.comparison.certificates import densities_agree
+from bnlab.comparison.estimates import rows
 from bnlab.comparison.naming import best_naming, symmetries
 from bnlab.comparison.predictive import split_of
 from bnlab.comparison.proposal import propose
@@ -214,6 +215,17 @@ def test_em_goes_without_proposed_priors_that_it_has_no_update_for() -> None:
     assert _with_updates(given, given) == given
 
 
+def test_a_spread_on_its_edge_has_no_standard_error() -> None:
+    """Where tau goes to 0, the likelihood is no parabola: the curvature there would make its interval reach 10^9."""
+    loaded = model("eight_schools")
+    fit = bn.fit(loaded.network, loaded.example(), progress=False)
+    found = rows(loaded.network.graph, {"em": fit}, {"em": fit.standard_errors()}, "em", 0.9)
+    errors = {row.name: row.estimates["em"].deviation for row in found}
+    assert errors["tau"] is None
+    # 1 / sqrt(sum of 1 / sigma^2), the error of a mean of all schools
+    assert errors["mu"] == pytest.approx(4.07, abs=0.1)
+
+
 def test_numbers_that_are_latent_are_certified_by_the_joint_density() -> None:
     """NumPyro enumerates categories only; its density of numbers is integrated over them."""
     loaded = model("eight_schools")
@@ -245,6 +257,7 @@ def test_eight_schools_by_em_and_nuts() -> None:
     assert all(one.passed for one in found.certificates) and found.certificates
     assert any("without the priors" in one for one in found.symmetries)
     (tau,) = [row for row in found.rows if row.name == "tau"]
+    assert tau.estimates["em"].deviation is None
     assert tau.estimates["em"].value < 1 < 3 < tau.estimates["nuts"].value
     assert any(one.kind == "boundary" for one in found.fits["em"].warnings)
 

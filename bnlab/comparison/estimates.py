@@ -25,7 +25,8 @@ def rows(
 ) -> tuple[Row, ...]:
     """A row for every entry of every learnt parameter; of a covariance, which is symmetric, those up to the diagonal.
 
-    `errors` are standard errors by method, of those that have them.
+    `errors` are standard errors by method, of those that have them. A number that its fit reports on the edge of its domain
+    has none: the likelihood is no parabola there.
     """
     found = []
     learnt = [one for one in graph.parameters if one.value is None]
@@ -43,12 +44,21 @@ def rows(
                 else:
                     error = errors.get(method, {}).get(parameter.name)
                     value = float(fit.parameters[parameter.name][index])
-                    deviation = None if error is None else float(error[index])
+                    edge = _on_the_edge(fit, parameter, index)
+                    deviation = None if error is None or edge else float(error[index])
                     estimates[method] = _point(parameter.domain, index, value, deviation, level)
             found.append(
                 Row(parameter.name, index, entry(parameter.name, index), _apart(estimates, reference))
             )
     return tuple(found)
+
+
+def _on_the_edge(fit: Fit, parameter: Parameter, index: tuple[int, ...]) -> bool:
+    """Whether a spread is reported to go to 0. Probabilities that do have errors that go to 0 with them."""
+    if isinstance(parameter.domain, Simplex | Probability):
+        return False
+    edges = {warning.concerns for warning in fit.warnings if warning.kind == "boundary"}
+    return any(entry(parameter.name, index[:depth]) in edges for depth in range(len(index) + 1))
 
 
 def _indices(parameter: Parameter, shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
