@@ -152,3 +152,16 @@ def test_transposed_factors_have_their_own_indices() -> None:
     text = str(bn.derive(linear_chain()))
     assert "V[t,d,e] - sum_f sum_a V[t,d,a] A[s,t,a,f] V[t,f,e]" in text  # V - V A V
     assert "next A[s,d,e] = (sum_a F[a,d] sum_b N[s,a,b] F[b,e] where" in text  # F' N F
+
+
+def test_a_latent_that_nothing_observed_depends_on_leaves_1() -> None:
+    with bn.Network("barren") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A, mu = bn.parameter("A", bn.Simplex(2)), bn.parameter("mu", bn.Real())
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(p))
+            bn.latent("w", bn.Categorical(A[z]))
+            bn.observed("x", bn.Normal(mu[z], var=1.0))
+    assert "log_one_given_z = logsumexp(log_p_w_given_z, axis=-1)  # ln 1: sums out w" in bn.emit(net, "em")
+    assert r"\ln 1 &= \ln \sum_{g} p(w_n=g \mid z_n=k)" in bn.emit(net, "latex")

@@ -18,7 +18,10 @@ def joined(names: tuple[str, ...]) -> str:
 def title(factor: Factor) -> str:
     """The name of a factor's log in code: `log_p_xz`, `log_p_x_given_z`."""
     given = tuple(dict.fromkeys(_with_lag(ref) for ref in factor.given))
-    return f"log_p_{joined(factor.left)}" + (f"_given_{joined(given)}" if given else "")
+    head = (
+        f"log_p_{joined(factor.left)}" if factor.left else "log_one"
+    )  # of a latent that nothing observed depends on
+    return head + (f"_given_{joined(given)}" if given else "")
 
 
 LONGEST_TITLE = 48
@@ -83,13 +86,17 @@ def _without_log(words: Words) -> Words:
 
 
 def formula(layout: Layout, factor: Factor) -> str:
-    """`ln p(x[n], z[n]=k)`."""
+    """`ln p(x[n], z[n]=k)`; where nothing observed is left, probabilities sum to 1."""
+    if not factor.left:
+        return "ln 1"
     left = ", ".join(_plain(layout, factor, name) for name in factor.left)
     given = ", ".join(_plain_ref(layout, factor, ref) for ref in factor.given)
     return f"ln p({left} | {given})" if given else f"ln p({left})"
 
 
 def formula_tex(layout: Layout, factor: Factor) -> str:
+    if not factor.left:
+        return r"\ln 1"
     left = ", ".join(_tex_ref(layout, factor, VarRef(name)) for name in factor.left)
     given = ", ".join(_tex_ref(layout, factor, ref) for ref in factor.given)
     return rf"\ln p({left} \mid {given})" if given else rf"\ln p({left})"
