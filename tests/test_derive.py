@@ -150,8 +150,8 @@ def test_shared_parameters_whose_subscripts_do_not_go_together_are_refused() -> 
 def test_transposed_factors_have_their_own_indices() -> None:
     """Sums within sums, of arrays read with their axes in another order."""
     text = str(bn.derive(linear_chain()))
-    assert "V[t,d,e] - sum_f sum_a V[t,d,a] A[s,t,a,f] V[t,f,e]" in text  # V - V A V
-    assert "next A[s,d,e] = (sum_a F[a,d] sum_b N[s,a,b] F[b,e] where" in text  # F' N F
+    assert "C[t,g,h] = sum_o sum_a B[t,g,a] V[t-1,a,o] B[t,h,o] + sum_f sum_e G[t,g,e] Q[e,f] G[t,h,f]" in text  # B V B' + G Q G'
+    assert "next P[d,e] = sum_h sum_g F[d,g] V[g,h] F[e,h] + Q[d,e]" in text  # F V F' + Q
 
 
 def test_a_latent_that_nothing_observed_depends_on_leaves_1() -> None:

@@ -187,8 +187,8 @@ def _summed(word: str, over: Axes, text: str, shifted: Axes = (), at: Letters | 
 
 
 def _bound(over: Axes, free: Axes, at: Letters) -> Letters:
-    """The letters within a sum: those that are summed over are called otherwise than what stays."""
-    found = {axis: letter for axis, letter in at.items() if axis not in over}
+    """The letters within a sum: those that are summed over are called otherwise than what stays, there and in sums inside."""
+    found = {axis: at.get(axis, axis.letter) for axis in (*at, *free) if axis not in over}
     used = {*at.values(), *(at.get(axis, axis.letter) for axis in free)}
     for axis in over:
         letter = axis.letter

@@ -96,6 +96,8 @@ def standing(problem: Problem, state: State, ready: Engine) -> dict[str, tuple[F
             index = tuple(component)
             low = np.zeros(now.shape, dtype=bool)
             low[index] = (now <= least * (1 + AT_FLOOR))[index]
+            if not low.any():  # above it by rounding, as single precision has it: no edge to speak of
+                continue
             moved = np.where(low, (100.0 if floor.kind == "var" else 10.0) * now, now)
             there = _at(problem, ready, state, floor.parameter, moved)[0]
             if there >= state.objective[-1] - BOUNDED * low.sum():

@@ -364,8 +364,8 @@ GAUSSIAN = (
     Mutant(
         "a filtered mean for a smoothed one",
         gaussian_networks.linear_chain,
-        r"mean_y = m \+ jnp\.einsum\([^)]*\)",
-        "mean_y = m",
+        r"mean_before = m_before \+ \(mean - p_t\) @ G_t\.T",
+        "mean_before = m_before",
     ),
     Mutant(
         "no lag-one covariance",
