@@ -150,7 +150,9 @@ def test_shared_parameters_whose_subscripts_do_not_go_together_are_refused() -> 
 def test_transposed_factors_have_their_own_indices() -> None:
     """Sums within sums, of arrays read with their axes in another order."""
     text = str(bn.derive(linear_chain()))
-    assert "C[t,g,h] = sum_o sum_a B[t,g,a] V[t-1,a,o] B[t,h,o] + sum_f sum_e G[t,g,e] Q[e,f] G[t,h,f]" in text  # B V B' + G Q G'
+    assert (
+        "C[t,g,h] = sum_o sum_a B[t,g,a] V[t-1,a,o] B[t,h,o] + sum_f sum_e G[t,g,e] Q[e,f] G[t,h,f]" in text
+    )  # B V B' + G Q G'
     assert "next P[d,e] = sum_h sum_g F[d,g] V[g,h] F[e,h] + Q[d,e]" in text  # F V F' + Q
 
 

@@ -39,7 +39,9 @@ def forward(chain: Chain, log_b: Symbol) -> Expr:
     run, shape = chain.run, chain.shape
     states = tuple(axis for axis in log_b.axes if axis in shape.now)
     why = "so that exp neither over- nor underflows"
-    scale = run.statement(f"scale{chain.suffix}", Reduce("max", log_b, states), "numerics", why)
+    # It cancels, so no gradient need flow through it; through a maximum found twice, rounded otherwise, it would be NaN.
+    largest = build.held(Reduce("max", log_b, states))
+    scale = run.statement(f"scale{chain.suffix}", largest, "numerics", why)
     value = build.exp(build.subtract(log_b, scale))
     b = chain.record("b", run.statement(f"b{chain.suffix}", value, "numerics"))
     function = _forward(chain, b)

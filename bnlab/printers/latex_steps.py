@@ -28,6 +28,7 @@ from bnlab.program.ops import (
     Steps,
     Symbol,
     Take,
+    Unary,
     Where,
 )
 from bnlab.program.walk import symbols
@@ -123,7 +124,7 @@ class EStep:
         target, value = item.target, item.expression
         meaning = relettered(item.tex, self.names.letters)
         match item.because:
-            case "numerics" if isinstance(value, Reduce) and value.op == "max":
+            case "numerics" if isinstance(value, Unary) and isinstance(value.operand, Reduce):
                 self.zero.add(target.name)
             case "numerics" if isinstance(value, Reliable):
                 pass

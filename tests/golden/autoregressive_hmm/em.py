@@ -126,7 +126,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
             log_likelihood_x(theta, x[:-1], x[1:]),
         ]
     )
-    scale = log_b.max(-1)  # so that exp neither over- nor underflows
+    scale = jax.lax.stop_gradient(log_b.max(-1))  # so that exp neither over- nor underflows
     b = jnp.exp(log_b - scale[:, None])
     alpha, c = forward(theta, b)
     log_p_x_in_chain = (jnp.log(c) + scale).sum()  # ln p(x[:])

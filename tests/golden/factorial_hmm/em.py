@@ -106,7 +106,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     x, weight, mask_t = chunk
     log_b = log_likelihood_x(theta, x)  # ln p(x[s,t] | a[s,t]=i, b[s,t]=j)
-    scale = log_b.max((-2, -1))  # so that exp neither over- nor underflows
+    scale = jax.lax.stop_gradient(log_b.max((-2, -1)))  # so that exp neither over- nor underflows
     b = jnp.exp(log_b - scale[..., None, None])
     alpha, c = forward(theta, b, mask_t)
     log_p_x_in_chain = jnp.where(mask_t, jnp.log(c) + scale, 0).sum(0)  # ln p(x[s,:])

@@ -130,7 +130,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         + 0.5 * jnp.linalg.slogdet(V_y)[1]
     )
     log_b = log_p_x_given_z  # ln p(x[s,t] | z[s,t]=k)
-    scale = log_b.max(-1)  # so that exp neither over- nor underflows
+    scale = jax.lax.stop_gradient(log_b.max(-1))  # so that exp neither over- nor underflows
     b = jnp.exp(log_b - scale[..., None])
     alpha, c = forward(theta, b, mask_t)
     log_p_x_in_chain = jnp.where(mask_t, jnp.log(c) + scale, 0).sum(0)  # ln p(x[s,:])

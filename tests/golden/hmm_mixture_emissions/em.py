@@ -103,7 +103,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     log_p_xc_given_z = jnp.log(theta.weight) + log_likelihood_x(theta, x)  # ln p(x[t], c[t]=m | z[t]=k)
     log_p_x_given_z = logsumexp(log_p_xc_given_z, axis=-1)  # ln p(x[t] | z[t]=k): sums out c
     log_b = log_p_x_given_z  # ln p(x[t] | z[t]=k)
-    scale = log_b.max(-1)  # so that exp neither over- nor underflows
+    scale = jax.lax.stop_gradient(log_b.max(-1))  # so that exp neither over- nor underflows
     b = jnp.exp(log_b - scale[:, None])
     alpha, c = forward(theta, b)
     log_p_x_in_chain = (jnp.log(c) + scale).sum()  # ln p(x[:])

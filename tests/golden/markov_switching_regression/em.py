@@ -114,7 +114,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     u, y = chunk
     log_b = log_likelihood_y(theta, u, y)  # ln p(y[t] | z[t]=k)
-    scale = log_b.max(-1)  # so that exp neither over- nor underflows
+    scale = jax.lax.stop_gradient(log_b.max(-1))  # so that exp neither over- nor underflows
     b = jnp.exp(log_b - scale[:, None])
     alpha, c = forward(theta, b)
     log_p_y_in_chain = (jnp.log(c) + scale).sum()  # ln p(y[:])

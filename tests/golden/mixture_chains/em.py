@@ -98,7 +98,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     x, weight, mask_t = chunk
     log_b = jnp.log(theta.B.T[x])  # ln p(x[s,t] | z[s,t]=k)
-    scale = log_b.max(-1)  # so that exp neither over- nor underflows
+    scale = jax.lax.stop_gradient(log_b.max(-1))  # so that exp neither over- nor underflows
     b = jnp.exp(log_b - scale[..., None])
     alpha, c = forward(theta, b, mask_t)
     # ln p(x[s,:] | c[s]=g)
