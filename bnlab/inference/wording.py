@@ -18,9 +18,8 @@ def joined(names: tuple[str, ...]) -> str:
 def title(factor: Factor) -> str:
     """The name of a factor's log in code: `log_p_xz`, `log_p_x_given_z`."""
     given = tuple(dict.fromkeys(_with_lag(ref) for ref in factor.given))
-    head = (
-        f"log_p_{joined(factor.left)}" if factor.left else "log_one"
-    )  # of a latent that nothing observed depends on
+    # where no latent is left that anything observed depends on, probabilities have summed to 1
+    head = f"log_p_{joined(factor.left)}" if factor.left else "log_one"
     return head + (f"_given_{joined(given)}" if given else "")
 
 

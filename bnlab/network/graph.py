@@ -96,15 +96,13 @@ def open_path(graph: Graph, x: frozenset[str], y: frozenset[str], given: frozens
     A path goes on through what is not known, except where two arrows meet: there it goes on only if something is known of what
     follows (Pearl 1988, section 3.3). Steps of a chain are told by their variable alone. Raises ModelError as `d_separated`.
     """
+    import networkx as nx
+
     if d_separated(graph, x, y, given):
         return ()
     edges, copies = _steps(graph)
     starts, ends, known = ({copy for name in names for copy in copies[name]} for names in (x, y, given))
-    above = {copy: set(edges.predecessors(copy)) for copy in edges}
-    told, new = set(known), set(known)
-    while new:
-        new = set().union(*(above[copy] for copy in new)) - told
-        told |= new
+    told = known.union(*(nx.ancestors(edges, copy) for copy in known))
     queue: list[Walk] = [((copy, True),) for copy in sorted(starts)]
     seen = {path[0] for path in queue}
     for path in queue:
@@ -114,7 +112,7 @@ def open_path(graph: Graph, x: frozenset[str], y: frozenset[str], given: frozens
             return tuple(name for place, name in enumerate(names) if names[place - 1 : place] != [name])
         onward = [(child, False) for child in sorted(edges.successors(copy)) if copy not in known]
         back = copy not in known if against else copy in told
-        onward += [(parent, True) for parent in sorted(above[copy]) if back]
+        onward += [(parent, True) for parent in sorted(edges.predecessors(copy)) if back]
         queue.extend((*path, step) for step in onward if step not in seen)
         seen |= set(onward)
     raise InternalError(f"No path from {sorted(x)} to {sorted(y)} is open, but they are not separated.")

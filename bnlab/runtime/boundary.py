@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bnlab.domains import Covariance, Positive, Probability, Simplex
 from bnlab.network.graph import coefficients
 from bnlab.network.ir import CPD, Parameter
+from bnlab.runtime.coordinates import entry
 from bnlab.runtime.data_layout import sizeless, sizes
 from bnlab.runtime.em import SLACK, Limits, State, chunk, start
 from bnlab.runtime.em_engine import Engine, accelerated, engine
@@ -88,7 +89,7 @@ def standing(problem: Problem, state: State, ready: Engine) -> dict[str, tuple[F
     for floor in floors(problem.graph):
         if floor.kind not in ("var", "std") or floor.parameter not in state.active or state.stop == "nan":
             continue
-        now = np.asarray(state.theta[floor.parameter], dtype=float)
+        now = np.asarray(state.theta[floor.parameter])  # in its own precision: floors differ
         least = np.broadcast_to(
             raised(floor, np.zeros_like(now), ready.feed.scales[floor.parameter]), now.shape
         )
@@ -96,14 +97,12 @@ def standing(problem: Problem, state: State, ready: Engine) -> dict[str, tuple[F
             index = tuple(component)
             low = np.zeros(now.shape, dtype=bool)
             low[index] = (now <= least * (1 + AT_FLOOR))[index]
-            if not low.any():  # above it by rounding, as single precision has it: no edge to speak of
-                continue
             moved = np.where(low, (100.0 if floor.kind == "var" else 10.0) * now, now)
             there = _at(problem, ready, state, floor.parameter, moved)[0]
-            if there >= state.objective[-1] - BOUNDED * low.sum():
-                found[_entry(floor.parameter, index)] = tuple(
-                    FitWarning(_entry(floor.parameter, tuple(entry)), STANDS, SPREAD, "boundary")
-                    for entry in np.argwhere(low)
+            if low.any() and there >= state.objective[-1] - BOUNDED * low.sum():
+                found[entry(floor.parameter, index)] = tuple(
+                    FitWarning(entry(floor.parameter, tuple(where)), STANDS, SPREAD, "boundary")
+                    for where in np.argwhere(low)
                 )
     return found
 
@@ -193,7 +192,7 @@ def _to_zero(name: str, now: NDArray[Any], before: NDArray[Any]) -> Iterator[Way
             (_with(now, index, part * now[index]), f"goes to 0 from {now[index]:.3g}.")
             for part in (0.0, NEARLY)
         )
-        yield Way(name, _entry(name, index), tries, float(falls[index]), SPREAD)
+        yield Way(name, entry(name, index), tries, float(falls[index]), SPREAD)
 
 
 def _to_floor(
@@ -208,7 +207,7 @@ def _to_floor(
         )
         yield Way(
             name,
-            _entry(name, index),
+            entry(name, index),
             ((_with(now, index, low[index]), said),),
             float(falls[index]),
             SPREAD,
@@ -280,14 +279,10 @@ def _ranks(name: str, now: NDArray[Any], before: NDArray[Any], least: float) -> 
             tries.append((chosen, (_with(now, index, kept), said)))
         if tries:
             found = tuple(each for _, each in tries)
-            yield Way(name, _entry(name, index), found, float(falls[tries[0][0]].max()), SPREAD)
+            yield Way(name, entry(name, index), found, float(falls[tries[0][0]].max()), SPREAD)
 
 
 def _with(array: NDArray[Any], index: tuple[int, ...], value: Any) -> NDArray[Any]:
     copy = array.copy()
     copy[index] = value
     return copy
-
-
-def _entry(name: str, index: tuple[int, ...]) -> str:
-    return f"{name}[{', '.join(map(str, index))}]" if index else name

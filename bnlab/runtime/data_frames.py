@@ -12,6 +12,7 @@ from bnlab.errors import DataError, Fault
 from bnlab.naming import did_you_mean
 from bnlab.network.ir import Graph, Variable
 from bnlab.runtime.data_layout import nesting
+from bnlab.runtime.data_rows import as_array
 
 Columns = Mapping[str, str | Sequence[str]]
 
@@ -63,16 +64,9 @@ def from_frame(graph: Graph, data: Any, columns: Columns | None) -> dict[str, An
 def _table(data: Any) -> dict[str, NDArray[Any]]:
     """The columns of a frame by name."""
     if isinstance(data, Mapping):
-        return {str(name): _column(column) for name, column in data.items()}
+        return {str(name): as_array(column) for name, column in data.items()}
     names = data.column_names if type(data).__module__.startswith("pyarrow") else data.columns
     return {str(name): np.asarray(data[name]) for name in names}
-
-
-def _column(values: Any) -> NDArray[Any]:
-    """An array; a NaN or None among names stays what it is, instead of becoming a name."""
-    array = np.asarray(values)
-    text = array.dtype.kind in "US" and not hasattr(values, "dtype")
-    return np.asarray(values, dtype=object) if text else array
 
 
 def _gather(table: Mapping[str, NDArray[Any]], names: list[str], vector: bool) -> NDArray[Any]:

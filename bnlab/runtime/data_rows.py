@@ -153,6 +153,13 @@ def _listed(
     return (np.array([len(values)]), *deeper), joined
 
 
+def as_array(values: Any) -> NDArray[Any]:
+    """An array; a NaN or None among the names of a list stays what it is, instead of becoming a name. Raises ValueError."""
+    array = np.asarray(values)
+    text = array.dtype.kind in "US" and not hasattr(values, "dtype")
+    return np.asarray(values, dtype=object) if text else array
+
+
 def _regular(value: Any) -> NDArray[Any] | None:
     """`value` as an array, or None if its parts differ in shape."""
     if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
@@ -160,9 +167,7 @@ def _regular(value: Any) -> NDArray[Any] | None:
         filled[np.ma.getmaskarray(value)] = None
         return filled
     try:
-        array = np.asarray(value)
-        if array.dtype.kind in "US" and not hasattr(value, "dtype"):
-            array = np.asarray(value, dtype=object)  # a NaN or None among names stays what it is
+        array = as_array(value)
     except ValueError:  # NumPy's word for parts that differ in shape
         return None
     nested = array.dtype == object and any(isinstance(part, list | tuple | np.ndarray) for part in array.flat)

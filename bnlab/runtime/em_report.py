@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bnlab.network.ir import Graph
+from bnlab.runtime.coordinates import entry
 from bnlab.runtime.em import Limits, State
 from bnlab.runtime.records import FitWarning
 
@@ -60,7 +59,7 @@ def _collapsed(state: State, limits: Limits) -> Iterator[FitWarning]:
     for name, ever in state.ever.items():
         active = state.active[name]
         for index in np.argwhere(ever):
-            where = _element(name, index)
+            where = entry(name, tuple(index))
             if active[tuple(index)]:
                 message, advice = COMPONENT if len(index) else ALONE
                 if limits.dtype == "float32":
@@ -82,7 +81,3 @@ def _logarithms(graph: Graph, state: State) -> Iterator[FitWarning]:
     if state.logarithms >= 0:
         message = f"rescaled probabilities underflowed at iteration {state.logarithms}; from there on it ran in logarithms."
         yield FitWarning(graph.name, message, "The numbers are right; only the time is longer.")
-
-
-def _element(name: str, index: NDArray[Any]) -> str:
-    return f"{name}[{', '.join(map(str, index))}]" if len(index) else name

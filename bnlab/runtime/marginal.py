@@ -25,8 +25,9 @@ from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Bound, Partial, Problem
 
 MARGIN = 1e-6
-LEAST = (1e-300, 1 - 2.0**-53)
 """How far from 0, as a part of 1 / size, probabilities start."""
+LEAST = (1e-300, 1 - 2.0**-53)
+"""A probability that is 0 but for nothing that a density could show, and the largest below 1."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
