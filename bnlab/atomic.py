@@ -10,8 +10,10 @@ from pathlib import Path
 
 def write(path: str | os.PathLike[str], fill: Callable[[Path], object]) -> None:
     """Lets `fill` write a temporary file beside `path`, brings it to the disk, and puts it in the place of `path`.
-    Raises FileNotFoundError where its folder does not exist."""
+    Raises FileNotFoundError where its folder does not exist, IsADirectoryError where it is a folder itself."""
     target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder: give the name of a file in it.")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} into.")
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -198,14 +197,20 @@ class TestExitCodes:
         assert main(["emit", GMM]) == 130
 
 
-def test_help_is_quick_and_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize(("out", "words"), [(".", "is a folder"), ("nowhere/em.py", "no folder")])
+def test_a_file_that_cannot_be_written_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, words: str
+) -> None:
+    assert main(["emit", str(ROOT / "models" / "gmm.py"), "--out", str(tmp_path / out)]) == 1
+    told = capsys.readouterr().err
+    assert words in told and "Traceback" not in told
+
+
+def test_help_loads_nothing_heavy() -> None:
     program = "import sys; from bnlab.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
-    started = time.perf_counter()
     finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    seconds = time.perf_counter() - started
     assert "emit" in finished.stdout
     assert not {"jax", "numpyro", "arviz", "pandas", "matplotlib"} & set(finished.stderr.split())
-    assert seconds < 3  # about half a second on a quiet machine; a shared one is given time
 
 
 @pytest.mark.slow

@@ -65,6 +65,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except BnlabError as error:
         print(f"{error}", file=sys.stderr)
         return USAGE if type(error).__name__ == "UsageError" else FAULT
+    except OSError as error:  # a path that cannot be read or written
+        print(f"{error.strerror}: {error.filename}" if error.filename else f"{error}", file=sys.stderr)
+        return FAULT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

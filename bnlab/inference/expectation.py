@@ -193,7 +193,7 @@ def _covariance(
     apart = any(rows & set(part.axes) for part in (*read, *others))
     if apart:
         found = at_members(run, found, factor.plates)
-    weights = (*_weights(run, factor, found, apart), *others)
+    weights = others if found.summed is not None else (*_weights(run, factor, found, apart), *others)
     row, column = (_own_axes(one, symbol) for one, symbol in zip((left, right), random, strict=True))
     terms = [
         _term(run, factor.plates, a, b, found, weights, axes, (row, left.entries), (column, right.entries))
@@ -291,7 +291,8 @@ def _term(
     missing = tuple(axis for axis in axes if all(axis not in part.axes for part in factors))
     if missing:
         factors.append(Broadcast(Number(1.0), factors[0], missing))
-    scale = float(one.sign * two.sign) * _number(run, plates, factors)
+    told = factors if found.summed is None else [*factors, found.summed]
+    scale = float(one.sign * two.sign) * _number(run, plates, told)
     value = build.einsum(axes, *factors)
     return value if scale == 1 else Binary("*", Number(scale), value, axes)
 

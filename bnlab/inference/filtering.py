@@ -1,4 +1,4 @@
-"""A chain of one Gaussian latent: the filter, forwards; `smoothing` goes back.
+"""A chain of one Gaussian latent: the filter, forwards; `smoother` goes back.
 
 At each step the prediction N(p, P) meets what the data of the step say, exp(eta' y - 1/2 y' Lambda y). With
 S = (I + P Lambda)^-1 and n = S' (eta - Lambda p) the filtered moments are V = S P and m = p + P n: no covariance is inverted.

@@ -137,13 +137,13 @@ def integrate(run: Elimination, step: Integrate) -> None:
     told_of = ", ".join([observed_names(run), *(other.name for other in given)])
     text = f"Cov({at_name(run, ref)} | {told_of}) = ({inverted} + {_precision_text(run, name, alike)})^-1"
     if is_identity(spread):
-        S = V = run.statement(f"V_{name}", shrunk, "posterior", text)
+        S = V = run.statement(f"V_{name}", shrunk, "moments", text)
     else:
         S = run.statement(
             f"S_{name}", shrunk, "numerics", f"({'I' if entries else '1'} + {prior} Lambda_{name})^-1"
         )
         limit = f"also if {prior} is {'singular' if entries else '0'}"
-        V = run.statement(f"V_{name}", times_spread(S, spread), "posterior", f"{text}, {limit}")
+        V = run.statement(f"V_{name}", times_spread(S, spread), "moments", f"{text}, {limit}")
     told = Told(eta, own, across, partial(_moved, run, step, spread, S))
     gains: dict[VarRef, Expr] = {}
     if node.slopes:
@@ -158,7 +158,7 @@ def integrate(run: Elimination, step: Integrate) -> None:
     if across:
         mean = matrix_times(V, eta, entries) if entries else contract((), V, eta)
         text = f"E[{at_name(run, ref)} | {observed_names(run)}], with the others at their prior means"
-        d = run.statement(f"d_{name}", mean, "posterior", text)
+        d = run.statement(f"d_{name}", mean, "moments", text)
         _onto_partners(run, ref, V, d, across, shift, precision)
     for other, cross in across.items():
         gain = contract((), Number(-1.0), multiplied_matrix(V, cross, entries))
@@ -197,7 +197,7 @@ def _together(
         value = contract((), called(_in_basis(run, told, J, JT, T, entries), {inner: row}), shrink)
         g = run.statement(f"g_{name}", value, "posterior", "the same in the basis T")
         away = called(contract((inner,), called(g, {row: inner}), right), {column: row})
-        d = run.statement(f"d_{name}", away, "posterior", _mean_text(run, step))
+        d = run.statement(f"d_{name}", away, "moments", _mean_text(run, step))
         return Moved(d, g, g)
 
     return Solved(V, {}, Told(eta, J, {}, moved), build.total(build.log(shrink), (row,)))
@@ -209,14 +209,14 @@ def _moved(run: Elimination, step: Integrate, spread: Spread, S: Expr, told: Exp
     entries = run.layout.vector(ref, 3)
     value = turned(S, told, entries)
     alone = not step.message.continuous
-    title = f"d_{name}" if alone else f"e_{name}"
+    title, because = (f"d_{name}", "moments") if alone else (f"e_{name}", "posterior")
     text = _mean_text(run, step) if alone else f"{name} less its mean, at the posterior means"
     if is_identity(spread):
-        d = run.statement(title, value, "posterior", text)
+        d = run.statement(title, value, because, text)
         return Moved(d, d, d)
     text_n = f"{_spelled(spread)[1]} times what the data move {name} by"
     n = run.statement(f"n_{name}", value, "posterior", text_n)
-    d = run.statement(title, spread_times(spread, n), "posterior", text)
+    d = run.statement(title, spread_times(spread, n), because, text)
     return Moved(d, n, d)
 
 

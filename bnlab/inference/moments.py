@@ -31,11 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Posterior means (as distances from the prior means) and covariances of Gaussian latents, a member of `plates` each."""
+    """Posterior means (as distances from the prior means) and covariances of Gaussian latents, a member of `plates` each.
+
+    With `summed`, the covariances are sums over members, each with that weight.
+    """
 
     mean: Mapping[VarRef, Expr]
     cov: Mapping[Pair, Expr]
     plates: tuple[str, ...]
+    summed: Expr | None = None
 
 
 At = Literal["all", "filtered"]
@@ -146,7 +150,7 @@ def _clique(run: Elimination, step: Integrate) -> Moments:
     covs[ref, ref] = run.statement(
         f"V_{name}_all",
         build.add(solved.cov, *spreads),
-        "posterior",
+        "moments",
         f"Cov({at_name(run, ref)} | {observed_names(run)})",
     )
     return Moments({**outer.mean, **mean}, covs, step.joint.plates)

@@ -83,7 +83,8 @@ def _read(field: Field) -> str:
 
 
 def _chunk_rows(program: Program, steps: str) -> int:
-    """Rows of a chunk, so that its largest array stays in a core's cache; a chain needs many sequences abreast.
+    """Rows of a chunk, so that its largest array stays in a core's cache; a chain needs many sequences abreast: each step costs
+    much the same for one as for a hundred.
 
     Very large tables are built for a few rows at a time, so that they take 256 MiB at most; so are the covariances of what is
     missing at each step.
@@ -94,7 +95,9 @@ def _chunk_rows(program: Program, steps: str) -> int:
     grows += [_pairs(part) for one in (*program.functions, program.expect) for part in walk.parts(one)]
     cells = max((prod(axis.size or 1 for axis in found) for found in grows), default=1)
     if steps and not any(not field.integer for field in program.chunk if field.name in program.leaves):
-        return 16384
+        rows = [found for found in grows if any(axis.kind == ROW for axis in found)]
+        wide = max((prod(axis.size or 1 for axis in found) for found in rows), default=1)
+        return max(16384, min(65536, 1 << max(0, (2**18 // wide).bit_length() - 1)))
     if steps:
         return max(256, min(16384, 1 << max(0, (2**24 // cells).bit_length() - 1)))
     few: int = max(1, min(512, 2**25 // cells))
@@ -154,9 +157,9 @@ def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], st
     root = program.root
     body += [
         f"size_{root} = id_{root}.max() + 1",
-        f"per_chunk = max(1, rows * size_{root} // {count})",
         f'weights = np.asarray(data.get("weights", np.ones(size_{root})), dtype)',
-        f"chunk_{root}, place_{root} = np.divmod(np.arange(size_{root}), min(per_chunk, size_{root}))",
+        f"chunks = -(-{count} // rows)",
+        f"chunk_{root}, place_{root} = np.divmod(np.arange(size_{root}), -(-size_{root} // chunks))",
     ]
     for depth, plate in enumerate(inner[1:], 1):
         if plate in id_levels:

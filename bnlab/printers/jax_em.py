@@ -351,10 +351,6 @@ def notes_of(program: Program) -> list[str]:
     return ["", *lines] if lines else []
 
 
-MOMENT = re.compile(r"(E\[|Cov\()\w+(\[[\w,]*\])? \| ")
-"""The words for a posterior moment of one Gaussian latent."""
-
-
 def e_step_lines(program: Program, kind: str) -> list[str]:
     """One line for each message of a chain and each posterior."""
     heads = [
@@ -363,14 +359,14 @@ def e_step_lines(program: Program, kind: str) -> list[str]:
         if item.doc.startswith(("alpha[", "beta[", "Filter: "))
     ]
     for item in program.expect.body:
-        if isinstance(item, Invoke) and MOMENT.match(item.formula):
-            meanings = zip(item.targets, item.formula.split(" and "), strict=False)
+        if isinstance(item, Invoke) and item.meanings:
+            meanings = zip(item.targets, item.meanings, strict=False)
             heads += [f"{target.name}{_letters(target.axes)} = {text}" for target, text in meanings]
         elif isinstance(item, Invoke) and item.formula:
             heads.append(_posterior_line(item.targets[0], item.formula, kind))
         elif isinstance(item, Line) and item.because == "posterior" and item.formula.startswith("P("):
             heads.append(_posterior_line(item.target, item.formula, kind))
-        elif isinstance(item, Line) and item.target.name[:2] in ("V_", "d_") and MOMENT.match(item.formula):
+        elif isinstance(item, Line) and item.because == "moments":
             heads.append(
                 f"{item.target.name}{_letters(item.target.axes)} = {item.formula.split(', also')[0]}"
             )

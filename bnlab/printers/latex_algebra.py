@@ -234,7 +234,8 @@ class Algebra:
         if found.tex == "1" and len(over) == 1 and over[0].kind == ROW:
             over_text = inner.pen.sign(over, starts)
             return Matrix(f"{over_text} 1", BIG)
-        return replace(found, tex=f"{inner.pen.sign(over, starts)} {found.held(BIG)}", level=BIG)
+        of_all = not any(axis.kind == ROW for operand in operands for axis in operand.axes)
+        return replace(found, tex=f"{inner.pen.sign(over, starts, of_all)} {found.held(BIG)}", level=BIG)
 
     def factors(self, expr: Expr, inverted: bool = False) -> Iterator[tuple[Matrix, bool]]:
         """What is multiplied, each with whether it divides."""

@@ -327,9 +327,9 @@ class Writer:
         clash = {axis: self.names.letters[axis] + "'" for axis in over if axis in self.free}
         return replace(self, at={**self.at, **clash}) if clash else self
 
-    def sign(self, over: Axes, shifted: Mapping[Axis, int] | None = None) -> str:
-        r"""The `\sum` over some axes; over those in `shifted` it begins at the second step."""
-        return sum_sign(self.names, {axis: self._letter(axis) for axis in over}, shifted)
+    def sign(self, over: Axes, shifted: Mapping[Axis, int] | None = None, of_all: bool = False) -> str:
+        r"""The `\sum` over some axes; over those in `shifted` it begins at a later step, `of_all` sequences together."""
+        return sum_sign(self.names, {axis: self._letter(axis) for axis in over}, shifted, of_all)
 
     # -- functions ----------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,9 @@ BASES = {
     "G": "G",
     "mean": "g",
     "cov": r"\Gamma",
+    "W": r"\mathcal{W}",
+    "count": "n",
+    "ended": r"n^{\mathrm{end}}",
     "u": "u",
     "B": "B",
     "C": "C",
@@ -57,7 +60,7 @@ BASES = {
 }
 """What the arrays of completing the square are called, by the first word of their name."""
 
-FILTERED = {"m": "f", "V": r"\Phi", "mean": "g", "cov": r"\Gamma"}
+FILTERED = {"m": "f", "V": r"\Phi", "mean": "g", "cov": r"\Gamma", "W": r"\mathcal{W}"}
 """The moments given the data up to a step, and given all data."""
 
 
@@ -82,10 +85,12 @@ def gaussian_names(names: Names) -> Names:
         first = bases[name].replace(",2)}", ")}")
         if first not in bases.values():
             bases[name] = first
-    return replace(names, bases=bases, silent=silent, later=first_steps(names.program.expect.body))
+    return replace(names, bases=bases, silent=silent, later=first_steps(names.program))
 
 
 def _base(name: str, names: Names, taken: set[str]) -> str:
+    if name.startswith("W_") and name.endswith("_before"):
+        return _primed(_base(name.removesuffix("_before"), names, taken))
     head, _, rest = name.partition("_")
     chains = [v.name for v in names.graph.in_role("latent") if _is_filtered(names, v)]
     if name.startswith("log_ratio"):
@@ -104,6 +109,11 @@ def _base(name: str, names: Names, taken: set[str]) -> str:
         return plain
     above = ",".join(_word(word) for word in words).replace(r",\mathrm{before}", "'")
     return rf"{plain}^{{({above})}}"
+
+
+def _primed(base: str) -> str:
+    letter, mark, above = base.partition("^")
+    return f"{letter}'{mark}{above}"
 
 
 def _word(word: str) -> str:
@@ -321,6 +331,14 @@ def _reason(item: Statement) -> str:
             return f"The posterior covariance of ${name}$ with ${others[0]}$:"
         case "V":
             return f"The posterior covariance of ${name}$, given what is not yet integrated out:"
+        case "W" if rest.endswith("_next"):
+            return f"The sum of the covariances of ${name}$ with itself one step before:"
+        case "W" if others and others != ["before"]:
+            second = rf"\mathrm{{{others[0]}}}" if len(others[0]) > 1 else others[0]
+            step = " one step before" if others[1:] else ""
+            return f"The sum of the covariances of ${name}$ with ${second}${step}:"
+        case "W":
+            return f"The sum of the covariances of ${name}$" + (" one step before:" if others else ":")
         case "cov" if others:
             second = rf"\mathrm{{{others[0]}}}" if len(others[0]) > 1 else others[0]
             step = " one step before" if others[1:] else ""

@@ -11,7 +11,7 @@ from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_matrices import UnwritableError
 from bnlab.printers.latex_names import Names, escaped
 from bnlab.program.ir import Function, Invoke, Scan, Statement
-from bnlab.program.ops import STEP, Axis, Expr, Steps, Symbol, Where
+from bnlab.program.ops import ROW, STEP, Axis, Expr, Reduce, Steps, Symbol, Where
 
 SHIFTS = {"next": "+1", "earlier": "-1"}
 """The step that a part of the steps has at step t."""
@@ -28,10 +28,26 @@ def recursion(names: Names, pen: Algebra, item: Invoke) -> Iterator[str]:
     yield _introduction(names, item, scan, axis)
     before = [part for part in function.body if isinstance(part, Statement)]
     try:
-        equations = [line(*pen.equation(part.target, part.expression)) for part in before]
+        equations = [
+            _counted(names, pen, part) or line(*pen.equation(part.target, part.expression)) for part in before
+        ]
         yield display(*equations, *_lines(names, pen, scan, axis))
     except UnwritableError:
         yield from quoted(function)
+
+
+def _counted(names: Names, pen: Algebra, item: Statement) -> Line | None:
+    """How many sequences have a step, by the posterior of what they belong to; or end at the step before."""
+    if not isinstance(item.expression, Reduce) or not item.expression.over:
+        return None
+    axis = next(axis for axis in item.target.axes if axis.kind == STEP)
+    value, letter = item.expression.operand, names.letters[axis]
+    ended = isinstance(value, Where)
+    weight = value.no if isinstance(value, Where) else value
+    over = ",".join(names.letters[each] for each in item.expression.over)
+    ends = f"{names.size(axis.name)} = {letter}-1" if ended else rf"{names.size(axis.name)} \ge {letter}"
+    (term,) = pen.terms(weight.operand if isinstance(weight, Steps) else weight, ())
+    return line(pen.pen.lhs(item.target), (rf"\sum_{{{over}:\, {ends}}} {term}",))
 
 
 def _introduction(names: Names, item: Invoke, scan: Scan, axis: Axis) -> str:
@@ -42,11 +58,18 @@ def _introduction(names: Names, item: Invoke, scan: Scan, axis: Axis) -> str:
         if target.name in names.bases
     }
     if scan.reverse:
-        return (
+        text = (
             f"Smoother (Rauch, Tung and Striebel 1965), from the last step of {chain} back. Given the state of step "
             f"${letter}$, later data say no more of that of step ${letter}-1$: it follows by the regression "
-            f"${found['G']}$, which leaves the covariance ${names.bases['C']}$. ${found['mean']}$ and ${found['cov']}$ "
-            "are the mean and the covariance given all data:"
+            f"${found['G']}$, which leaves the covariance ${names.bases['C']}$. "
+        )
+        if "cov" in found:
+            return f"{text}${found['mean']}$ and ${found['cov']}$ are the mean and the covariance given all data:"
+        return (
+            f"{text}${found['mean']}$ is the mean given all data. ${found['G']}$ and ${names.bases['C']}$ are the same for "
+            "all sequences, and only sums of their covariances are needed. The recursion is linear in these: it is run once "
+            f"for the sum ${names.bases[scan.carry[1][0].name]}$ over the ${names.bases['count']}$ sequences that have a step; "
+            f"${names.bases['ended']}$ more have their last step before it:"
         )
     predicted = ", ".join(f"${names.bases[carried.name]}$" for carried, _, _ in scan.carry)
     return (
@@ -65,8 +88,12 @@ def _lines(names: Names, pen: Algebra, scan: Scan, axis: Axis) -> Iterator[Line]
     after = _after(scan, letter)
     here = _at(pen, {**inside, **{c.name: (c.name, now, False) for c, _, _ in scan.carry}})
     for carried, first, _ in scan.carry:
-        start = _at(pen, {carried.name: (carried.name, begin, False)})
-        yield line(start.pen.lhs(carried), here.terms(first, events(carried.axes)))
+        start = _at(pen, {carried.name: (carried.name, begin, False)}).pen.lhs(carried)
+        terms = here.terms(first, events(carried.axes))
+        if not any(axis.kind == ROW for axis in carried.axes):  # the last step of the longest sequence
+            longest = last.partition("_")[0]
+            start, terms = start.replace(last, longest), tuple(term.replace(last, longest) for term in terms)
+        yield line(start, terms)
     for item in scan.body:
         yield line(here.pen.lhs(item.target), here.terms(item.expression, events(item.target.axes)))
     for carried, _, following in scan.carry:

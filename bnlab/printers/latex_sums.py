@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from bnlab.printers.latex_names import Names
-from bnlab.program.ir import Statement
+from bnlab.program.ir import Function, Invoke, Program, Scan, Statement
 from bnlab.program.ops import (
     ROW,
     STEP,
@@ -29,14 +29,18 @@ def place(axis: Axis) -> int:
     return {ROW: 0, STEP: 1}.get(axis.kind, 2)
 
 
-def sum_sign(names: Names, over: Mapping[Axis, str], shifted: Mapping[Axis, int] | None = None) -> str:
+def sum_sign(
+    names: Names, over: Mapping[Axis, str], shifted: Mapping[Axis, int] | None = None, of_all: bool = False
+) -> str:
     r"""The `\sum` over axes with their letters: with limits over the members of one plate, else with the indices below.
 
-    Over the axes in `shifted` it begins at the step told, counted from 1.
+    Over the axes in `shifted` it begins at the step told, counted from 1. With `of_all` the summand is one of all sequences,
+    so that the steps have no last one of theirs.
     """
     starts = shifted or {}
     ordered = sorted(over, key=place)
-    if len(ordered) == 1 and ordered[0].kind in (ROW, STEP) and "," not in names.index(ordered[0]):
+    alone = len(ordered) == 1 and ordered[0].kind in (ROW, STEP) and "," not in names.index(ordered[0])
+    if alone and not (of_all and "_" in names.size(ordered[0].name)):
         return limited(names, ordered[0], str(starts.get(ordered[0], 1)))
     letters = [over[axis] + (rf"\ge {starts[axis]}" if axis in starts else "") for axis in ordered]
     return rf"\sum_{{{','.join(letters)}}}"
@@ -76,10 +80,16 @@ def _array(expr: Expr) -> Symbol | None:
     return expr if isinstance(expr, Symbol) and expr.space == "local" else None
 
 
-def first_steps(body: Iterable[object]) -> dict[str, int]:
+def first_steps(program: Program) -> dict[str, int]:
     """The first step of those arrays that have none before."""
     found: dict[str, int] = {}
-    for item in body:
+    functions = {function.name: function for function in program.functions}
+    for item in program.expect.body:
+        if isinstance(item, Invoke):
+            called = functions[item.function]
+            collected = _of_later_steps(called)
+            made = zip(item.targets, called.results, strict=True)
+            found.update({target.name: 2 for target, result in made if result in collected})
         if isinstance(item, Statement) and any(axis.kind == STEP for axis in item.target.axes):
             cuts = [part for part in parts(item.expression) if isinstance(part, Steps)]
             later = [2 for cut in cuts if cut.part in ("later", "earlier")]
@@ -89,6 +99,17 @@ def first_steps(body: Iterable[object]) -> dict[str, int]:
             if later:
                 found[item.target.name] = max(later)
     return found
+
+
+def _of_later_steps(function: Function) -> set[Expr]:
+    """The arrays that a recursion collects over all steps but the first."""
+    scans = [part for part in function.body if isinstance(part, Scan)]
+    return {
+        array
+        for scan in scans
+        if any(isinstance(whole, Steps) and whole.part == "later" for _, whole in scan.inputs)
+        for _, array in scan.outputs
+    }
 
 
 def alone(operands: tuple[Expr, ...]) -> set[Axis]:

@@ -20,6 +20,7 @@ Because = Literal[
     "leave plate",  # members of a plate are independent given what remains
     "recursion",  # one step of a chain's message
     "posterior",  # posterior marginals of a factor's own variables
+    "moments",  # the posterior mean or covariance of a Gaussian latent; `formula` says of which, and given what
     "expect",  # an expected sufficient statistic
     "maximise",  # the stationary point of Q
     "numerics",  # a rewriting that changes no value
@@ -57,12 +58,13 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Invoke:
-    """targets = function(arguments), for a function with several results."""
+    """targets = function(arguments), for a function with several results; `meanings` says of the first of them what each is."""
 
     targets: tuple[Symbol, ...]
     function: str
     arguments: tuple[Expr, ...]
     formula: str = ""
+    meanings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ for s in 1..S:                                   sequence
 
 E-step   m[t] = E[y[t] | data up to t]
          mean_y[s,t,d] = E[y[s,t] | x]
-         cov_y[s,t,d,e] = Cov(y[s,t] | x)
+         W_y[t,d,e] = sum_s Cov(y[s,t] | x)
 M-step   F, Q, H, R maximise Q = E[ln p(x, z)] under q
 
 Emitted by bnlab 0.1.0 from network 05d20d92.
@@ -104,36 +104,40 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
 
 
 def smooth_y(
-    theta: Parameters, m: Array, V: Array, p: Array, P: Array, mask_t: Array
-) -> tuple[Array, Array, Array]:
+    theta: Parameters, m: Array, V: Array, p: Array, P: Array, mask_t: Array, weight_in_t: Array
+) -> tuple[Array, Array, Array, Array]:
     """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[y[t] | all data] and its covariance.
 
     Given y[t], later data say no more of y[t-1]: it is m[t-1] + G[t] (y[t] - p[t]) and a rest
     of covariance C[t].
+    G and C are the same for all sequences, so that only the weighted sum of their covariances is carried: W.
     """
     # the regression of y[t-1] on y[t], given the data up to t-1
     G = V[:-1] @ theta.F.T @ jnp.linalg.inv(P[1:])
     B = jnp.eye(2) - G @ theta.F  # what it leaves of y[t-1] itself
     # Cov(y[t-1] | y[t], data up to t-1), a sum of squares: no digits cancel
     C = jnp.einsum("tgo,tho->tgh", B @ V[:-1], B) + jnp.einsum("tgf,thf->tgh", G @ theta.Q, G)
+    count = weight_in_t.sum(-1)  # sequences that have a step t, by their weights
+    ended = jnp.where(mask_t[1:], 0, weight_in_t[:-1]).sum(-1)  # those whose last step is t-1
 
     def step(carry, inputs):
-        mean, cov = carry
-        m_before, p_t, G_t, C_t, V_before, mask_t_t = inputs
+        mean, W = carry
+        m_before, p_t, G_t, C_t, V_before, mask_t_t, count_t, ended_t = inputs
         mean_before = m_before + (mean - p_t) @ G_t.T  # E[y[t-1] | all data]
-        cov_before = C_t + G_t @ cov @ G_t.T  # and its covariance
-        return (
-            jnp.where(mask_t_t[:, None], mean_before, m_before),
-            jnp.where(mask_t_t[:, None, None], cov_before, V_before),
-        ), (mean, cov)
+        W_before = count_t * C_t + G_t @ W @ G_t.T  # the sum of Cov(y[t-1] | all data) of those
+        return (jnp.where(mask_t_t[:, None], mean_before, m_before), W_before + ended_t * V_before), (
+            mean,
+            W,
+            W_before,
+        )
 
-    (first_mean, first_cov), (mean, cov) = jax.lax.scan(
+    (first_mean, first_W), (mean, W, W_before) = jax.lax.scan(
         step,
-        (m[-1], jnp.broadcast_to(V[-1], (m[-1].shape[0], 2, 2))),
-        (m[:-1], p[1:], G, C, V[:-1], mask_t[1:]),
+        (m[-1], count[-1] * V[-1]),
+        (m[:-1], p[1:], G, C, V[:-1], mask_t[1:], count[1:], ended),
         reverse=True,
     )
-    return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_cov[None], cov]), G
+    return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_W[None], W]), W_before, G
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
@@ -146,32 +150,31 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     v_x = x - m @ theta.H.T  # x less its mean, at the means given the data so far
     # ln p(x[s,:]) = ln p(x, y) - ln p(y | x) at the means given the data so far
     log_p_x_in_chain = jnp.where(mask_t, log_likelihood_x(theta, v_x) + log_ratio, 0).sum(0)
-    mean_y, cov_y, G = smooth_y(theta, m, V, p, P, mask_t)  # E[y[s,t] | x] and Cov(y[s,t] | x)
-    cov_y_next = jnp.einsum("tsde,tge->tsdg", cov_y[1:], G)  # Cov(y[t], y[t-1] | x)
+    weight_in_t = mask_t * weight  # 0 past the end
+    # E[y[s,t] | x] and sum_s Cov(y[s,t] | x)
+    mean_y, W_y, W_y_before, G = smooth_y(theta, m, V, p, P, mask_t, weight_in_t)
+    W_y_next = jnp.einsum("tde,tge->tdg", W_y[1:], G)  # sum_s Cov(y[t], y[t-1] | x)
     y_mean_before = mean_y[:-1]  # E[y[s,t-1] | x]
     e_y = mean_y[1:] - mean_y[:-1] @ theta.F.T  # y less its mean, at the posterior means
-    weight_in_t = mask_t * weight  # 0 past the end
     e_x = x - mean_y @ theta.H.T  # x less its mean, at the posterior means
     return Statistics(
         log_p=weight @ log_p_x_in_chain,
         S_y_prev_y_prev=jnp.einsum("ts,tsg,tsh->gh", weight_in_t[1:], y_mean_before, y_mean_before)
-        + jnp.einsum("ts,tsgh->gh", weight_in_t[1:], cov_y[:-1]),
+        + W_y_before.sum(0),
         S_y_y_prev=jnp.einsum("ts,tsd,tsg->dg", weight_in_t[1:], e_y, y_mean_before)
-        + jnp.einsum("ts,tsdg->dg", weight_in_t[1:], cov_y_next)
-        - jnp.einsum("ts,do,tsog->dg", weight_in_t[1:], theta.F, cov_y[:-1]),
+        + W_y_next.sum(0)
+        - jnp.einsum("do,tog->dg", theta.F, W_y_before),
         N_y=weight_in_t[1:].sum(),
         See_y=jnp.einsum("ts,tsd,tse->de", weight_in_t[1:], e_y, e_y)
-        + jnp.einsum("ts,tsde->de", weight_in_t[1:], cov_y[1:])
-        - jnp.einsum("ts,tsdh,eh->de", weight_in_t[1:], cov_y_next, theta.F)
-        - jnp.einsum("ts,do,tseo->de", weight_in_t[1:], theta.F, cov_y_next)
-        + jnp.einsum("ts,do,tsoh,eh->de", weight_in_t[1:], theta.F, cov_y[:-1], theta.F),
-        Syy=jnp.einsum("ts,tsd,tse->de", weight_in_t, mean_y, mean_y)
-        + jnp.einsum("ts,tsde->de", weight_in_t, cov_y),
-        Sxy=jnp.einsum("ts,tsp,tsd->pd", weight_in_t, e_x, mean_y)
-        - jnp.einsum("ts,pf,tsfd->pd", weight_in_t, theta.H, cov_y),
+        + W_y[1:].sum(0)
+        - jnp.einsum("tdh,eh->de", W_y_next, theta.F)
+        - jnp.einsum("do,teo->de", theta.F, W_y_next)
+        + jnp.einsum("do,toh,eh->de", theta.F, W_y_before, theta.F),
+        Syy=jnp.einsum("ts,tsd,tse->de", weight_in_t, mean_y, mean_y) + W_y.sum(0),
+        Sxy=jnp.einsum("ts,tsp,tsd->pd", weight_in_t, e_x, mean_y) - jnp.einsum("pf,tfd->pd", theta.H, W_y),
         N_x=weight_in_t.sum(),
         Sxx=jnp.einsum("ts,tsp,tsq->pq", weight_in_t, e_x, e_x)
-        + jnp.einsum("ts,pf,tsfe,qe->pq", weight_in_t, theta.H, cov_y, theta.H),
+        + jnp.einsum("pf,tfe,qe->pq", theta.H, W_y, theta.H),
     )
 
 
@@ -226,13 +229,13 @@ def position(group):
     return rank
 
 
-def prepare(data, dtype=float, rows=16384):
+def prepare(data, dtype=float, rows=65536):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
     id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
     size_sequence = id_sequence.max() + 1
-    per_chunk = max(1, rows * size_sequence // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
-    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    chunks = -(-len(data["x"]) // rows)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), -(-size_sequence // chunks))
     step = position(id_sequence)
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),

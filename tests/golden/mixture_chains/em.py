@@ -167,13 +167,13 @@ def position(group):
     return rank
 
 
-def prepare(data, dtype=float, rows=16384):
+def prepare(data, dtype=float, rows=65536):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
     id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
     size_sequence = id_sequence.max() + 1
-    per_chunk = max(1, rows * size_sequence // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
-    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    chunks = -(-len(data["x"]) // rows)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), -(-size_sequence // chunks))
     step = position(id_sequence)
     return Data(
         x=put(np.asarray(data["x"], int), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),

@@ -10,7 +10,7 @@ for s in 1..S:                                               sequence
 E-step   m[t] = E[y[t] | data up to t]
          q_c[s,k] = 1 at the most probable value, else 0
          mean_y[s,t,k,d] = E[y[s,t] | x, c]
-         cov_y[s,t,k,d,e] = Cov(y[s,t] | x, c)
+         W_y[t,k,d,e] = sum_s Cov(y[s,t] | x, c)
 M-step   pi, F, Q, H, R maximise ln p(x, z*)
 
 Emitted by bnlab 0.1.0 from network 83990139.
@@ -113,12 +113,13 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
 
 
 def smooth_y(
-    theta: Parameters, m: Array, V: Array, p: Array, P: Array, mask_t: Array
-) -> tuple[Array, Array, Array]:
+    theta: Parameters, m: Array, V: Array, p: Array, P: Array, mask_t: Array, weight_in_t: Array
+) -> tuple[Array, Array, Array, Array]:
     """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[y[t] | all data] and its covariance.
 
     Given y[t], later data say no more of y[t-1]: it is m[t-1] + G[t] (y[t] - p[t]) and a rest
     of covariance C[t].
+    G and C are the same for all sequences, so that only the weighted sum of their covariances is carried: W.
     """
     # the regression of y[t-1] on y[t], given the data up to t-1
     G = jnp.einsum("tkgh,kdh->tkgd", V[:-1], theta.F) @ jnp.linalg.inv(P[1:])
@@ -127,25 +128,27 @@ def smooth_y(
     C = jnp.einsum("tkgo,tkho->tkgh", B @ V[:-1], B) + jnp.einsum(
         "tkgf,tkhf->tkgh", jnp.einsum("tkge,kef->tkgf", G, theta.Q), G
     )
+    count = weight_in_t.sum(1)  # sequences that have a step t, by their weights
+    ended = jnp.where(mask_t[1:][..., None], 0, weight_in_t[:-1]).sum(1)  # those whose last step is t-1
 
     def step(carry, inputs):
-        mean, cov = carry
-        m_before, p_t, G_t, C_t, V_before, mask_t_t = inputs
+        mean, W = carry
+        m_before, p_t, G_t, C_t, V_before, mask_t_t, count_t, ended_t = inputs
         mean_before = m_before + jnp.einsum("kde,ske->skd", G_t, mean - p_t)  # E[y[t-1] | all data]
-        # and its covariance
-        cov_before = C_t + jnp.einsum("skgf,khf->skgh", jnp.einsum("kge,skef->skgf", G_t, cov), G_t)
+        # the sum of Cov(y[t-1] | all data) of those
+        W_before = count_t[:, None, None] * C_t + jnp.einsum("kgf,khf->kgh", G_t @ W, G_t)
         return (
             jnp.where(mask_t_t[:, None, None], mean_before, m_before),
-            jnp.where(mask_t_t[:, None, None, None], cov_before, V_before),
-        ), (mean, cov)
+            W_before + ended_t[:, None, None] * V_before,
+        ), (mean, W, W_before)
 
-    (first_mean, first_cov), (mean, cov) = jax.lax.scan(
+    (first_mean, first_W), (mean, W, W_before) = jax.lax.scan(
         step,
-        (m[-1], jnp.broadcast_to(V[-1], (m[-1].shape[0], 2, 2, 2))),
-        (m[:-1], p[1:], G, C, V[:-1], mask_t[1:]),
+        (m[-1], count[-1][:, None, None] * V[-1]),
+        (m[:-1], p[1:], G, C, V[:-1], mask_t[1:], count[1:], ended),
         reverse=True,
     )
-    return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_cov[None], cov]), G
+    return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_W[None], W]), W_before, G
 
 
 def expect(theta: Parameters, chunk: Data) -> Statistics:
@@ -162,34 +165,34 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     log_p_xc = jnp.log(theta.pi) + log_p_x_given_c_in_chain  # ln p(x[s,:], c[s]=k)
     log_p_x = log_p_xc.max(-1)  # ln p(x[s,:]): maximises over c
     q_c = hardmax(log_p_xc, -1) * weight[:, None]  # P(c[s]=k | x)
-    mean_y, cov_y, G = smooth_y(theta, m, V, p, P, mask_t)  # E[y[s,t] | x, c] and Cov(y[s,t] | x, c)
-    cov_y_next = jnp.einsum("tskde,tkge->tskdg", cov_y[1:], G)  # Cov(y[t], y[t-1] | x, c)
+    weight_in_t = mask_t[..., None] * q_c  # 0 past the end
+    # E[y[s,t] | x, c] and sum_s Cov(y[s,t] | x, c)
+    mean_y, W_y, W_y_before, G = smooth_y(theta, m, V, p, P, mask_t, weight_in_t)
+    W_y_next = jnp.einsum("tkde,tkge->tkdg", W_y[1:], G)  # sum_s Cov(y[t], y[t-1] | x, c)
     y_mean_before = mean_y[:-1]  # E[y[s,t-1] | x]
     # y less its mean, at the posterior means
     e_y = mean_y[1:] - jnp.einsum("kdg,tskg->tskd", theta.F, mean_y[:-1])
-    weight_in_t = mask_t[..., None] * q_c  # 0 past the end
     e_x = x[:, :, None] - mean_y @ theta.H.T  # x less its mean, at the posterior means
     return Statistics(
         log_p=weight @ log_p_x,
         N_c=q_c.sum(0),
         S_y_prev_y_prev=jnp.einsum("tsk,tskg,tskh->kgh", weight_in_t[1:], y_mean_before, y_mean_before)
-        + jnp.einsum("tsk,tskgh->kgh", weight_in_t[1:], cov_y[:-1]),
+        + W_y_before.sum(0),
         S_y_y_prev=jnp.einsum("tsk,tskd,tskg->kdg", weight_in_t[1:], e_y, y_mean_before)
-        + jnp.einsum("tsk,tskdg->kdg", weight_in_t[1:], cov_y_next)
-        - jnp.einsum("tsk,kdo,tskog->kdg", weight_in_t[1:], theta.F, cov_y[:-1]),
+        + W_y_next.sum(0)
+        - jnp.einsum("kdo,tkog->kdg", theta.F, W_y_before),
         N_c_of_y=weight_in_t[1:].sum((0, 1)),
         See_y=jnp.einsum("tsk,tskd,tske->kde", weight_in_t[1:], e_y, e_y)
-        + jnp.einsum("tsk,tskde->kde", weight_in_t[1:], cov_y[1:])
-        - jnp.einsum("tsk,tskdh,keh->kde", weight_in_t[1:], cov_y_next, theta.F)
-        - jnp.einsum("tsk,kdo,tskeo->kde", weight_in_t[1:], theta.F, cov_y_next)
-        + jnp.einsum("tsk,kdo,tskoh,keh->kde", weight_in_t[1:], theta.F, cov_y[:-1], theta.F),
-        Syy=jnp.einsum("tsk,tskd,tske->de", weight_in_t, mean_y, mean_y)
-        + jnp.einsum("tsk,tskde->de", weight_in_t, cov_y),
+        + W_y[1:].sum(0)
+        - jnp.einsum("tkdh,keh->kde", W_y_next, theta.F)
+        - jnp.einsum("kdo,tkeo->kde", theta.F, W_y_next)
+        + jnp.einsum("kdo,tkoh,keh->kde", theta.F, W_y_before, theta.F),
+        Syy=jnp.einsum("tsk,tskd,tske->de", weight_in_t, mean_y, mean_y) + W_y.sum((0, 1)),
         Sxy=jnp.einsum("tsk,tskp,tskd->pd", weight_in_t, e_x, mean_y)
-        - jnp.einsum("tsk,pf,tskfd->pd", weight_in_t, theta.H, cov_y),
+        - jnp.einsum("pf,tkfd->pd", theta.H, W_y),
         N_x=weight_in_t.sum(),
         Sxx=jnp.einsum("tsk,tskp,tskp->p", weight_in_t, e_x, e_x)
-        + jnp.einsum("tsk,pf,tskfe,pe->p", weight_in_t, theta.H, cov_y, theta.H),
+        + jnp.einsum("pf,tkfe,pe->p", theta.H, W_y, theta.H),
     )
 
 
@@ -250,13 +253,13 @@ def position(group):
     return rank
 
 
-def prepare(data, dtype=float, rows=16384):
+def prepare(data, dtype=float, rows=32768):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
     id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
     size_sequence = id_sequence.max() + 1
-    per_chunk = max(1, rows * size_sequence // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
-    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), min(per_chunk, size_sequence))
+    chunks = -(-len(data["x"]) // rows)
+    chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), -(-size_sequence // chunks))
     step = position(id_sequence)
     return Data(
         x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),

@@ -226,9 +226,9 @@ def prepare(data, dtype=float, rows=4096):
     data = condensed(data)
     id_batch = np.asarray(data.get("batch", np.zeros(len(data["x"]))), int)
     size_batch = id_batch.max() + 1
-    per_chunk = max(1, rows * size_batch // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_batch)), dtype)
-    chunk_batch, place_batch = np.divmod(np.arange(size_batch), min(per_chunk, size_batch))
+    chunks = -(-len(data["x"]) // rows)
+    chunk_batch, place_batch = np.divmod(np.arange(size_batch), -(-size_batch // chunks))
     batch_of_sample = id_batch
     chunk_sample = chunk_batch[batch_of_sample]
     place_sample = position(chunk_sample)
