@@ -23,6 +23,7 @@ from bnlab.runtime.emitted import emitted
 from bnlab.runtime.load import load_source
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Bound, Partial, Problem
+from bnlab.runtime.sites import log_volume, to_sites
 
 MARGIN = 1e-6
 """How far from 0, as a part of 1 / size, probabilities start."""
@@ -89,13 +90,14 @@ def numpyro_module(network: Network, partial: Partial) -> ModuleType:
 @lru_cache(maxsize=32)
 def densities(network: Network, partial: Partial) -> Densities:
     """Compiled once a network and shape of data."""
-    module = numpyro_module(network, partial)
+    module, graph = numpyro_module(network, partial), network.graph
     fixed = {
         one.name: jnp.asarray(one.value.array) for one in network.graph.parameters if one.value is not None
     }
 
     def joint(theta: Arrays, data: Any) -> Any:
-        return log_density(module.marginal_model, (data,), {}, dict(theta))[0]
+        density = log_density(module.marginal_model, (data,), {}, to_sites(graph, theta))[0]
+        return density - log_volume(graph, theta)
 
     def evidence(theta: Arrays, data: Any) -> Any:
         return module.log_evidence(module.Parameters(**theta, **fixed), data)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnlab.domains import Covariance, Domain, Positive, Probability, Real, Simplex
-from bnlab.errors import Fault, FitError
+from bnlab.errors import Fault, FitError, IntractableError
+from bnlab.network.declare import Network
 from bnlab.network.ir import Graph, Parameter
 from bnlab.network.text import domain_text
 from bnlab.runtime import em_method
@@ -20,7 +21,7 @@ from bnlab.runtime.align import aligned
 from bnlab.runtime.diagnostics import divergences, unmixed
 from bnlab.runtime.em import precision
 from bnlab.runtime.interrupt import interruptible
-from bnlab.runtime.marginal import Marginal, complete, inside, marginal, options_of
+from bnlab.runtime.marginal import Marginal, complete, free_start, inside, marginal, options_of
 from bnlab.runtime.nuts_engine import Sampled, Visit, drive, sampler
 from bnlab.runtime.progress import reporter
 from bnlab.runtime.records import MAX_ITER, TOL, FitWarning, Outcome, Problem, Status
@@ -76,14 +77,26 @@ def _refuse_rules_of_stopping(problem: Problem) -> None:
 
 
 def _start(problem: Problem) -> tuple[Arrays, int]:
-    """Where EM ends, and how many E-steps that took; the arrays given, if all of them were."""
+    """Where EM ends, and how many E-steps that took; the arrays given, if all of them were.
+
+    EM goes without the priors that it has no update for. What it collapses to without them is no place to start from: then
+    chains start where EM did.
+    """
     if isinstance(problem.init, Mapping):
         free = [one.name for one in problem.graph.parameters if one.value is None]
         if all(name in problem.init for name in free):
             given = {name: np.asarray(problem.init[name], dtype=problem.dtype) for name in free}
             return complete(problem.graph, given), 0
     em = replace(problem, method="em", options={}, checkpoint=None)
-    outcome = em_method.run(em)
+    try:
+        outcome = em_method.run(em)
+    except IntractableError:
+        from bnlab.compile import conjugate_only
+
+        graph = conjugate_only(problem.graph)
+        outcome = em_method.run(replace(em, network=Network.of(graph), graph=graph))
+        if outcome.status == "degenerate":
+            return complete(graph, free_start(problem, 0)), int(outcome.effort["e_steps"])
     return outcome.parameters, int(outcome.effort["e_steps"])
 
 

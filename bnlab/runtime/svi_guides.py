@@ -21,8 +21,10 @@ from numpyro.primitives import Messenger
 
 from bnlab.errors import Fault, FitError
 from bnlab.network.declare import Network
+from bnlab.network.sites import sites
 from bnlab.runtime.marginal import numpyro_module
 from bnlab.runtime.records import Bound, Partial
+from bnlab.runtime.sites import to_sites
 
 GUIDES: dict[str, Callable[..., Any]] = {
     "point": AutoDelta,
@@ -48,9 +50,14 @@ def guide_of(network: Network, options: Mapping[str, Any], target: Target, start
     """The guide over the parameters that have priors; the empty one if none has."""
     if not any(one.prior is not None for one in network.graph.parameters):
         return _nothing
-    model = handlers.block(target.model, hide=[one.name for one in network.graph.in_role("latent")])
+    graph = network.graph
+    hidden = [
+        *(one.name for one in graph.in_role("latent")),
+        *sites(graph),
+    ]  # what is made of sites is none itself
+    model = handlers.block(target.model, hide=hidden)
     more = {"rank": int(options["rank"])} if options["guide"] == "low-rank" and options["rank"] else {}
-    return GUIDES[options["guide"]](model, init_loc_fn=init_to_value(values=dict(start)), **more)
+    return GUIDES[options["guide"]](model, init_loc_fn=init_to_value(values=to_sites(graph, start)), **more)
 
 
 def _nothing(data: Any, part: Any) -> None:
