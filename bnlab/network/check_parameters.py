@@ -151,18 +151,24 @@ def _draws(family: AbstractFamily, shapes: Mapping[str, Shape], domain: Domain) 
 
 def _usual_priors(domain: Domain) -> str:
     """A remedy: the priors that `domain` can have."""
-    names = [
-        name
-        for name, family in registry().items()
+    found = [
+        family
+        for _, family in sorted(registry().items())
         if family.is_prior
         and _draws(family, _typical(family, domain), domain)
         and not family.unsuited(domain)
     ]
-    if not names:
-        return f"{domain_text(domain)} has none yet."
-    listed = " or ".join(f"bn.{name}" for name in sorted(names))
+    rows = {family.name: [slot.name for slot in family.slots if slot.rows] for family in found}
+    whole = " or ".join(f"bn.{name}" for name, slots in rows.items() if not slots)
     shapes = f" or arrays of shape {domain.event_shape}" if domain.event_shape else ""
-    return f"A prior of {domain_text(domain)} is {listed}, with numbers{shapes}."
+    listed = [f"{whole}, with numbers{shapes}"] if whole else []
+    listed += [
+        f"bn.{name}, with numbers or {domain.event_shape[0]} of them as its {slots[0]}"
+        for name, slots in rows.items()
+        if slots
+    ]
+    text = domain_text(domain)
+    return f"A prior of {text} is {'; or '.join(listed)}." if listed else f"{text} has none yet."
 
 
 def _typical(family: AbstractFamily, domain: Domain) -> dict[str, Shape]:
