@@ -14,7 +14,7 @@ from bnlab.families.base import registry
 from bnlab.network.sites import sites
 from bnlab.runtime.data import bind
 from bnlab.runtime.em import precision
-from bnlab.runtime.marginal import marginal_of
+from bnlab.runtime.marginal import marginal, marginal_of
 from bnlab.runtime.nuts import _start
 from bnlab.runtime.proof import priors
 from bnlab.runtime.records import Problem
@@ -183,7 +183,7 @@ def test_chains_start_where_em_ends_without_the_prior() -> None:
     net, x = normal(bn.LKJ(2.0, 2.0)), rows()
     bound = bind(net.graph, {"x": x})
     problem = Problem(net, net.graph, bound, "nuts", "data", 1, 200, 1e-6, 0, "float64", False, None)
-    start, e_steps = _start(problem)
+    start, e_steps = _start(problem, marginal(problem))
     np.testing.assert_allclose(start["S"], x.T @ x / len(x), rtol=ROUNDING)
     assert e_steps > 0
 

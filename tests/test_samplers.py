@@ -10,10 +10,12 @@ import bnlab as bn
 from bnlab.errors import FitError
 from bnlab.runtime.align import aligned, exchangeable
 from bnlab.runtime.data import bind
+from bnlab.runtime.em import precision
+from bnlab.runtime.free_start import free_start
 from bnlab.runtime.load import load_source
-from bnlab.runtime.marginal import marginal_of
+from bnlab.runtime.marginal import marginal, marginal_of
 from bnlab.runtime.nuts_engine import drive, sampler
-from bnlab.runtime.records import Partial
+from bnlab.runtime.records import Partial, Problem
 
 
 def mixture(prior: bool = False) -> bn.Network:
@@ -238,3 +240,38 @@ def test_states_that_constants_tell_apart_are_not_renamed(
             bn.observed("x", bn.Normal(mu[z], var=1.0))
             bn.observed("y", bn.Categorical(bn.constant(table)[z]))
     assert exchangeable(net.graph) == free
+
+
+def shared() -> tuple[bn.Network, dict[str, np.ndarray]]:
+    """A rate of two families, which EM has no update for; its posterior is a Gamma."""
+    with bn.Network("shared") as net:
+        rate = bn.parameter("rate", bn.Positive(), prior=bn.Gamma(2.0, 1.0))
+        with bn.plate("n"):
+            bn.observed("x", bn.Poisson(rate))
+            bn.observed("y", bn.Exponential(rate))
+    rng = np.random.default_rng(0)
+    return net, {"x": rng.poisson(2.0, 30), "y": rng.exponential(0.5, 30)}
+
+
+def test_samplers_start_at_a_draw_where_em_has_none() -> None:
+    net, data = shared()
+    problem = Problem(
+        net, net.graph, bind(net.graph, data), "svi", "data", 1, 9, 0, 0, "float64", False, None
+    )
+    with precision("float64"):
+        found = free_start(problem, marginal(problem), 0)["rate"]
+    concentration, rate = 32 + data["x"].sum(), 31 + data["y"].sum()
+    deviation = concentration**0.5 / rate
+    assert (
+        abs(found - concentration / rate) < 3 * deviation
+    )  # the best of 200 draws, of a prior seven times as wide
+
+
+@pytest.mark.slow  # 9 s: NUTS compiled
+def test_nuts_runs_where_em_has_no_update_at_all() -> None:
+    net, data = shared()
+    fit = bn.fit(net, data, "nuts", progress=False)
+    concentration, rate = 32 + data["x"].sum(), 31 + data["y"].sum()
+    deviation = concentration**0.5 / rate
+    # 4000 draws are worth some 1000 independent ones
+    assert fit.parameters["rate"] == pytest.approx(concentration / rate, abs=5 * deviation / 1000**0.5)

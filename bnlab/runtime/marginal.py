@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from numpyro.infer.util import log_density
 
 from bnlab.domains import Domain, Probability, Simplex
-from bnlab.errors import Fault, FitError, IntractableError
+from bnlab.errors import Fault, FitError
 from bnlab.network.declare import Network
 from bnlab.network.ir import Graph
-from bnlab.runtime.em_engine import engine, theta_of_start
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.load import load_source
-from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Bound, Partial, Problem
 from bnlab.runtime.sites import log_volume, to_sites
 
@@ -106,23 +104,6 @@ def densities(network: Network, partial: Partial) -> Densities:
         return jax.jit(lambda draws, data: jax.lax.map(lambda theta: density(theta, data), draws))
 
     return Densities(jax.jit(joint), jax.jit(evidence), each(joint), each(evidence))
-
-
-def free_start(problem: Problem, number: int) -> dict[str, NDArray[Any]]:
-    """Where run `number` starts: the same values as EM's, without the fixed ones, and inside of their domains."""
-    free = [one.name for one in problem.graph.parameters if one.value is None]
-    if isinstance(problem.init, Mapping) and all(name in problem.init for name in free):
-        given = checked(problem.graph, problem.init, complete=False)
-        return inside(problem.graph, {name: value.astype(problem.dtype) for name, value in given.items()})
-    try:
-        ready = engine(problem, "scaled")
-    except IntractableError:  # priors that EM has no update for; where a run starts does not depend on them
-        graph = replace(
-            problem.graph, parameters=tuple(replace(one, prior=None) for one in problem.graph.parameters)
-        )
-        problem = replace(problem, network=Network.of(graph), graph=graph)
-        ready = engine(problem, "scaled")
-    return inside(problem.graph, theta_of_start(problem, ready, number))
 
 
 def inside(graph: Graph, theta: Arrays) -> dict[str, NDArray[Any]]:
