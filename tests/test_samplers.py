@@ -275,3 +275,25 @@ def test_nuts_runs_where_em_has_no_update_at_all() -> None:
     deviation = concentration**0.5 / rate
     # 4000 draws are worth some 1000 independent ones
     assert fit.parameters["rate"] == pytest.approx(concentration / rate, abs=5 * deviation / 1000**0.5)
+
+
+@pytest.mark.slow  # 12 s: two compilations
+def test_gaussian_latents_of_the_enumerated_model_are_in_the_guide() -> None:
+    """Out of it they were drawn from their prior, and what they share went into the spread of the rows."""
+    with bn.Network("groups") as net:
+        m = bn.parameter("m", bn.Real(), prior=bn.Normal(0.0, std=10.0))
+        b = bn.parameter("b", bn.Positive(), prior=bn.InverseGamma(2.0, 1.0))
+        w = bn.parameter("w", bn.Positive(), prior=bn.InverseGamma(2.0, 1.0))
+        with bn.plate("group"):
+            y = bn.latent("y", bn.Normal(m, var=b))
+            with bn.plate("row"):
+                bn.observed("x", bn.Normal(y, var=w))
+    rng, ids = np.random.default_rng(1), np.repeat(np.arange(20), 6)
+    data = {"x": rng.normal(size=20)[ids] + 0.5 * rng.normal(size=120) + 3, "group": ids}
+    without, with_them = (
+        bn.fit(net, data, "svi", model=model, progress=False) for model in ("marginal", "enumerated")
+    )
+    for name in ("m", "b", "w"):
+        deviation = without.draws[name].std()
+        # 1000 draws are good to 0.03 deviations, the last steps of the optimiser to some tenths
+        assert with_them.parameters[name] == pytest.approx(without.parameters[name], abs=0.3 * deviation)

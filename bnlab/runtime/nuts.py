@@ -97,9 +97,14 @@ def _start(problem: Problem, ready: Marginal) -> tuple[Arrays, int]:
         except IntractableError:
             continue
         e_steps = int(outcome.effort["e_steps"])
-        if one is em or outcome.status != "degenerate":
+        if one is em or (outcome.status != "degenerate" and _possible(problem, ready, outcome.parameters)):
             return outcome.parameters, e_steps
     return complete(problem.graph, free_start(problem, ready, 0)), e_steps
+
+
+def _possible(problem: Problem, ready: Marginal, theta: Arrays) -> bool:
+    """Whether the posterior has a density there: a singular covariance, where EM may end without a prior, has none."""
+    return bool(np.isfinite(ready.log_joint(inside(problem.graph, theta))))
 
 
 def _without_priors(em: Problem) -> Iterator[Problem]:

@@ -47,14 +47,14 @@ class Target:
 
 
 def guide_of(network: Network, options: Mapping[str, Any], target: Target, start: Mapping[str, Any]) -> Any:
-    """The guide over the parameters that have priors; the empty one if none has."""
-    if not any(one.prior is not None for one in network.graph.parameters):
-        return _nothing
+    """The guide over the parameters that have priors, and over the Gaussian latents of an enumerated model; the empty one
+    if there is neither."""
     graph = network.graph
-    hidden = [
-        *(one.name for one in graph.in_role("latent")),
-        *sites(graph),
-    ]  # what is made of sites is none itself
+    kept = options["model"] == "enumerated" and any(not one.discrete for one in graph.in_role("latent"))
+    if not kept and not any(one.prior is not None for one in graph.parameters):
+        return _nothing
+    discrete = (one.name for one in graph.in_role("latent") if one.discrete)
+    hidden = [*discrete, *sites(graph)]  # what is made of sites is none itself
     model = handlers.block(target.model, hide=hidden)
     more = {"rank": int(options["rank"])} if options["guide"] == "low-rank" and options["rank"] else {}
     return GUIDES[options["guide"]](model, init_loc_fn=init_to_value(values=to_sites(graph, start)), **more)
