@@ -13,6 +13,7 @@ from bnlab.detection import cllr, det_curve, eer, min_dcf
 from bnlab.errors import BnlabError, DataError, FitError, InternalError, IntractableError, ModelError
 from bnlab.network.declare import Network, chain, given, latent, observed, parameter, plate
 from bnlab.network.distributions import (
+    LKJ,
     Bernoulli,
     Beta,
     Categorical,
@@ -20,6 +21,7 @@ from bnlab.network.distributions import (
     Exponential,
     Gamma,
     Geometric,
+    HalfNormal,
     InverseGamma,
     InverseWishart,
     Multinomial,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from bnlab.runtime.verify import verify
 
 __all__ = [
+    "LKJ",
     "Bernoulli",
     "Beta",
     "BnlabError",
@@ -65,6 +68,7 @@ __all__ = [
     "FitError",
     "Gamma",
     "Geometric",
+    "HalfNormal",
     "Integer",
     "InternalError",
     "IntractableError",

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from bnlab.errors import BnlabError, Fault, IntractableError
-from bnlab.inference import derivation, em
+from bnlab.inference import closed_form, derivation, em
 from bnlab.inference.cliques import junction_tree
 from bnlab.inference.derivation import Derivation
 from bnlab.inference.knowledge import Knowledge, analysed, gaps, notes
@@ -110,6 +110,11 @@ def header(graph: Graph) -> str:
     """Where an emitted file comes from: the version, and what tells its network from all others."""
     digest = hashlib.sha256(to_json(graph).encode()).hexdigest()[:8]
     return f"Emitted by bnlab {VERSION} from network {digest}."
+
+
+def conjugate_only(graph: Graph) -> Graph:
+    """The network without the priors that EM has no update for."""
+    return closed_form.conjugate_only(graph)
 
 
 def graph_of(net: Network | Graph) -> Graph:

@@ -1183,6 +1183,47 @@ LEFT_TO_RIGHT = {
 RAGGED: Mapping[str, Layout] = {"sequence": (4, 1, 3, 4, 2, 3, 4)}  # one sequence has a single step
 LONGER: Mapping[str, Layout] = {"sequence": (5, 1, 4, 5, 3, 5, 4, 5)}  # rows enough for three covariances
 
+
+def covariances_in_parts() -> bn.Network:
+    """LKJ priors: of each component with scales for each row, of one covariance that all share, of each state its own."""
+    with bn.Network("covariances_in_parts") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            mu = bn.parameter("mu", bn.Real(3))
+            Sigma = bn.parameter("Sigma", bn.Covariance(3), prior=bn.LKJ(2.0, scale=[1.0, 2.0, 0.5]))
+            S = bn.parameter("S", bn.Covariance(2), prior=bn.LKJ([0.7, 3.0], scale=[[1.0, 2.0], [3.0, 4.0]]))
+        Sigma_root = bn.parameter("Sigma_root", bn.Covariance(2), prior=bn.LKJ(1.0, scale=1.5))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(mu[z], cov=Sigma[z]))
+            bn.observed("Sigma_std", bn.Normal(bn.zeros(2), cov=Sigma_root))
+            bn.observed("y", bn.Normal(bn.zeros(2), cov=S[z]))
+    return net
+
+
+def covariances_inside_plates() -> bn.Network:
+    """The plate of the covariances is not the innermost one of the model; and one scale for each member."""
+    with bn.Network("covariances_inside_plates") as net:
+        with bn.plate("site", 3):
+            S = bn.parameter("S", bn.Covariance(2), prior=bn.LKJ(1.5, scale=[1.0, 2.0, 3.0]))
+        with bn.plate("n"), bn.plate("site"), bn.plate("item", 2):
+            bn.observed("x", bn.Normal(bn.zeros(2), cov=S))
+    return net
+
+
+def half_normal_spreads() -> bn.Network:
+    with bn.Network("half_normal_spreads") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            s = bn.parameter("s", bn.Positive(2), prior=bn.HalfNormal([1.0, 3.0]))
+        t = bn.parameter("t", bn.Positive(), prior=bn.HalfNormal(2.0))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(bn.zeros(2), std=s[z]))
+            bn.observed("y", bn.Normal(0.0, std=t))
+    return net
+
+
 EXAMPLES = (
     Example(mixture_scalar, {"n": 19}),
     Example(mixture_full, {"n": 24}),
@@ -1261,6 +1302,13 @@ EXAMPLES = (
     Example(autoregressive, LONGER),
 )
 """What exact EM is derived for."""
+
+SAMPLED = (
+    Example(covariances_in_parts, {"n": 12}),
+    Example(covariances_inside_plates, {"n": 4}),
+    Example(half_normal_spreads, {"n": 12}),
+)
+"""Priors that EM has no update for: samplers take them."""
 
 LATER = (Example(moves_seen, {"sequence": (5, 1, 2, 3)}),)
 """What can be declared, and is refused by name until it is derived."""

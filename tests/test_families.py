@@ -7,12 +7,12 @@ import pytest
 import bnlab as bn
 from bnlab.families.base import registry
 from bnlab.network.graph import cpds
-from tests.networks import EXAMPLES
+from tests.networks import EXAMPLES, SAMPLED
 
 
 def used() -> set[str]:
-    """The families of the examples that all laws run on: of variables, and of priors."""
-    graphs = [example.build().graph for example in EXAMPLES]
+    """The families of the examples that laws run on: of variables, and of priors."""
+    graphs = [example.build().graph for example in (*EXAMPLES, *SAMPLED)]
     drawn = {cpd.family for graph in graphs for variable in graph.variables for cpd in cpds(variable)}
     return drawn | {p.prior.family for graph in graphs for p in graph.parameters if p.prior is not None}
 

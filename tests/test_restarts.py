@@ -106,6 +106,8 @@ def test_which_start_is_kept() -> None:
     assert "2 of 6 reached 50.000000 (degenerate): starts 1, 5" in str(restarts)
     cut = gathered([start(-7.0), start(-6.0, "interrupted")])
     assert cut.best == 1 and cut.groups == ((0,),) and "1 was cut off at -6.000000" in str(cut)
+    lost = start(float("nan"), "nan")
+    assert gathered([lost, lost]).best == 0 and gathered([lost, start(-9.0), lost]).best == 1
 
 
 class Accelerator:

@@ -10,10 +10,12 @@ import bnlab as bn
 from bnlab.errors import FitError
 from bnlab.runtime.align import aligned, exchangeable
 from bnlab.runtime.data import bind
+from bnlab.runtime.em import precision
+from bnlab.runtime.free_start import free_start
 from bnlab.runtime.load import load_source
-from bnlab.runtime.marginal import marginal_of
+from bnlab.runtime.marginal import marginal, marginal_of
 from bnlab.runtime.nuts_engine import drive, sampler
-from bnlab.runtime.records import Partial
+from bnlab.runtime.records import Partial, Problem
 
 
 def mixture(prior: bool = False) -> bn.Network:
@@ -238,3 +240,60 @@ def test_states_that_constants_tell_apart_are_not_renamed(
             bn.observed("x", bn.Normal(mu[z], var=1.0))
             bn.observed("y", bn.Categorical(bn.constant(table)[z]))
     assert exchangeable(net.graph) == free
+
+
+def shared() -> tuple[bn.Network, dict[str, np.ndarray]]:
+    """A rate of two families, which EM has no update for; its posterior is a Gamma."""
+    with bn.Network("shared") as net:
+        rate = bn.parameter("rate", bn.Positive(), prior=bn.Gamma(2.0, 1.0))
+        with bn.plate("n"):
+            bn.observed("x", bn.Poisson(rate))
+            bn.observed("y", bn.Exponential(rate))
+    rng = np.random.default_rng(0)
+    return net, {"x": rng.poisson(2.0, 30), "y": rng.exponential(0.5, 30)}
+
+
+def test_samplers_start_at_a_draw_where_em_has_none() -> None:
+    net, data = shared()
+    problem = Problem(
+        net, net.graph, bind(net.graph, data), "svi", "data", 1, 9, 0, 0, "float64", False, None
+    )
+    with precision("float64"):
+        found = free_start(problem, marginal(problem), 0)["rate"]
+    concentration, rate = 32 + data["x"].sum(), 31 + data["y"].sum()
+    deviation = concentration**0.5 / rate
+    assert (
+        abs(found - concentration / rate) < 3 * deviation
+    )  # the best of 200 draws, of a prior seven times as wide
+
+
+@pytest.mark.slow  # 9 s: NUTS compiled
+def test_nuts_runs_where_em_has_no_update_at_all() -> None:
+    net, data = shared()
+    fit = bn.fit(net, data, "nuts", progress=False)
+    concentration, rate = 32 + data["x"].sum(), 31 + data["y"].sum()
+    deviation = concentration**0.5 / rate
+    # 4000 draws are worth some 1000 independent ones
+    assert fit.parameters["rate"] == pytest.approx(concentration / rate, abs=5 * deviation / 1000**0.5)
+
+
+@pytest.mark.slow  # 12 s: two compilations
+def test_gaussian_latents_of_the_enumerated_model_are_in_the_guide() -> None:
+    """Out of it they were drawn from their prior, and what they share went into the spread of the rows."""
+    with bn.Network("groups") as net:
+        m = bn.parameter("m", bn.Real(), prior=bn.Normal(0.0, std=10.0))
+        b = bn.parameter("b", bn.Positive(), prior=bn.InverseGamma(2.0, 1.0))
+        w = bn.parameter("w", bn.Positive(), prior=bn.InverseGamma(2.0, 1.0))
+        with bn.plate("group"):
+            y = bn.latent("y", bn.Normal(m, var=b))
+            with bn.plate("row"):
+                bn.observed("x", bn.Normal(y, var=w))
+    rng, ids = np.random.default_rng(1), np.repeat(np.arange(20), 6)
+    data = {"x": rng.normal(size=20)[ids] + 0.5 * rng.normal(size=120) + 3, "group": ids}
+    without, with_them = (
+        bn.fit(net, data, "svi", model=model, progress=False) for model in ("marginal", "enumerated")
+    )
+    for name in ("m", "b", "w"):
+        deviation = without.draws[name].std()
+        # 1000 draws are good to 0.03 deviations, the last steps of the optimiser to some tenths
+        assert with_them.parameters[name] == pytest.approx(without.parameters[name], abs=0.3 * deviation)

@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 
 from bnlab.comparison.joint import by_numpyro, rows_at_most
 from bnlab.comparison.records import Certificate
+from bnlab.errors import IntractableError
 from bnlab.network.declare import Network
 from bnlab.runtime.coordinates import coordinates
 from bnlab.runtime.em import precision
@@ -40,14 +41,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 def densities_agree(net: Network, bound: Bound, theta: Arrays, at: str) -> Iterator[Certificate]:
     """ln p of data and parameters by the emitted EM, by `marginal_model`, and by `model`, whose latents NumPyro enumerates or
-    whose joint density is integrated over them (`joint.py`)."""
+    whose joint density is integrated over them (`joint.py`). A network that EM cannot fit has the last two."""
     part, on = _slice(net, bound)
     theta = {**theta, **off_the_edge(net.graph, theta)}
     with precision("float64"):
-        ways = {
-            "the emitted EM": _by_em(net, part, theta),
-            "NumPyro's marginal_model": _by_marginal(net, part, theta),
-        }
+        by_em = _by_em(net, part, theta)
+        ways = {} if by_em is None else {"the emitted EM": by_em}
+        ways["NumPyro's marginal_model"] = _by_marginal(net, part, theta)
         found = by_numpyro(net.graph, numpyro_module(net, part.partial), part, _free(net, theta))
         if found is not None:
             kept = any(not one.discrete for one in net.graph.in_role("latent"))
@@ -96,8 +96,13 @@ def _slice(net: Network, bound: Bound) -> tuple[Bound, str]:
     return taken(net.graph, bound, plate, np.arange(members)), f"the first {members} {plate}"
 
 
-def _by_em(net: Network, bound: Bound, theta: Arrays) -> float:
-    module = load_source(emitted(net, "em", "log", bound.partial), f"{net.graph.name}_em")
+def _by_em(net: Network, bound: Bound, theta: Arrays) -> float | None:
+    """None where EM has no update for one of the priors."""
+    try:
+        source = emitted(net, "em", "log", bound.partial)
+    except IntractableError:
+        return None
+    module = load_source(source, f"{net.graph.name}_em")
     data = module.prepare(dict(bound.canonical), np.float64)
     parameters = module.Parameters(**{name: jnp.asarray(value) for name, value in theta.items()})
     prior = module.log_prior(parameters) if "log_prior" in vars(module) else 0.0

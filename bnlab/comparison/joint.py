@@ -25,6 +25,7 @@ from numpyro.infer.util import log_density
 from bnlab.network.ir import Graph, Variable
 from bnlab.runtime.data_layout import sizes
 from bnlab.runtime.records import Bound
+from bnlab.runtime.sites import log_volume, to_sites
 
 ENUMERATED = -8
 """The first dimension for enumerated states: left of every plate."""
@@ -61,11 +62,13 @@ def by_numpyro(graph: Graph, module: ModuleType, bound: Bound, theta: Arrays) ->
         return None
     inputs = [name for name in inspect.signature(module.model).parameters if name in bound.canonical]
     data = {name: np.asarray(bound.canonical[name]) for name in inputs}
-    free = {name: jnp.asarray(value) for name, value in theta.items()}
+    free = to_sites(graph, {name: jnp.asarray(value) for name, value in theta.items()})
+    volume = float(log_volume(graph, theta))
     if gaussian := _gaussian(graph):
-        return _integrated(module, data, free, [one.name for one in gaussian])
+        found = _integrated(module, data, free, [one.name for one in gaussian])
+        return None if found is None else found - volume
     model = funsor.enum(module.model, ENUMERATED)
-    return float(jax.jit(lambda values: funsor.log_density(model, (), data, values)[0])(free))
+    return float(jax.jit(lambda values: funsor.log_density(model, (), data, values)[0])(free)) - volume
 
 
 def _integrated(module: ModuleType, data: Arrays, theta: Mapping[str, Any], names: list[str]) -> float | None:

@@ -140,11 +140,13 @@ def compare(
 
 
 def _with_updates(network: Network, declared: Network) -> Network:
-    """The network if EM has an update for every prior, else as it was declared."""
-    try:
-        emitted(network, "em")
-    except IntractableError:
-        return declared
+    """The network if EM has an update for every prior, else as it was declared, if EM can fit that."""
+    for one in (network, declared):
+        try:
+            emitted(one, "em")
+        except IntractableError:
+            continue
+        return one
     return network
 
 
@@ -279,7 +281,7 @@ def _result(
         scores={method: _score(task, done, method) for method in fits},
         certificates=tuple(done.certificates),
         warnings=tuple(done.warnings),
-        symmetries=(*_map(task), *symmetries(graph)),
+        symmetries=(*_map(task, fits), *symmetries(graph)),
         proposal=proposal,
         split=split,
         seed=task.seed,
@@ -296,8 +298,8 @@ def _reference(fits: Mapping[str, Fit]) -> str:
     return ranked[0]
 
 
-def _map(task: Task) -> Iterator[str]:
-    if "em" not in task.methods:
+def _map(task: Task, fits: Mapping[str, Fit]) -> Iterator[str]:
+    if "em" not in fits:
         return
     if task.points != task.network:
         yield "EM maximises ln p(x | theta), without the priors: it has no update in closed form for one of them."

@@ -12,7 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import ClassVar
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,8 @@ class Slot:
     constant or
     `given`. `domains` are those that a parameter standing there may be declared with. Of the slots that share
     a non-empty `group` exactly one must be given; every other slot is required. `conjugate` names the priors
-    with which the M-step of a parameter standing there has a closed form.
+    with which the M-step of a parameter standing there has a closed form. `rows`: of a prior of matrices, one number or one
+    for each row.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Slot:
     mean: bool = False
     group: str = ""
     conjugate: tuple[str, ...] = ()
+    rows: bool = False
 
 
 Numbers = NDArray[np.float64]
@@ -348,8 +351,30 @@ class AbstractFamily(ABC):
         raise InternalError(f"{self.name} is not the distribution of a variable.")
 
     def log_prior(self, value: Symbol, constants: Mapping[str, Values], event: Axes) -> Expr:
-        """The log prior density of a parameter, summed over its plates; `event` are the axes of one draw."""
-        raise InternalError(f"{self.name} is not a prior.")
+        """The log prior density of a parameter, summed over its plates; `event` are the axes of one draw. Only EM and
+        variational EM ask for it: a prior that no slot names as conjugate goes without."""
+        raise InternalError(f"{self.name} is not a prior that EM has an update for.")
+
+    def unsuited(self, domain: Domain) -> str:
+        """Why this cannot be the prior of a parameter in a domain of the right kind, as a sentence; empty where it can."""
+        return ""
+
+    # -- a prior of a parameter that samplers see in parts
+
+    parts: ClassVar[tuple[str, ...]] = ()
+    """What NumPyro samples in place of the parameter, which is made of these; none where it is sampled whole."""
+
+    def apart(self, value: Any, xp: ModuleType) -> Mapping[str, Any]:
+        """The parts of a parameter's value, with any leading axes, by NumPy or jax.numpy."""
+        raise InternalError(f"{self.name} has no parts.")
+
+    def together(self, parts: Mapping[str, Any]) -> Any:
+        """The value that the parts make; the inverse of `apart`."""
+        raise InternalError(f"{self.name} has no parts.")
+
+    def log_volume(self, parts: Mapping[str, Any], xp: ModuleType) -> Any:
+        """ln |d value / d parts|: by how much the log density of the parts is above that of the value."""
+        raise InternalError(f"{self.name} has no parts.")
 
     # -- variational EM: what a conditional distribution says
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import Slot, registry
@@ -19,6 +20,17 @@ def check_closed_form(graph: Graph, without: str = WITHOUT) -> None:
     faults = [fault for parameter in learnt for fault in _faults(graph, parameter, without)]
     if faults:
         raise IntractableError(*faults)
+
+
+def conjugate_only(graph: Graph) -> Graph:
+    """The network without the priors that EM has no update for: there it can maximise the likelihood."""
+    return replace(
+        graph,
+        parameters=tuple(
+            replace(one, prior=None) if one.prior is not None and list(_faults(graph, one, WITHOUT)) else one
+            for one in graph.parameters
+        ),
+    )
 
 
 def _faults(graph: Graph, parameter: Parameter, without: str) -> Iterator[Fault]:
@@ -38,8 +50,9 @@ def _faults(graph: Graph, parameter: Parameter, without: str) -> Iterator[Fault]
     for family, slot in slots:
         if parameter.prior.family not in slot.conjugate:
             known = " or ".join(f"bn.{name}" for name in slot.conjugate)
-            reason = f"The {slot.name} of {family} has no closed-form update with a prior that is {parameter.prior.family}."
-            remedy = f"Use {known}, or fit by NUTS." if known else _instead(family, slot, without)
+            reason = f"The {slot.name} of {family} has no closed-form update with a prior that is {parameter.prior.family}"
+            reason += ", which is not conjugate." if known else "."
+            remedy = f"Use {known}, or fit by NUTS or SVI." if known else _instead(family, slot, without)
             yield Fault(reason, remedy, parameter.prior.location or parameter.location)
 
 

@@ -157,7 +157,7 @@ def program_of(
         functions=tuple(run.functions),
         expect=expect,
         m_step=m_step or Function("m_step", (), ("statistics", "theta"), (), (), ""),
-        log_prior=_log_prior(axes),
+        log_prior=_log_prior(axes) if m_step else None,
         root=run.plan.root,
         levels=row_levels(axes),
         starts=starts,

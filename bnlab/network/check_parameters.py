@@ -92,6 +92,9 @@ def _prior(parameter: Parameter, plates: Shape) -> Iterator[Fault]:
         shapes = ", ".join(f"{name} of shape {values.shape}" for name, values in prior.arguments)
         reason = f'{prior.family} with {shapes} is not a prior of "{parameter.name}" in {domain_text(parameter.domain)}.'
         yield Fault(reason, _usual_priors(parameter.domain), place)
+    elif not broken and family.unsuited(parameter.domain):
+        reason = f'{prior.family} is not a prior of "{parameter.name}". {family.unsuited(parameter.domain)}'
+        yield Fault(reason, _usual_priors(parameter.domain), place)
 
 
 def _hyperparameters(
@@ -117,14 +120,26 @@ def _fits(family: AbstractFamily, shapes: Mapping[str, Shape], domain: Domain, p
         name: shape[len(plates) :] if shape[: len(plates)] == plates else shape
         for name, shape in shapes.items()
     }
-    return _draws(family, shapes, domain) or _draws(family, without, domain)
+    if _draws(family, shapes, domain):
+        return True
+    of_entries = any(not without[name] and shapes[name] for name in shapes) and not _is_matrix(domain)
+    return not (of_entries and domain.event_shape) and _draws(family, without, domain)
+
+
+def _is_matrix(domain: Domain) -> bool:
+    """Whether the numbers of a prior may be of a draw as a whole, not of its entries."""
+    return isinstance(domain, Covariance)
 
 
 def _draws(family: AbstractFamily, shapes: Mapping[str, Shape], domain: Domain) -> bool:
     matrices = {slot.name for slot in family.slots if slot.domains[0] is Covariance}
     if any(len(shapes[name]) != 2 for name in matrices & shapes.keys()):
         return False
-    if any(shapes[name] not in ((), domain.event_shape) for name in shapes.keys() - matrices):
+    rows = {slot.name for slot in family.slots if slot.rows}
+    if any(
+        shapes[name] not in ((), domain.event_shape, *([domain.event_shape[:1]] if name in rows else []))
+        for name in shapes.keys() - matrices
+    ):
         return False
     try:
         drawn = family.domain({name: Real(shape) for name, shape in shapes.items()})
@@ -136,16 +151,24 @@ def _draws(family: AbstractFamily, shapes: Mapping[str, Shape], domain: Domain) 
 
 def _usual_priors(domain: Domain) -> str:
     """A remedy: the priors that `domain` can have."""
-    names = [
-        name
-        for name, family in registry().items()
-        if family.is_prior and _draws(family, _typical(family, domain), domain)
+    found = [
+        family
+        for _, family in sorted(registry().items())
+        if family.is_prior
+        and _draws(family, _typical(family, domain), domain)
+        and not family.unsuited(domain)
     ]
-    if not names:
-        return f"{domain_text(domain)} has none yet."
-    listed = " or ".join(f"bn.{name}" for name in sorted(names))
+    rows = {family.name: [slot.name for slot in family.slots if slot.rows] for family in found}
+    whole = " or ".join(f"bn.{name}" for name, slots in rows.items() if not slots)
     shapes = f" or arrays of shape {domain.event_shape}" if domain.event_shape else ""
-    return f"A prior of {domain_text(domain)} is {listed}, with numbers{shapes}."
+    listed = [f"{whole}, with numbers{shapes}"] if whole else []
+    listed += [
+        f"bn.{name}, with numbers or {domain.event_shape[0]} of them as its {slots[0]}"
+        for name, slots in rows.items()
+        if slots
+    ]
+    text = domain_text(domain)
+    return f"A prior of {text} is {'; or '.join(listed)}." if listed else f"{text} has none yet."
 
 
 def _typical(family: AbstractFamily, domain: Domain) -> dict[str, Shape]:

@@ -15,6 +15,7 @@ from bnlab.errors import Fault, ModelError
 from bnlab.naming import MODULE_NAMES, fresh
 from bnlab.network.graph import crossed_plates, sizeless_plates
 from bnlab.network.ir import Graph, Variable, VarRef
+from bnlab.network.sites import Sites, sites
 from bnlab.printers.numpyro_steps import enumerated, formal_reads, lags, true_reads
 
 
@@ -24,7 +25,8 @@ class Layout:
 
     `scans` are the chains that are scanned: those in which something is read from an earlier step. `dims` gives the
     (negative) dimension of each plate, `locals` the names of the emitted file's own variables by what they are,
-    `formal` what variables of chains are made to read beside what they depend on (numpyro_steps).
+    `formal` what variables of chains are made to read beside what they depend on (numpyro_steps), `sites` what is sampled in
+    place of parameters.
     """
 
     graph: Graph
@@ -33,6 +35,7 @@ class Layout:
     dims: Mapping[str, int]
     locals: Mapping[str, str]
     formal: Mapping[str, tuple[VarRef, ...]]
+    sites: Sites
 
 
 def spine(graph: Graph, variable: Variable) -> tuple[str, ...]:
@@ -91,7 +94,8 @@ def make_layout(graph: Graph) -> Layout:
     if faults:
         raise ModelError(*faults)
     formal = {name: found for chain in scans for name, found in formal_reads(graph, chain).items()}
-    layout = Layout(graph, padded, scans, {}, _locals(graph, lags(graph, formal)), formal)
+    found = sites(graph)
+    layout = Layout(graph, padded, scans, {}, _locals(graph, lags(graph, formal), found), formal, found)
     return replace(layout, dims=_dims(layout))
 
 
@@ -164,12 +168,14 @@ def _parameter_dims(graph: Graph, dims: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _locals(graph: Graph, lagged: Mapping[str, int]) -> dict[str, str]:
+def _locals(graph: Graph, lagged: Mapping[str, int], found: Sites) -> dict[str, str]:
     """Readable names for the variables of the emitted file, clear of the user's names."""
     taken = {record.name for records in (graph.parameters, graph.variables) for record in records}
-    taken |= MODULE_NAMES | set(needs_ids(graph))
+    taken |= (
+        MODULE_NAMES | set(needs_ids(graph)) | {site for parts in found.values() for site in parts.values()}
+    )
     names: dict[str, str] = {}
-    for role, wanted in _wanted(graph, lagged):
+    for role, wanted in (*_wanted(graph, lagged), *((f"root {name}", f"{name}_root") for name in found)):
         names[role] = fresh(wanted, taken)
         taken.add(names[role])
     return names

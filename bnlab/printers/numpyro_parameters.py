@@ -8,6 +8,7 @@ from bnlab.network.ir import Parameter, Prior
 from bnlab.printers.numpyro_code import bare, constant
 from bnlab.printers.numpyro_families import spell
 from bnlab.printers.numpyro_layout import Layout
+from bnlab.printers.numpyro_parts import part_lines
 
 
 def parameter_lines(layout: Layout) -> list[str]:
@@ -19,7 +20,7 @@ def parameter_lines(layout: Layout) -> list[str]:
         if plates and plates != opened:
             lines.append(f"with {', '.join(_plate(layout, plate) for plate in plates)}:")
         opened = plates
-        lines.append(("    " if plates else "") + _statement(layout, parameter, plates))
+        lines += [("    " if plates else "") + line for line in _statements(layout, parameter, plates)]
     return lines
 
 
@@ -38,8 +39,14 @@ def _plate(layout: Layout, plate: str) -> str:
     return f'numpyro.plate("{plate}", {layout.graph.plate(plate).size}, dim={layout.dims[plate]})'
 
 
-def _statement(layout: Layout, parameter: Parameter, plates: tuple[str, ...]) -> str:
+def _statements(layout: Layout, parameter: Parameter, plates: tuple[str, ...]) -> list[str]:
     outer = tuple(layout.graph.plate(plate).size or 0 for plate in parameter.plates)
+    if parameter.name in layout.sites:
+        return part_lines(layout, parameter, outer, bool(plates))
+    return [_statement(parameter, outer, plates)]
+
+
+def _statement(parameter: Parameter, outer: tuple[int, ...], plates: tuple[str, ...]) -> str:
     if parameter.value is not None:
         return f"{parameter.name} = {bare(constant(parameter.value))}"
     if parameter.prior is not None:

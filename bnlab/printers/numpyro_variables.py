@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from bnlab.errors import Fault, ModelError
 from bnlab.families.base import registry
-from bnlab.network.graph import topological_order
-from bnlab.network.ir import CPD, Variable, VarRef
-from bnlab.printers.numpyro_code import Code, add, lift, scale, where
+from bnlab.network.graph import cpds, reads, topological_order
+from bnlab.network.ir import CPD, Graph, Variable, VarRef
+from bnlab.printers.numpyro_code import Code, add, bare, lift, scale, where
 from bnlab.printers.numpyro_families import Arguments, covariance, deviation, spell
 from bnlab.printers.numpyro_layout import Layout, align, axes, chain, spine
 from bnlab.printers.numpyro_reading import arguments, read
@@ -114,11 +114,37 @@ def _distribution(layout: Layout, variable: Variable) -> str:
             slots = _either(condition, layout, variable, first, family, slots)
     for formal in layout.formal.get(variable.name, ()):
         slots = _formally(slots, read(layout, variable, formal))
+    if _selected_by_more(layout.graph, variable):
+        slots = _as_wide_as_spread(slots, shape)
     if in_many_rows(layout, variable):
         return f"{layout.locals['counts']}({slots['probs'].text})"
     if given_total(variable):
         slots = {**slots, "total": Code(f"{variable.name}.sum(-1)", 0, True)}
     return spell(family, slots, shape)
+
+
+def _selected_by_more(graph: Graph, variable: Variable) -> bool:
+    """Whether enumerated states select the spread of a vector that do not select its mean. NumPyro solves for the residual
+    with all matrices at once, and takes it that the mean has every dimension that they have."""
+    parts: dict[bool, set[str]] = {True: set(), False: set()}
+    for cpd in cpds(variable):
+        for name, argument in cpd.arguments:
+            read = reads(CPD(cpd.family, ((name, argument),)))
+            parts[name == "mean"] |= {ref.name for ref in read if enumerated(graph.variable(ref.name))}
+    return bool(variable.domain.event_shape) and bool(parts[False] - parts[True])
+
+
+def _as_wide_as_spread(slots: Arguments, shape: tuple[int, ...]) -> Arguments:
+    """The same arguments, the mean with all dimensions of the matrices that its residual is divided by."""
+    matrix = next((slots[name] for name in ("cov", "scale_matrix") if name in slots), None)
+    if matrix is not None:
+        zeros = Code(f"jnp.zeros_like({matrix.text}[..., 0])", 1, True)
+        plain = slots["mean"].text in ("0.0", f"jnp.zeros({shape[0]})")
+        return {**slots, "mean": zeros if plain else add(((1, slots["mean"]), (1, zeros)))}
+    if "scale" in slots:
+        zeros = Code(f"jnp.zeros_like({bare(lift(slots['scale'], 1))})", 1, True)
+        return {**slots, "mean": add(((1, slots["mean"]), (1, zeros)))}
+    return slots
 
 
 def _formally(slots: Arguments, value: Code) -> Arguments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from numpyro.infer.util import log_density
 
 from bnlab.domains import Domain, Probability, Simplex
-from bnlab.errors import Fault, FitError, IntractableError
+from bnlab.errors import Fault, FitError
 from bnlab.network.declare import Network
 from bnlab.network.ir import Graph
-from bnlab.runtime.em_engine import engine, theta_of_start
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.load import load_source
-from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Bound, Partial, Problem
+from bnlab.runtime.sites import log_volume, to_sites
 
 MARGIN = 1e-6
 """How far from 0, as a part of 1 / size, probabilities start."""
@@ -89,13 +88,14 @@ def numpyro_module(network: Network, partial: Partial) -> ModuleType:
 @lru_cache(maxsize=32)
 def densities(network: Network, partial: Partial) -> Densities:
     """Compiled once a network and shape of data."""
-    module = numpyro_module(network, partial)
+    module, graph = numpyro_module(network, partial), network.graph
     fixed = {
         one.name: jnp.asarray(one.value.array) for one in network.graph.parameters if one.value is not None
     }
 
     def joint(theta: Arrays, data: Any) -> Any:
-        return log_density(module.marginal_model, (data,), {}, dict(theta))[0]
+        density = log_density(module.marginal_model, (data,), {}, to_sites(graph, theta))[0]
+        return density - log_volume(graph, theta)
 
     def evidence(theta: Arrays, data: Any) -> Any:
         return module.log_evidence(module.Parameters(**theta, **fixed), data)
@@ -104,23 +104,6 @@ def densities(network: Network, partial: Partial) -> Densities:
         return jax.jit(lambda draws, data: jax.lax.map(lambda theta: density(theta, data), draws))
 
     return Densities(jax.jit(joint), jax.jit(evidence), each(joint), each(evidence))
-
-
-def free_start(problem: Problem, number: int) -> dict[str, NDArray[Any]]:
-    """Where run `number` starts: the same values as EM's, without the fixed ones, and inside of their domains."""
-    free = [one.name for one in problem.graph.parameters if one.value is None]
-    if isinstance(problem.init, Mapping) and all(name in problem.init for name in free):
-        given = checked(problem.graph, problem.init, complete=False)
-        return inside(problem.graph, {name: value.astype(problem.dtype) for name, value in given.items()})
-    try:
-        ready = engine(problem, "scaled")
-    except IntractableError:  # priors that EM has no update for; where a run starts does not depend on them
-        graph = replace(
-            problem.graph, parameters=tuple(replace(one, prior=None) for one in problem.graph.parameters)
-        )
-        problem = replace(problem, network=Network.of(graph), graph=graph)
-        ready = engine(problem, "scaled")
-    return inside(problem.graph, theta_of_start(problem, ready, number))
 
 
 def inside(graph: Graph, theta: Arrays) -> dict[str, NDArray[Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import jax
@@ -12,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnlab.domains import Covariance, Domain, Positive, Probability, Real, Simplex
-from bnlab.errors import Fault, FitError
+from bnlab.errors import Fault, FitError, IntractableError
+from bnlab.network.declare import Network
 from bnlab.network.ir import Graph, Parameter
 from bnlab.network.text import domain_text
 from bnlab.runtime import em_method
 from bnlab.runtime.align import aligned
 from bnlab.runtime.diagnostics import divergences, unmixed
 from bnlab.runtime.em import precision
+from bnlab.runtime.free_start import free_start
 from bnlab.runtime.interrupt import interruptible
 from bnlab.runtime.marginal import Marginal, complete, inside, marginal, options_of
 from bnlab.runtime.nuts_engine import Sampled, Visit, drive, sampler
@@ -49,8 +52,8 @@ def run(problem: Problem) -> Outcome:
     _refuse_rules_of_stopping(problem)
     refuse_without_priors(problem.graph)
     with precision(problem.dtype):
-        start, e_steps = _start(problem)
         ready = marginal(problem)
+        start, e_steps = _start(problem, ready)
         found = _sampled(problem, ready, options, inside(problem.graph, start))
         effort = {"e_steps": e_steps, "gradients": found.gradients}
         if not found.z:
@@ -75,16 +78,41 @@ def _refuse_rules_of_stopping(problem: Problem) -> None:
         raise FitError(*faults)
 
 
-def _start(problem: Problem) -> tuple[Arrays, int]:
-    """Where EM ends, and how many E-steps that took; the arrays given, if all of them were."""
+def _start(problem: Problem, ready: Marginal) -> tuple[Arrays, int]:
+    """Where EM ends, and how many E-steps that took; the arrays given, if all of them were.
+
+    EM goes without the priors that it has no update for. What it collapses to without them is no place to start from: then
+    chains start where EM did, and so do they where EM has no update at all.
+    """
     if isinstance(problem.init, Mapping):
         free = [one.name for one in problem.graph.parameters if one.value is None]
         if all(name in problem.init for name in free):
             given = {name: np.asarray(problem.init[name], dtype=problem.dtype) for name in free}
             return complete(problem.graph, given), 0
     em = replace(problem, method="em", options={}, checkpoint=None)
-    outcome = em_method.run(em)
-    return outcome.parameters, int(outcome.effort["e_steps"])
+    e_steps = 0
+    for one in chain((em,), _without_priors(em)):
+        try:
+            outcome = em_method.run(one)
+        except IntractableError:
+            continue
+        e_steps = int(outcome.effort["e_steps"])
+        if one is em or (outcome.status != "degenerate" and _possible(problem, ready, outcome.parameters)):
+            return outcome.parameters, e_steps
+    return complete(problem.graph, free_start(problem, ready, 0)), e_steps
+
+
+def _possible(problem: Problem, ready: Marginal, theta: Arrays) -> bool:
+    """Whether the posterior has a density there: a singular covariance, where EM may end without a prior, has none."""
+    return bool(np.isfinite(ready.log_joint(inside(problem.graph, theta))))
+
+
+def _without_priors(em: Problem) -> Iterator[Problem]:
+    """The same without the priors that EM has no update for."""
+    from bnlab.compile import conjugate_only  # derives: not needed where EM has its update
+
+    graph = conjugate_only(em.graph)
+    yield replace(em, network=Network.of(graph), graph=graph)
 
 
 def _sampler(problem: Problem, options: Mapping[str, Any]) -> Any:

@@ -20,6 +20,7 @@ from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 from bnlab.network.declare import Network
 from bnlab.runtime.marginal import numpyro_module
 from bnlab.runtime.records import Partial
+from bnlab.runtime.sites import from_sites, to_sites
 
 PIECE = 50
 """Transitions between two looks at the host."""
@@ -49,7 +50,7 @@ def sampler(
     )
 
     def begin(theta: Any, keys: Any, data: Any) -> Any:
-        z = unconstrain_fn(model, (data,), {}, theta)
+        z = unconstrain_fn(model, (data,), {}, to_sites(network.graph, theta))
 
         def one(key: Any) -> Any:
             return init(
@@ -77,9 +78,10 @@ def sampler(
         return jax.lax.fori_loop(0, count, body, (state, empty))
 
     def constrain(z: Any, data: Any) -> Any:
-        return jax.lax.map(
-            lambda chain: jax.lax.map(lambda one: constrain_fn(model, (data,), {}, one), chain), z
-        )
+        def one(z: Any) -> Any:
+            return from_sites(network.graph, constrain_fn(model, (data,), {}, z))
+
+        return jax.lax.map(lambda chain: jax.lax.map(one, chain), z)
 
     return Sampler(jax.jit(begin), jax.jit(piece), jax.jit(constrain))
 

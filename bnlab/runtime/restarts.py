@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, isnan
 
 from bnlab.runtime.records import Start
 
@@ -96,7 +97,7 @@ def best_of(starts: Sequence[Start]) -> int:
         number
         for number, start in enumerate(starts)
         if _sound(start) == _sound(top)
-        and top.objective - start.objective <= ROUNDING * (1 + abs(top.objective))
+        and not _rank(top)[1] - _rank(start)[1] > ROUNDING * (1 + abs(top.objective))
     )
 
 
@@ -105,7 +106,7 @@ def _sound(start: Start) -> bool:
 
 
 def _rank(start: Start) -> tuple[bool, float]:
-    return _sound(start), start.objective
+    return _sound(start), start.objective if not isnan(start.objective) else -inf
 
 
 def _together(higher: Start, lower: Start) -> bool:

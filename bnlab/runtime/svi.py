@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from bnlab.runtime.align import aligned
 from bnlab.runtime.em import precision
 from bnlab.runtime.em_engine import seed_of
+from bnlab.runtime.free_start import free_start
 from bnlab.runtime.interrupt import interruptible
-from bnlab.runtime.marginal import Marginal, complete, free_start, marginal, options_of
+from bnlab.runtime.marginal import Marginal, complete, marginal, options_of
 from bnlab.runtime.progress import Report, reporter
 from bnlab.runtime.records import Outcome, Problem, Start, Status
 from bnlab.runtime.svi_engine import STEPS, VISIT, Learner, learner, marginal_learner
@@ -110,7 +111,7 @@ def _one_run(
     pressed: Callable[[], bool],
     report: Report,
 ) -> Run:
-    start = {name: jnp.asarray(value) for name, value in free_start(problem, number).items()}
+    start = {name: jnp.asarray(value) for name, value in free_start(problem, ready, number).items()}
     feed = (start, data, ready.data)
     key, draw_key, part_key = jax.random.split(jax.random.key(seed_of(problem.seed, number)), 3)
     state, elbo, likelihood = one.begin(feed, key)

@@ -19,6 +19,7 @@ from numpyro.infer import SVI
 from bnlab.network.declare import Network
 from bnlab.runtime.marginal import densities
 from bnlab.runtime.records import Partial
+from bnlab.runtime.sites import from_sites
 from bnlab.runtime.svi_guides import Target, guide_of, marginal_target
 
 STEPS = 10
@@ -74,7 +75,7 @@ def learner(network: Network, partial: Partial, target: Target, options: Options
 
     def point(svi: SVI, guide: Any, state: Any) -> dict[str, Any]:
         values = svi.get_params(state)
-        medians = guide.median(values) if random else {}
+        medians = from_sites(network.graph, guide.median(values)) if random else {}
         return {one.name: medians[one.name] if one.name in random else values[one.name] for one in free}
 
     def begin(feed: Feed, key: Any) -> Any:
@@ -103,7 +104,8 @@ def learner(network: Network, partial: Partial, target: Target, options: Options
         if not random or chosen["guide"] == "point":
             return found, {}
         count = int(chosen["num_samples"])
-        samples = guide.sample_posterior(key, svi.get_params(state), sample_shape=(count,))
+        drawn = guide.sample_posterior(key, svi.get_params(state), sample_shape=(count,))
+        samples = from_sites(network.graph, drawn)
         wide = {name: jnp.broadcast_to(value, (count, *value.shape)) for name, value in found.items()}
         return found, {name: samples.get(name, wide[name])[None] for name in wide}
 

@@ -21,8 +21,10 @@ from numpyro.primitives import Messenger
 
 from bnlab.errors import Fault, FitError
 from bnlab.network.declare import Network
+from bnlab.network.sites import sites
 from bnlab.runtime.marginal import numpyro_module
 from bnlab.runtime.records import Bound, Partial
+from bnlab.runtime.sites import to_sites
 
 GUIDES: dict[str, Callable[..., Any]] = {
     "point": AutoDelta,
@@ -45,12 +47,17 @@ class Target:
 
 
 def guide_of(network: Network, options: Mapping[str, Any], target: Target, start: Mapping[str, Any]) -> Any:
-    """The guide over the parameters that have priors; the empty one if none has."""
-    if not any(one.prior is not None for one in network.graph.parameters):
+    """The guide over the parameters that have priors, and over the Gaussian latents of an enumerated model; the empty one
+    if there is neither."""
+    graph = network.graph
+    kept = options["model"] == "enumerated" and any(not one.discrete for one in graph.in_role("latent"))
+    if not kept and not any(one.prior is not None for one in graph.parameters):
         return _nothing
-    model = handlers.block(target.model, hide=[one.name for one in network.graph.in_role("latent")])
+    discrete = (one.name for one in graph.in_role("latent") if one.discrete)
+    hidden = [*discrete, *sites(graph)]  # what is made of sites is none itself
+    model = handlers.block(target.model, hide=hidden)
     more = {"rank": int(options["rank"])} if options["guide"] == "low-rank" and options["rank"] else {}
-    return GUIDES[options["guide"]](model, init_loc_fn=init_to_value(values=dict(start)), **more)
+    return GUIDES[options["guide"]](model, init_loc_fn=init_to_value(values=to_sites(graph, start)), **more)
 
 
 def _nothing(data: Any, part: Any) -> None:

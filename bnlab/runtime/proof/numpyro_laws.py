@@ -23,6 +23,7 @@ from bnlab.runtime.proof.grounding import sizeless
 from bnlab.runtime.proof.padding import completed, grid_shape, is_scanned
 from bnlab.runtime.proof.subject import Subject
 from bnlab.runtime.proof.tangent import tangent
+from bnlab.runtime.sites import log_volume, to_sites
 
 ENUMERATED = -8  # the first dimension for enumerated states: left of every plate of a small network
 AGREEMENT = 1e-10  # NumPyro's own order of operations, in float64
@@ -49,7 +50,7 @@ def _site_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """The shapes of the sites of continuous latents, and of nothing else."""
     theta = {name: jnp.asarray(value, float) for name, value in subject.theta.items()}
-    model = handlers.seed(handlers.substitute(module.model, data=theta), 0)
+    model = handlers.seed(handlers.substitute(module.model, data=to_sites(subject.graph, theta)), 0)
     trace = handlers.trace(model).get_trace(**data)
     return {v.name: trace[v.name]["value"].shape for v in _continuous(subject)}
 
@@ -92,16 +93,20 @@ def marginal_is_brute_force(
 
 
 def _agrees(subject: Subject, log_p: Callable[[dict[str, Any]], Any], gradient: bool) -> Iterator[Deviation]:
-    """The value, and with `gradient` (for parameters without zeros) the slope, beside the oracle's."""
+    """The value, and with `gradient` (for parameters without zeros) the slope, beside the oracle's. `log_p` takes sites."""
+
+    def density(theta: dict[str, Any]) -> Any:
+        return log_p(to_sites(subject.graph, theta)) - log_volume(subject.graph, theta)
+
     free = {p.name for p in subject.graph.parameters if p.value is None}
     theta = {name: jnp.asarray(value, float) for name, value in subject.theta.items() if name in free}
     expected = subject.oracle.log_evidence(subject.theta) + float(
         priors.log_prior(subject.graph, subject.theta)
     )
-    yield difference("log density", log_p(theta), expected, AGREEMENT)
+    yield difference("log density", density(theta), expected, AGREEMENT)
     if gradient:
         slope = slope_of_auxiliary(subject, subject.oracle.posterior(subject.theta))(subject.theta)
         wanted = tangent(subject.graph, subject.theta, slope)
         fixed = {name: np.zeros(()) for name in subject.theta if name not in free}
-        found = tangent(subject.graph, subject.theta, jax.grad(log_p)(theta) | fixed)
+        found = tangent(subject.graph, subject.theta, jax.grad(density)(theta) | fixed)
         yield from differences("gradient", found, wanted, AGREEMENT)

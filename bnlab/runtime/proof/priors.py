@@ -38,6 +38,10 @@ def _log_density(xp: ModuleType, parameter: Parameter, value: Array) -> Array:
             return _beta(xp, value, arguments["concentration1"], arguments["concentration0"])
         case "InverseWishart":
             return _inverse_wishart(xp, value, float(arguments["df"]), arguments["scale"])
+        case "HalfNormal":
+            return _half_normal(xp, value, arguments["scale"])
+        case "LKJ":
+            return _lkj(xp, value, arguments["concentration"], arguments["scale"])
         case other:
             raise InternalError(f"the oracle does not know the prior {other}")
 
@@ -89,3 +93,24 @@ def _inverse_wishart(xp: ModuleType, value: Array, df: float, scale: Array) -> A
     norm = df / 2 * np.linalg.slogdet(scale)[1] - df * dim / 2 * np.log(2) - log_gamma
     trace = (scale * xp.linalg.inv(value)).sum((-2, -1))
     return norm - (df + dim + 1) / 2 * xp.linalg.slogdet(value)[1] - trace / 2
+
+
+def _half_normal(xp: ModuleType, value: Array, scale: Array) -> Array:
+    return 0.5 * np.log(2 / np.pi) - xp.log(scale) - 0.5 * (value / scale) ** 2
+
+
+def _lkj(xp: ModuleType, value: Array, eta: Array, scale: Array) -> Array:
+    """Equation 16 of Lewandowski, Kurowicka and Joe (2009) for the correlations, whose entries are those of the covariance
+    divided by s[d] s[e], and whose standard deviations are half normal: d(variance) = 2 s ds."""
+    dim, plates = value.shape[-1], value.shape[:-2]
+    std = xp.sqrt(xp.diagonal(value, axis1=-2, axis2=-1))
+    of_members = scale.ndim > 0 and scale.shape == plates and scale.shape != (dim,)
+    spread = _half_normal(xp, std, scale[..., None] if of_members else scale).sum(-1)
+    log_det = xp.linalg.slogdet(value)[1] - 2 * xp.log(std).sum(-1)
+    norm = 0.0
+    for left in range(1, dim):
+        half = eta + (left - 1) / 2
+        norm = norm + (2 * eta - 2 + left) * left * np.log(2)
+        norm = norm + left * (2 * _gammaln(xp, half) - _gammaln(xp, 2 * half))
+    stretch = xp.log(2 * std) + (dim - 1) * xp.log(std)
+    return (eta - 1) * log_det - norm + spread - stretch.sum(-1)
