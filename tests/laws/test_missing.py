@@ -164,7 +164,10 @@ def test_posterior(name: str) -> None:
         hold([marginals_are_brute_force], subject)
 
 
-@named(["mixture_full", "factors"])
+@pytest.mark.parametrize(
+    "name",
+    ["mixture_full", "factors", pytest.param("mixture_heavy", marks=pytest.mark.slow)],  # 25 s
+)
 def test_numpyro(name: str) -> None:
     module = emitted(name, "numpyro")
     assert "model" not in vars(module), "it would leave out what is missing, without a word"
@@ -175,6 +178,7 @@ def test_numpyro(name: str) -> None:
     [
         "mixture_full",
         "mixture_diagonal",
+        "mixture_heavy",
         "coupled_entries",
         "rates_and_chances",
         "two_covariances",
@@ -195,7 +199,7 @@ def test_where_nothing_is_missing_the_step_is_that_of_complete_data(name: str) -
         np.testing.assert_allclose(one.step()[parameter], value, rtol=1e-12, atol=1e-12, err_msg=parameter)
 
 
-@named(["mixture_full", "mixture_diagonal", "mixture_counts", "factors"])
+@named(["mixture_full", "mixture_diagonal", "mixture_counts", "mixture_heavy", "factors"])
 def test_a_row_without_any_value_says_nothing(name: str) -> None:
     subject = posed(name, Evaluated(program(name), emitted(name)))
     more = {}
