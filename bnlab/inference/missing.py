@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bnlab.families.base import Gaps, Node, Slope, registry
+from bnlab.families.base import AbstractFamily, Gaps, Node, Slope, registry
 from bnlab.families.normal_density import variance
 from bnlab.families.normal_missing import among_seen, both, called, residual
 from bnlab.families.normal_update import origin
@@ -46,6 +46,21 @@ class Filled:
 def with_gaps(node: Node, family: str) -> Node:
     """The node of a continuous variable of which numbers may be missing."""
     return replace(node, seen=registry()[family].seen(node))
+
+
+def offset_of_seen(node: Node, family: AbstractFamily, offset: Expr) -> Expr:
+    """What an expected log density is more than that at a point, where numbers may be missing (variational EM).
+
+    Entries that are left out have none. Entries that follow the others are latent, so a vector has all of its offset, unless
+    nothing is seen of it.
+    """
+    seen, entries = node.seen, node.event[:1]
+    assert seen is not None
+    if not family.entrywise or not entries:
+        return Where(seen, offset, ZERO)
+    if family.regressed(node) is None:
+        return build.total(Where(seen, offset, ZERO), entries)
+    return Where(Binary(">", build.total(seen, entries), ZERO), offset, ZERO)
 
 
 def completed(run: Elimination, piece: Piece) -> Node:
@@ -82,13 +97,14 @@ def _by_itself(run: Elimination, node: Node, seen: Symbol) -> Node:
     r = run.statement(f"r{name}", residual(node, seen, about), "numerics", text)
     unseen = run.statement(f"unseen{name}", Where(seen, ZERO, Number(1.0)), "numerics")
     var = variance(node.arguments)
+    counted = _counted(run, node, seen)
     if node.terms:
-        run.filled[node.label, r.name] = Filled(square=(unseen, var))
+        run.filled[node.label, r.name] = Filled(square=(unseen, var), present=counted)
         return replace(node, residual=r)
     text = f"E[r] where {node.variable} is missing"
     m = run.statement(f"m{name}", build.subtract(node.arguments["mean"], about), "numerics", text)
     second = run.statement(f"mm{name}", build.add(build.square(m), var), "numerics", "E[r^2] there")
-    run.filled[node.label, r.name] = Filled((unseen, m), (unseen, second))
+    run.filled[node.label, r.name] = Filled((unseen, m), (unseen, second), present=counted)
     return replace(node, residual=r)
 
 
@@ -107,10 +123,21 @@ def _weighted(run: Elimination, node: Node, seen: Symbol, normal: Node, weight: 
         fill, square = _from(about, mean, ZERO), (unseen, variance(normal.arguments))
     text = f"E[{node.variable} | what is seen of it], less the origin"
     r = run.statement(f"r{name}", Where(seen, build.subtract(node.value, about), fill), "numerics", text)
-    some = Binary(">", build.total(seen, node.event[:1]), ZERO)
-    present = run.statement(f"present{name}", some, "numerics", "whether anything is seen")
-    run.filled[node.label, r.name] = Filled((), square, weight, (present,))
+    run.filled[node.label, r.name] = Filled((), square, weight, (_present(run, node, seen),))
     return replace(node, residual=r, gaps=Gaps(away, J))
+
+
+def _present(run: Elimination, node: Node, seen: Symbol) -> Symbol:
+    """Which members have any value."""
+    if not node.event:
+        return seen
+    some = Binary(">", build.total(seen, node.event[:1]), ZERO)
+    return run.statement(f"present{node.suffix}", some, "numerics", "whether anything is seen")
+
+
+def _counted(run: Elimination, node: Node, seen: Symbol) -> tuple[Expr, ...]:
+    """What a Normal's members are weighted by: where nothing is seen of one, q(theta) is to learn nothing of it."""
+    return () if run.beliefs is None else (_present(run, node, seen),)
 
 
 def _from(about: Expr, mean: Expr, moved: Expr) -> Expr:
@@ -141,7 +168,7 @@ def _from_the_others(run: Elimination, node: Node, seen: Symbol) -> Node:
     )
     value = Where(seen, build.subtract(node.value, about), fill)
     r = run.statement(f"r{name}", value, "numerics", text)
-    run.filled[node.label, r.name] = Filled(square=(V,))
+    run.filled[node.label, r.name] = Filled(square=(V,), present=_counted(run, node, seen))
     return replace(node, residual=r)
 
 
