@@ -33,7 +33,7 @@ PRINTED: dict[str, Callable[[bn.Network], str]] = {
 
 WITH_PRIORS = ("vbem.py", "vbem.tex")
 """What is printed of a network with the priors that are proposed for it and its example data, and of these models only:"""
-VARIATIONAL = ("gmm", "hmm_categorical")
+VARIATIONAL = ("gmm", "hmm_categorical", "plda", "local_level")
 
 
 def _has(name: str, file: str) -> bool:

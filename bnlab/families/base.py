@@ -96,6 +96,15 @@ class Slope:
 
 
 @dataclass(frozen=True, slots=True)
+class Gaps:
+    """A vector of which entries may be missing: its residual, 0 where they are, and the inverse of its covariance among
+    those that are seen, 0 elsewhere (of independent entries: one number each)."""
+
+    away: Symbol
+    precision: Symbol
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One conditional distribution as the derivation sees it.
 
@@ -111,7 +120,7 @@ class Node:
     variable less its mean under the old parameters, expected. `proxy` is an observed variable on the scale of a latent
     one ("" if there is none). `gradients` is whether the density is there to be differentiated: then every array that a
     formulation makes on the way is made twice more. `seen` tells which numbers of `value` are there, NaN standing for the
-    others; None where none may be missing.
+    others; None where none may be missing. `gaps` is what a hidden weight reads of a vector with missing entries.
     """
 
     label: str
@@ -129,6 +138,7 @@ class Node:
     proxy: str = ""
     gradients: bool = False
     seen: Expr | None = None
+    gaps: Gaps | None = None
 
     @property
     def gaussian(self) -> bool:
@@ -321,6 +331,11 @@ class AbstractFamily(ABC):
         found = self.density(replace(node, value=known, event=() if entries else node.event))
         log = total(Where(seen, found.log, Number(0.0)), entries)
         return Density(log, None, (*body, *found.body))
+
+    def regressed(self, node: Node) -> tuple[Node, Symbol | None] | None:
+        """The Normal by whose regression the missing entries of a node follow those that are seen, and the hidden weight that
+        its covariance is divided by (None for 1). None of all that: what is missing is left out of the statistics."""
+        return None
 
     def seen(self, node: Node) -> Expr:
         """Which numbers of a node's data are not missing; which vectors, where these are missing as a whole."""

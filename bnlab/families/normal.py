@@ -77,6 +77,9 @@ class Normal(AbstractFamily):
         found = density_of_seen(node)
         return Density(found.log, found.linear, (*body, *found.body))
 
+    def regressed(self, node: Node) -> tuple[Node, Symbol | None] | None:
+        return node, None
+
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Means at the centres of clusters, spreads at those within clusters."""
         found = list(coefficient_starts(node))

@@ -20,9 +20,12 @@ def density_of_seen(node: Node) -> Density:
     named = isinstance(node.seen, Symbol)
     seen = node.seen if isinstance(node.seen, Symbol) else local("seen", node.seen.axes)
     body = () if named else (Statement(seen, node.seen, "numerics"),)
-    matrix = "cov" in node.arguments and node.event
-    found = _full(node, seen) if matrix else _diagonal(node, seen)
-    return Density(found.log, None, (*body, *found.body))
+    if "cov" not in node.arguments or not node.event:
+        found = _diagonal(node, seen)
+        return Density(found.log, None, (*body, *found.body))
+    more, log_det, energy = whitened(node, seen)
+    constant = multiply(total(seen, node.event[:1]), log(TWO_PI))
+    return Density(multiply(Number(-0.5), add(constant, log_det, energy)), None, (*body, *more))
 
 
 def residual(node: Node, seen: Symbol, about: Expr) -> Expr:
@@ -58,8 +61,8 @@ def _residual(node: Node, seen: Symbol) -> tuple[tuple[Statement, ...], Expr]:
     return ((), value) if value == node.value else ((Statement(left, value, "numerics"),), left)
 
 
-def _full(node: Node, seen: Symbol) -> Density:
-    """With L L' = cov among the entries seen: -(number seen ln 2 pi + ln |cov| + |L^-1 (x - mean)|^2) / 2."""
+def whitened(node: Node, seen: Symbol) -> tuple[tuple[Statement, ...], Expr, Expr]:
+    """With L L' = cov among the entries seen: what makes them, ln |cov|, and |L^-1 (x - mean)|^2."""
     cov, (row, column) = node.arguments["cov"], node.event
     pairs = local("both", both(seen, node.event).axes)
     known = among_seen(cov, pairs, node.event)
@@ -80,9 +83,16 @@ def _full(node: Node, seen: Symbol) -> Density:
             log_det, multiply(Number(2.0), Linear("log_diagonal_sum", lower, log_det.axes)), "numerics"
         ),
     )
-    constant = multiply(total(seen, (row,)), log(TWO_PI))
-    energy = total(multiply_like(y), (column,))
-    return Density(multiply(Number(-0.5), add(constant, log_det, energy)), None, body)
+    return body, log_det, total(multiply_like(y), (column,))
+
+
+def apart(node: Node, seen: Symbol) -> tuple[tuple[Statement, ...], Expr, Expr]:
+    """The same of entries that are independent: sums of ln var and of (x - mean)^2 / var over those that are seen."""
+    entries, (body, left) = node.event[:1], _residual(node, seen)
+    var = variance(node.arguments)
+    terms = (log(var), divide(square(left), var))
+    log_det, energy = (total(Where(seen, term, Number(0.0)), entries) for term in terms)
+    return body, log_det, energy
 
 
 def _diagonal(node: Node, seen: Symbol) -> Density:

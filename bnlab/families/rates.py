@@ -80,8 +80,12 @@ def expected_log(belief: Belief) -> Expr:
 
 
 def entries_total(node: Node, value: Expr) -> Expr:
-    """Summed over the entries of a vector, of which a rate is one each."""
-    return total(value, tuple(axis for axis in node.event[:1] if axis in value.axes))
+    """Summed over the entries of a vector, of which a rate is one each; left apart where some may be missing."""
+    return (
+        value
+        if node.seen is not None
+        else total(value, tuple(axis for axis in node.event[:1] if axis in value.axes))
+    )
 
 
 def known(node: Node, slot: str) -> Expr:
@@ -96,9 +100,14 @@ def update_rate(uses: tuple[Use, ...], beliefs: Beliefs, events: Kind, exposure:
     belief = beliefs.about(node, "rate")
     if belief is None:
         return Maximum((), {})
-    axes: Mapping[Kind, Axes] = {"N": cells(node), "S": node.own["rate"].axes}
+
+    def told(use: Use, kind: Kind) -> Symbol:
+        apart = cells(replace(node, seen=use.node.seen))
+        axes = apart if kind == "N" else node.own["rate"].axes
+        return Symbol(use.statistics[kind].name, axes, "statistics")
+
     values: dict[str, Expr] = {}
     for name, kind in (("concentration", events), ("rate", exposure)):
-        seen = [Symbol(use.statistics[kind].name, axes[kind], "statistics") for use in uses]
+        seen = [told(use, kind) for use in uses]
         values[belief[name].name] = arranged(add(belief.prior[name], *seen), belief.axes)
     return Maximum((), values)

@@ -22,6 +22,7 @@ from bnlab.families.base import (
     widened,
 )
 from bnlab.families.normal import Normal
+from bnlab.families.normal_missing import apart, whitened
 from bnlab.families.normal_update import turned
 from bnlab.families.student_update import as_normal, degrees, dim, distance, weight
 from bnlab.program.build import add, divide, einsum, local, log, minus, multiply, subtract, total
@@ -66,14 +67,46 @@ class StudentT(AbstractFamily):
         assert node.value is not None
         df, half_df, half = degrees(node)
         squared, log_det, body = _whitened(node)
-        apart, size = local("distance", squared.axes), dim(node)
+        away, size = local("distance", squared.axes), dim(node)
         normaliser = subtract(Unary("gammaln", half), Unary("gammaln", half_df))
         log_pi = log(multiply(Symbol("jnp.pi", ()), df))
         log_pi = log_pi if size == 1 else multiply(Number(size), log_pi)
         volume = divide(add(log_pi, log_det), Number(2.0))
-        tail = multiply(half, Unary("log1p", divide(apart, df)))
-        statement = Statement(apart, squared, "numerics", "|x - mean|^2 in units of the scale")
+        tail = multiply(half, Unary("log1p", divide(away, df)))
+        statement = Statement(away, squared, "numerics", "|x - mean|^2 in units of the scale")
         return Density(subtract(subtract(normaliser, volume), tail), None, (*body, statement))
+
+    entrywise = True
+
+    def density_of_seen(self, node: Node) -> Density:
+        """The entries of a vector that are seen are Student's t with the same df, their means and their part of the scale
+        matrix (Kotz and Nadarajah 2004, section 1.10)."""
+        if not node.event:
+            return super().density_of_seen(node)
+        assert node.seen is not None
+        seen, inner = local("seen", node.seen.axes), as_normal(node)
+        body, log_det, energy = (whitened if "cov" in inner.arguments else apart)(inner, seen)
+        size, squared = local("size", minus(seen.axes, node.event)), local("distance", energy.axes)
+        df, half_df = degrees(node)[:2]
+        half = divide(add(df, size), Number(2.0))
+        log_pi = log(multiply(Symbol("jnp.pi", ()), df))
+        volume = divide(add(multiply(size, log_pi), log_det), Number(2.0))
+        tail = multiply(half, Unary("log1p", divide(squared, df)))
+        normaliser = subtract(Unary("gammaln", half), Unary("gammaln", half_df))
+        return Density(
+            subtract(subtract(normaliser, volume), tail),
+            None,
+            (
+                Statement(seen, node.seen, "numerics"),
+                Statement(size, total(seen, node.event[:1]), "numerics", "how many entries are seen"),
+                *body,
+                Statement(squared, energy, "numerics", "|x - mean|^2 in units of the scale, of these"),
+            ),
+        )
+
+    def regressed(self, node: Node) -> tuple[Node, Symbol | None] | None:
+        """Given the hidden weight u a vector is Normal, with the scale matrix over u for a covariance."""
+        return (as_normal(node), weight(node)) if node.event else None
 
     def starts(self, node: Node) -> tuple[Start, ...]:
         """Centres and scales as those of a Normal."""
@@ -91,7 +124,7 @@ class StudentT(AbstractFamily):
         assert node.value is not None
         entries, inner = node.event[:1], as_normal(node)
         spread = next(own for slot, own in inner.own.items() if slot != "mean")
-        u, r = weight(node), local(f"r{node.suffix}", node.value.axes)
+        u, r = weight(node), node.residual or local(f"r{node.suffix}", node.value.axes)
         twin = turned(r, node.event) if set(node.event[1:]) & set(spread.axes) else r
         cells = minus(union(*(own.axes for own in node.own.values())), node.event)
         wide = (*cells, *entries)

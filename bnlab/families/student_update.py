@@ -3,6 +3,9 @@
 Given x, u is Gamma((df + D) / 2, (df + distance) / 2), so E[u] = (df + D) / (df + distance). The complete-data Q
 splits: mean and scale are those of a Normal with these weights, and df solves
 ln(df / 2) - digamma(df / 2) = -1 - the mean of E[ln u] - E[u], as a Gamma's concentration does.
+
+Where entries of a vector are missing, D and the distance are those of what is seen. Given u what is missing follows it as that
+of a Normal does, with a covariance V / u: E[u x x'] = E[u] E[x] E[x]' + V (Liu and Rubin 1995, section 3).
 """
 
 from __future__ import annotations
@@ -43,8 +46,13 @@ def as_normal(node: Node) -> Node:
 
 
 def distance(node: Node) -> Expr:
-    """The squared distance from the mean in units of the scale: (x - mean)' scale_matrix^-1 (x - mean)."""
+    """The squared distance from the mean in units of the scale: (x - mean)' scale_matrix^-1 (x - mean), of what is seen."""
     assert node.value is not None
+    if node.gaps is not None:
+        away, precision = node.gaps.away, node.gaps.precision
+        if "scale" in node.arguments:
+            return total(multiply(square(away), precision), node.event[:1])
+        return einsum(_distance(node).axes, away, precision, turned(away, node.event))
     residual, entries = subtract(node.value, node.arguments["mean"]), node.event[:1]
     if "scale" in node.arguments:
         return total(square(divide(residual, node.arguments["scale"])), entries)
@@ -62,6 +70,14 @@ def _distance(node: Node) -> Symbol:
     return local(f"distance_{node.variable}", minus(union(*parts), node.event))
 
 
+def _size(node: Node) -> Symbol | Number:
+    """How many entries are seen."""
+    if node.gaps is None:
+        return Number(dim(node))
+    assert node.seen is not None
+    return local(f"size_{node.variable}", minus(node.seen.axes, node.event))
+
+
 def dim(node: Node) -> float:
     """How many entries are drawn."""
     return float(node.event[0].size or 1) if node.event else 1.0
@@ -69,30 +85,37 @@ def dim(node: Node) -> float:
 
 def degrees(node: Node) -> tuple[Expr, Expr, Expr]:
     """df, df / 2 and (df + D) / 2; worked out where df is a number."""
-    df, size = node.arguments["df"], dim(node)
-    match df:
-        case Constant((number,), ()):
-            return Number(number), Number(number / 2), Number((number + size) / 2)
+    df, size = node.arguments["df"], _size(node)
+    match df, size:
+        case Constant((number,), ()), Number(count):
+            return Number(number), Number(number / 2), Number((number + count) / 2)
+        case Constant((number,), ()), _:
+            return Number(number), Number(number / 2), divide(add(Number(number), size), Number(2.0))
         case _:
-            return df, divide(df, Number(2.0)), divide(add(df, Number(size)), Number(2.0))
+            return df, divide(df, Number(2.0)), divide(add(df, size), Number(2.0))
 
 
 def expected_weights(node: Node) -> tuple[Statement, ...]:
     """The distance and the expected weight, as statements of the E-step."""
     assert node.value is not None
-    apart, name = _distance(node), node.variable
+    apart, name, size = _distance(node), node.variable, _size(node)
     df, _, half = degrees(node)
-    both = Number(2 * half.value) if isinstance(half, Number) else add(df, Number(dim(node)))
+    both = Number(2 * half.value) if isinstance(half, Number) else add(df, size)
     body: list[Statement] = []
-    if "scale_matrix" in node.arguments and node.event:
+    if node.gaps is not None and isinstance(size, Symbol) and node.seen is not None:
+        count = total(node.seen, node.event[:1])
+        body.append(Statement(size, count, "numerics", f"how many entries of {name} are seen"))
+        value: Expr = distance(node)
+    elif "scale_matrix" in node.arguments and node.event:
         matrix, residual = node.arguments["scale_matrix"], subtract(node.value, node.arguments["mean"])
         away = local(f"away_{name}", residual.axes)
         body.append(Statement(away, residual, "numerics"))
         inverse = Linear("inverse", matrix, matrix.axes)
-        value: Expr = einsum(apart.axes, away, inverse, turned(away, node.event))
+        value = einsum(apart.axes, away, inverse, turned(away, node.event))
     else:
         value = distance(node)
-    body.append(Statement(apart, value, "numerics", "|x - mean|^2 in units of the scale"))
+    text = "|x - mean|^2 in units of the scale" + ("" if node.gaps is None else ", of what is seen")
+    body.append(Statement(apart, value, "numerics", text))
     expected = divide(both, add(df, apart))
     given = f"E[u | {name}], where {name} is normal with its squared scale over u, and u ~ Gamma(df/2, df/2)"
     return (*body, Statement(weight(node), expected, "numerics", given))

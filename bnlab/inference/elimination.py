@@ -25,7 +25,7 @@ from bnlab.inference.gaussian import Quadratic
 from bnlab.inference.integrate import Moved, Solved, integrate
 from bnlab.inference.leaves import unseen, where_seen
 from bnlab.inference.linear_nodes import declare_child, declare_seen, prior_mean
-from bnlab.inference.missing import Filled, with_gaps
+from bnlab.inference.missing import Filled, offset_of_seen, with_gaps
 from bnlab.inference.moments import At, Moments
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.offsets import offset_of
@@ -222,14 +222,15 @@ class Elimination:
         found = replace(found, gradients=not self.bases)
         self.nodes[piece.label] = found
         family = registry()[piece.cpd.family]
-        if factor.variable not in self.leaves:
-            density = family.density(found)
-        elif found.state is not None:
-            density = where_seen(self, found, family.density(found))
-        else:
+        gaps = factor.variable in self.leaves and found.state is None
+        if gaps:
             found = self.nodes[piece.label] = with_gaps(found, family.name)
-            density = family.density_of_seen(found)
+        density = family.density_of_seen(found) if gaps else family.density(found)
         offset = offset_of(self, factor, piece)
+        if gaps and offset is not None:
+            offset = offset_of_seen(found, family, offset)
+        elif factor.variable in self.leaves and not gaps:
+            density, offset = where_seen(self, found, density, offset), None
         if density.linear is not None:
             table = density.linear if offset is None else Binary("*", density.linear, build.exp(offset))
             return Potential(self.log(table), table)

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
 
 
-def where_seen(run: Elimination, found: Node, density: Density) -> Density:
-    """The density of a value that may be missing: then it says nothing, and its probability is 1."""
+def where_seen(run: Elimination, found: Node, density: Density, offset: Expr | None) -> Density:
+    """The density of a value that may be missing, with its offset: then it says nothing, and its probability is 1."""
     assert found.value is not None
     seen = Binary(">=", found.value, Number(0.0))
     if density.linear is None:
-        return replace(density, log=Where(seen, density.log, Number(0.0)))
-    table = Where(seen, density.linear, Number(1.0))
+        log = density.log if offset is None else build.add(density.log, offset)
+        return replace(density, log=Where(seen, log, Number(0.0)))
+    linear = density.linear if offset is None else Binary("*", density.linear, build.exp(offset))
+    table = Where(seen, linear, Number(1.0))
     return Density(run.log(table), table)
 
 

@@ -4,6 +4,8 @@ What is missing is latent. Of a Normal, missing entries m have, given the seen o
 mean_m + B (x_s - mean_s) and the covariance Sigma_mm - B Sigma_sm with B = Sigma_ms Sigma_ss^-1; these moments enter the
 statistics beside what is seen (Little and Rubin, Statistical Analysis with Missing Data, 2002, section 11.2). Of all other
 families what is missing is left out of the statistics: that is EM for what is seen as well, and takes fewer iterations.
+A vector of Student's t is a Normal given a hidden weight u: its missing entries follow the others in the same way, with that
+covariance over u, and vectors of which nothing is seen are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bnlab.families.base import Node, Slope, registry
+from bnlab.families.base import AbstractFamily, Gaps, Node, Slope, registry
 from bnlab.families.normal_density import variance
 from bnlab.families.normal_missing import among_seen, both, called, residual
 from bnlab.families.normal_update import origin
@@ -31,16 +33,34 @@ ZERO = Number(0.0)
 class Filled:
     """What the expectation of an array with gaps has beside the array itself, as factors of a product; none for 0.
 
-    E[r] = r + `mean` and E[r r'] = r r' + `square`.
+    E[r] = r + `mean` and E[r r'] = r r' + `square`; with a hidden `weight` u, E[u r r'] = E[u] r r' + `square`. `present` tells
+    which vectors count, where those of which nothing is seen do not.
     """
 
     mean: tuple[Expr, ...] = ()
     square: tuple[Expr, ...] = ()
+    weight: Symbol | None = None
+    present: tuple[Expr, ...] = ()
 
 
 def with_gaps(node: Node, family: str) -> Node:
     """The node of a continuous variable of which numbers may be missing."""
     return replace(node, seen=registry()[family].seen(node))
+
+
+def offset_of_seen(node: Node, family: AbstractFamily, offset: Expr) -> Expr:
+    """What an expected log density is more than that at a point, where numbers may be missing (variational EM).
+
+    Entries that are left out have none. Entries that follow the others are latent, so a vector has all of its offset, unless
+    nothing is seen of it.
+    """
+    seen, entries = node.seen, node.event[:1]
+    assert seen is not None
+    if not family.entrywise or not entries:
+        return Where(seen, offset, ZERO)
+    if family.regressed(node) is None:
+        return build.total(Where(seen, offset, ZERO), entries)
+    return Where(Binary(">", build.total(seen, entries), ZERO), offset, ZERO)
 
 
 def completed(run: Elimination, piece: Piece) -> Node:
@@ -50,10 +70,13 @@ def completed(run: Elimination, piece: Piece) -> Node:
     value, text = node.value, f"NaN: {node.variable} is missing"
     seen = run.statement(f"seen{node.suffix}", node.seen, "numerics", text)
     node = replace(node, seen=seen)
-    if piece.cpd.family != "Normal":
+    found = registry()[piece.cpd.family].regressed(node)
+    if found is None:
         stands = Where(seen, value, Number(1.0))
         known = run.statement(f"{node.variable}_seen", stands, "numerics", "1 does not count")
         changed = replace(node, value=known)
+    elif found[1] is not None:
+        changed = _weighted(run, node, seen, found[0], found[1])
     elif "cov" in node.arguments and node.event:
         changed = _from_the_others(run, node, seen)
     else:
@@ -74,33 +97,78 @@ def _by_itself(run: Elimination, node: Node, seen: Symbol) -> Node:
     r = run.statement(f"r{name}", residual(node, seen, about), "numerics", text)
     unseen = run.statement(f"unseen{name}", Where(seen, ZERO, Number(1.0)), "numerics")
     var = variance(node.arguments)
+    counted = _counted(run, node, seen)
     if node.terms:
-        run.filled[node.label, r.name] = Filled(square=(unseen, var))
+        run.filled[node.label, r.name] = Filled(square=(unseen, var), present=counted)
         return replace(node, residual=r)
     text = f"E[r] where {node.variable} is missing"
     m = run.statement(f"m{name}", build.subtract(node.arguments["mean"], about), "numerics", text)
     second = run.statement(f"mm{name}", build.add(build.square(m), var), "numerics", "E[r^2] there")
-    run.filled[node.label, r.name] = Filled((unseen, m), (unseen, second))
+    run.filled[node.label, r.name] = Filled((unseen, m), (unseen, second), present=counted)
     return replace(node, residual=r)
+
+
+def _weighted(run: Elimination, node: Node, seen: Symbol, normal: Node, weight: Symbol) -> Node:
+    """A vector whose covariance is divided by a hidden weight, which depends on how far what is seen is from its mean."""
+    name, about, mean = node.suffix, _about(normal), normal.arguments["mean"]
+    assert node.value is not None
+    J = precision(run, normal, seen)
+    away = run.statement(f"away{name}", residual(normal, seen, mean), "numerics", "0 where it is missing")
+    square: tuple[Expr, ...]
+    if "cov" in normal.arguments:
+        B, V = regression(run, normal, seen, J)
+        fill, square = _from(about, mean, _followed(B, away, node.event)), (V,)
+    else:
+        unseen = run.statement(f"unseen{name}", Where(seen, ZERO, Number(1.0)), "numerics")
+        fill, square = _from(about, mean, ZERO), (unseen, variance(normal.arguments))
+    text = f"E[{node.variable} | what is seen of it], less the origin"
+    r = run.statement(f"r{name}", Where(seen, build.subtract(node.value, about), fill), "numerics", text)
+    run.filled[node.label, r.name] = Filled((), square, weight, (_present(run, node, seen),))
+    return replace(node, residual=r, gaps=Gaps(away, J))
+
+
+def _present(run: Elimination, node: Node, seen: Symbol) -> Symbol:
+    """Which members have any value."""
+    if not node.event:
+        return seen
+    some = Binary(">", build.total(seen, node.event[:1]), ZERO)
+    return run.statement(f"present{node.suffix}", some, "numerics", "whether anything is seen")
+
+
+def _counted(run: Elimination, node: Node, seen: Symbol) -> tuple[Expr, ...]:
+    """What a Normal's members are weighted by: where nothing is seen of one, q(theta) is to learn nothing of it."""
+    return () if run.beliefs is None else (_present(run, node, seen),)
+
+
+def _from(about: Expr, mean: Expr, moved: Expr) -> Expr:
+    """A mean less an origin, and what it is moved by."""
+    if mean == about:
+        return moved
+    return build.subtract(mean, about) if moved == ZERO else build.add(build.subtract(mean, about), moved)
+
+
+def _followed(B: Symbol, away: Expr, event: Axes) -> Expr:
+    """What is missing less its mean, from what is seen less its own."""
+    row, column = event
+    turned = reindexed(away, {row: column})
+    return build.einsum((*build.minus(union(away, B), (row, column)), row), B, turned)
 
 
 def _from_the_others(run: Elimination, node: Node, seen: Symbol) -> Node:
     """Entries that depend on one another: what is missing follows what is seen of the same vector."""
     name, about, mean = node.suffix, _about(node), node.arguments["mean"]
     assert node.value is not None
-    row, column = node.event
     B, V = regression(run, node, seen, precision(run, node, seen))
     away = run.statement(f"away{name}", residual(node, seen, mean), "numerics", "0 where it is missing")
-    turned = reindexed(away, {row: column})
-    fill: Expr = build.einsum((*build.minus(union(away, B), (row, column)), row), B, turned)
+    fill = _followed(B, away, node.event)
     if not node.terms:
-        fill = build.add(build.subtract(mean, about), fill)
+        fill = _from(about, mean, fill)
     text = f"E[{node.variable} | what is seen of it]" + (
         " less the old mean" if node.terms else ", less the origin"
     )
     value = Where(seen, build.subtract(node.value, about), fill)
     r = run.statement(f"r{name}", value, "numerics", text)
-    run.filled[node.label, r.name] = Filled(square=(V,))
+    run.filled[node.label, r.name] = Filled(square=(V,), present=_counted(run, node, seen))
     return replace(node, residual=r)
 
 
@@ -149,10 +217,8 @@ def filled(
     if "cov" not in node.arguments or not node.event:
         unseen = run.statement(f"unseen{node.suffix}", Where(seen, ZERO, Number(1.0)), "numerics")
         return left, tuple(_masked(slope, seen) for slope in slopes), (unseen, variance(node.arguments))
-    row, column = node.event
     B, V = regression(run, node, seen, run.precisions[node.variable])
-    turned = reindexed(left, {row: column})
-    fill = build.einsum((*build.minus(union(left, B), (row, column)), row), B, turned)
+    fill = _followed(B, left, node.event)
     return fill, tuple(_regressed(slope, B, node.event) for slope in slopes), (V,)
 
 
@@ -172,10 +238,8 @@ def conditioned(
         V = run.statement(f"V_of_{name}", spread, "numerics", "its variance, 0 where it is seen")
         unseen = run.statement(f"unseen{node.suffix}", Where(seen, ZERO, Number(1.0)), "numerics")
         return origin, V, tuple(_masked(slope, unseen) for slope in node.slopes)
-    row, column = node.event
     B, V = regression(run, node, seen, run.precisions[name])
-    turned = reindexed(residual, {row: column})
-    fill = build.einsum((*build.minus(union(residual, B), (row, column)), row), B, turned)
+    fill = _followed(B, residual, node.event)
     origin = run.statement(f"prior_mean_{name}", Where(seen, value, build.add(mean, fill)), "numerics", text)
     if not node.slopes:
         return origin, V, ()
@@ -219,18 +283,20 @@ def expected(run: Elimination, node: Node, parts: tuple[Expr, ...], axes: Axes) 
     if node.residual is None:
         assert node.seen is not None
         return build.einsum(axes, *parts, node.seen)
+    found = run.filled[node.label, node.residual.name]
+    parts = (*parts, *found.present)
     random = [
         p for p in parts if isinstance(p, Symbol) and p.space == "local" and p.name == node.residual.name
     ]
     value = build.einsum(axes, *parts) if parts else Number(1.0)
     if not random:
         return value
-    found = run.filled[node.label, node.residual.name]
     others = tuple(part for part in parts if part not in random)
     if len(random) == 1:
         names = _names(node.residual, random[0])
         more = tuple(reindexed(factor, names) for factor in found.mean)
     else:
+        others = tuple(part for part in others if part != found.weight)
         more = found.square
     return Binary("+", value, build.einsum(axes, *others, *more), axes) if more else value
 

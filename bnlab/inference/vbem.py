@@ -34,7 +34,7 @@ from bnlab.inference.em import (
     starts_of,
     statistics_of,
 )
-from bnlab.inference.knowledge import Knowledge
+from bnlab.inference.knowledge import Knowledge, analysed
 from bnlab.inference.offsets import offset_name
 from bnlab.inference.sharing import components
 from bnlab.network.graph import cpds
@@ -234,14 +234,14 @@ def _check(graph: Graph, known: Knowledge) -> None:
                 reason, "Declare priors, or take those of bn.weakly_informative(net, data).", bare[0].location
             )
         )
-    for name in sorted(known.missing | known.evidence):
-        variable = next((each for each in graph.variables if each.name == name), None)
-        if variable is not None and not variable.discrete:
-            reason = (
-                f"Variational EM is not derived where some numbers of a variable are known, as of `{name}`."
-            )
-            advice = 'Leave out those members, or fit by "em" (MAP with these priors), "svi" or "nuts".'
-            faults.append(Fault(reason, advice, variable.location))
+    for name in analysed(graph, known).regressors:
+        variable = graph.variable(name)
+        what = (
+            "is latent and partly known" if variable.role == "latent" else "may be missing and others read it"
+        )
+        reason = f"Variational EM is not derived where a number {what}, as of `{name}`."
+        advice = 'Leave out those members, or fit by "em" (MAP with these priors), "svi" or "nuts".'
+        faults.append(Fault(reason, advice, variable.location))
     if not free:
         faults.append(Fault("No parameter is learnt, so there is no q(theta).", 'Use method="em".'))
     families = {cpd.family for variable in graph.variables for cpd in cpds(variable)}

@@ -56,10 +56,12 @@ Definition = tuple[Axes, Expr]
 
 @dataclass(frozen=True, slots=True)
 class Algebra:
-    """Writes the sides of equations; `inline` are the arrays that are written as what they are."""
+    """Writes the sides of equations; `inline` are the arrays that are written as what they are, `symmetric` matrices that
+    are their own transpose."""
 
     pen: Writer
     inline: Mapping[str, Definition] = field(default_factory=dict)
+    symmetric: frozenset[str] = frozenset()
 
     def equation(self, target: Symbol, value: Expr) -> tuple[str, tuple[str, ...]]:
         """The symbol that is defined, and the terms of what it is."""
@@ -122,9 +124,8 @@ class Algebra:
                 return self._blocks(expr)
             case Call():
                 return self._plain(expr)
-            case Reduce(_, operand, over) if not events(over) and events(operand.axes):
-                inner = self.write(operand)
-                return replace(inner, tex=f"{self.pen.sign(over)} {inner.held(BIG)}", level=BIG)
+            case Reduce("sum", operand, over) if not events(over) and _has_vectors(operand):
+                return self._over_members(operand, over)
             case Where():
                 raise UnwritableError
         if any(axis.kind == EVENT for axis in axes_of(expr)) and not isinstance(expr, Reduce | Unary):
@@ -132,17 +133,23 @@ class Algebra:
         return self._plain(expr)
 
     def _plain(self, expr: Expr) -> Matrix:
-        """What has no vectors in it, as all other equations are written."""
+        """What has no vectors in it, as all other equations are written; of a number, sums over entries with indices."""
         try:
             return Matrix(*self.pen.write(expr))
         except NotMatricesError as error:
-            raise UnwritableError from error
+            if events(expr.axes):
+                raise UnwritableError from error
+            return Matrix(*replace(self.pen, matrices=False).write(expr))
 
     def _symmetric(self, symbol: Symbol) -> bool:
         if symbol.space == "theta":
             return symbol.name in symmetric_parameters(self.pen.names.graph)
         head = symbol.name.split("_")[0]
-        return head in ("V", "Lambda", "J", "cov", "C", "P", "moments") and symbol.name.count("_") < 2
+        return (
+            symbol.name in self.symmetric
+            or head in ("V", "Lambda", "J", "cov", "C", "P", "moments")
+            and symbol.name.count("_") < 2
+        )
 
     def _called(self, found: Matrix, names: Mapping[Axis, Axis]) -> Matrix:
         return replace(found, axes=tuple(names.get(axis, axis) for axis in found.axes))
@@ -182,6 +189,12 @@ class Algebra:
             return Matrix(self.pen.names.size(source.name), ATOM)
         sign = limited(self.pen.names, source, "1")
         return replace(found, tex=f"{sign} {found.held(BIG)}", level=BIG)
+
+    def _over_members(self, operand: Expr, over: Axes) -> Matrix:
+        """A sum over states and members of sized plates."""
+        inner = replace(self, pen=self.pen._renamed(over))
+        found = inner.write(operand)
+        return replace(found, tex=f"{inner.pen.sign(over)} {found.held(BIG)}", level=BIG)
 
     def _blocks(self, expr: Blocks) -> Matrix:
         """Blocks of a matrix, of a column, or of the columns of a matrix that are told apart."""
@@ -261,6 +274,10 @@ class Algebra:
                 yield Matrix(number(scale), ATOM if scale >= 0 else SUM), inverted
             case _:
                 yield self.write(expr), inverted
+
+
+def _has_vectors(expr: Expr) -> bool:
+    return any(axis.kind == EVENT for axis in axes_of(expr))
 
 
 def events(axes: Axes) -> Axes:

@@ -158,7 +158,7 @@ def algebra(names: Names) -> Algebra:
 def _call_text(names: Names, function: object) -> str:
     """The density of what data leave of their mean, which the functions of children are."""
     for factor, density in names.program.densities.items():
-        if density is function:
+        if density == function:
             return next((_from_residual(use) for use in uses(names) if _label(use) == factor), "")
     return ""
 
@@ -185,15 +185,21 @@ def _is_latent(use: Use, name: str) -> bool:
 
 def e_step(names: Names, walk: EStep) -> Iterator[str]:
     """Text and equations in the order of the emitted statements; `walk` tells those of discrete latents alone."""
-    pen = algebra(names)
-    walk.inline.update({name: value for name, (_, value) in pen.inline.items()})
     everything, hidden = names.everything
     old = rf"{names.eta}_{{\mathrm{{old}}}}"
     yield r"\section{The E-step}"
-    yield (
-        rf"The E-step sets $q({hidden}) = P({hidden} \mid {everything}, {old})$; all of this section is at ${old}$. Gaussian "
-        r"latents are integrated out by completing the square. A latent is measured from its prior mean: let it be $v$ with "
-        r"prior $\mathcal{N}(v; 0, P)$, and let what the data say of it be "
+    first = rf"The E-step sets $q({hidden}) = P({hidden} \mid {everything}, {old})$; all of this section is at ${old}$. "
+    yield from elimination(names, walk, first)
+
+
+def elimination(names: Names, walk: EStep, first: str = "") -> Iterator[str]:
+    """How latents are integrated and summed out, `first` said before; the evidence at the end."""
+    pen = algebra(names)
+    walk.inline.update({name: value for name, (_, value) in pen.inline.items()})
+    everything = names.everything[0]
+    yield first + (
+        r"Gaussian latents are integrated out by completing the square. A latent is measured from its prior mean: let it be "
+        r"$v$ with prior $\mathcal{N}(v; 0, P)$, and let what the data say of it be "
         r"$\exp(h^{\top} v - \tfrac{1}{2} v^{\top} \Lambda v)$ up to a factor. Then"
     )
     yield display(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from bnlab.network.ir import VarRef
-from bnlab.printers.latex_families import is_matrix, variance
+from bnlab.printers.latex_families import is_matrix, scale_matrix, variance
 from bnlab.printers.latex_layout import display, line
 from bnlab.printers.latex_names import Names, escaped
 from bnlab.printers.latex_network import Use, uses
@@ -25,7 +26,12 @@ def section(named: Names, gaps: Collection[str]) -> Iterator[str]:
         "is 1 where that is nothing."
     )
     for use in found:
-        yield from _normal(use) if use.cpd.family == "Normal" else _others(use)
+        if use.cpd.family == "Normal":
+            yield from _normal(use)
+        elif use.cpd.family == "StudentT" and entry_letter(use):
+            yield from _student(use)
+        else:
+            yield from _others(use)
 
 
 def _normal(use: Use) -> Iterator[str]:
@@ -55,24 +61,57 @@ def _with_latents(use: Use) -> Iterator[str]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is seen of a vector, s, and what is missing, m. `spread` is the slot of the matrix over its entries."""
+
+    use: Use
+    spread: str
+
+    def mean(self, entry: str) -> str:
+        return self.use.argument("mean", "state", entry)
+
+    def cov(self, entries: str) -> str:
+        return self.use.argument(self.spread, "state", entries)
+
+    @property
+    def seen(self) -> str:
+        return self.use.value("state", "s")
+
+    @property
+    def event(self) -> str:
+        """What is seen, given what it depends on."""
+        return self.use.event("state").replace(self.use.value(), self.seen, 1)
+
+    @property
+    def given(self) -> str:
+        """What is missing, given what is seen and what that depends on."""
+        event = self.event.replace(" " + chr(92) + "mid", ",", 1)
+        return rf"{self.use.value('state', 'm')} \mid {event}"
+
+    @property
+    def left(self) -> str:
+        return rf"\left({self.seen} - {self.mean('s')}\right)"
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        return self.mean("m"), rf"+{self.cov('ms')} {self.cov('ss')}^{{-1}} {self.left}"
+
+    @property
+    def rest(self) -> tuple[str, ...]:
+        """The covariance that is left."""
+        return self.cov("mm"), rf"-{self.cov('ms')} {self.cov('ss')}^{{-1}} {self.cov('sm')}"
+
+
 def _of_vector(use: Use) -> Iterator[str]:
     """Entries that depend on one another."""
-
-    def mean(entry: str) -> str:
-        return use.argument("mean", "state", entry)
-
-    def cov(entries: str) -> str:
-        return use.argument("cov", "state", entries)
-
-    value, seen, lacking = use.value(), use.value("state", "s"), use.value("state", "m")
-    event = use.event("state").replace(value, seen, 1)
-    given, inverse = rf"{lacking} \mid {event.replace(' ' + chr(92) + 'mid', ',', 1)}", rf"{cov('ss')}^{{-1}}"
-    left = rf"\left({seen} - {mean('s')}\right)"
+    value, parts = use.value(), Parts(use, "cov")
+    seen = parts.seen
     yield f"Of the entries of ${value}$ let $s$ be those that are seen, and $m$ those that are missing:"
     yield display(
-        line(rf"\ln p({event})", rf"\ln \mathcal{{N}}({seen}; {mean('s')}, {cov('ss')})"),
-        line(rf"\mathrm{{E}}[{given}]", (mean("m"), rf"+{cov('ms')} {inverse} {left}")),
-        line(rf"\operatorname{{Cov}}({given})", (cov("mm"), rf"-{cov('ms')} {inverse} {cov('sm')}")),
+        line(rf"\ln p({parts.event})", rf"\ln \mathcal{{N}}({seen}; {parts.mean('s')}, {parts.cov('ss')})"),
+        line(rf"\mathrm{{E}}[{parts.given}]", parts.expected),
+        line(rf"\operatorname{{Cov}}({parts.given})", parts.rest),
     )
     whole, about = use.argument("cov", "state"), use.argument("mean")
     yield (
@@ -80,6 +119,52 @@ def _of_vector(use: Use) -> Iterator[str]:
         rf"$B$ the covariance times $J$. Then ${about} + B \left({value} - {about}\right)$, the difference being 0 for "
         rf"what is missing, is the expectation, and ${whole} - B {whole}$ the covariance, which is 0 where either entry is "
         "seen."
+    )
+
+
+def _student(use: Use) -> Iterator[str]:
+    """A vector of Student's t: normal given its hidden weight, of which what is seen tells."""
+    matrix = use.cpd.argument("scale_matrix") is not None
+    value, df, parts = use.value(), use.argument("df", "state"), Parts(use, "scale_matrix")
+    u = parts.given.replace(use.value("state", "m"), "u", 1)
+    letter = r"\tilde{S}" if "S" in {each.name for each in use.names.graph.parameters} else "S"
+    scale = scale_matrix(use) if matrix else letter
+    block = parts.cov("ss") if matrix else f"{letter}_{{ss}}"
+    where = "" if matrix else rf", with ${letter} = {scale_matrix(use)}$"
+    yield (
+        f"Of the entries of ${value}$ let $s$ be those that are seen, $D_s$ how many these are, and $m$ those that are "
+        rf"missing. Given its hidden weight $u$ the vector is normal with the covariance ${scale} / u${where}. So what is seen "
+        "is Student's t again, and tells $u$ by its own distance:"
+    )
+    distance = rf"{parts.left}^{{\top}} {block}^{{-1}} {parts.left}"
+    above, below = rf"{df} + D_s", rf"{df} + \Delta_s"
+    yield display(
+        line(r"\Delta_s", distance),
+        line(
+            rf"\ln p({parts.event})",
+            (
+                rf"\ln \Gamma\left(\frac{{{above}}}{{2}}\right)",
+                rf"-\ln \Gamma\left(\frac{{{df}}}{{2}}\right)",
+                rf"-\frac{{D_s}}{{2}} \ln \left(\pi {df}\right)",
+                rf"-\tfrac{{1}}{{2}} \ln \left|{block}\right|",
+                rf"-\frac{{{above}}}{{2}} \ln \left(1 + \frac{{\Delta_s}}{{{df}}}\right)",
+            ),
+        ),
+        line(rf"\mathrm{{E}}[{u}]", rf"\frac{{{above}}}{{{below}}}"),
+        line(
+            rf"\mathrm{{E}}[\ln {u}]",
+            (rf"\psi\left(\frac{{{above}}}{{2}}\right)", rf"-\ln \frac{{{below}}}{{2}}"),
+        ),
+    )
+    yield "What is missing follows what is seen as that of a normal vector does, whatever $u$ is:"
+    yield display(
+        line(rf"\mathrm{{E}}[{parts.given}]", parts.expected if matrix else parts.mean("m")),
+        line(rf"u \operatorname{{Cov}}({parts.given}, u)", parts.rest if matrix else f"{letter}_{{mm}}"),
+    )
+    yield (
+        f"In $Q$ and in the statistics this expectation stands for ${value}$; where two of its entries are multiplied, the "
+        "last line is added, without the weight $u$, which it is divided by and multiplied with. Vectors of which nothing is "
+        "seen are not counted."
     )
 
 

@@ -19,7 +19,6 @@ from bnlab.program.ops import Symbol
 
 def auxiliary(names: Names, walk: EStep) -> Iterator[str]:
     """The function that the M-step maximises, and the moments that it needs."""
-    pen, program = algebra(names), names.program
     yield r"\section{The auxiliary function}"
     terms = [family(use.cpd.family).log(use) for use in uses(names)]
     log_joint = rf"\ln p({names.joint} \mid {names.eta})"
@@ -33,6 +32,12 @@ def auxiliary(names: Names, walk: EStep) -> Iterator[str]:
         "its regressors are, so $Q$ needs only their expected products: the product of the posterior means, with the posterior "
         "covariance added. Expected moments, summed over members:"
     )
+    yield from moments(names, walk)
+
+
+def moments(names: Names, walk: EStep) -> Iterator[str]:
+    """The statistics, as equations."""
+    pen, program = algebra(names), names.program
     found = [
         Statement(Symbol(statistic.name, value.axes, "statistics"), walk.paired(value), "expect")
         for statistic, value in zip(program.statistics[1:], program.expect.results[1:], strict=True)

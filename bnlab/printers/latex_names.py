@@ -16,6 +16,8 @@ from bnlab.network.graph import coefficients, cpds
 from bnlab.network.ir import Graph, VarRef
 from bnlab.network.text import index_letters
 from bnlab.notation import tex
+from bnlab.printers.latex_text import array
+from bnlab.printers.latex_width import width
 from bnlab.program.ir import Function, Program, Statement
 from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Constant, Symbol
 from bnlab.program.walk import symbols
@@ -49,6 +51,8 @@ LETTERS = {
 FIRST_LETTERS = {"L": "logs", "W": "sums", "G": "gains"}
 """The word of LETTERS for statistics whose name begins so."""
 
+WIDE = 140.0
+"""Points that a vector of a prior may take, a third of a line."""
 Key = tuple[tuple[int, ...], tuple[float, ...]]
 """The shape and the numbers of a constant array."""
 
@@ -284,12 +288,17 @@ def _constants(graph: Graph, program: Program, taken: set[str]) -> dict[Key, str
     letter = _free("C", taken)
     for parameter in graph.parameters:
         values = [] if parameter.prior is None else [value for _, value in parameter.prior.arguments]
-        found.update(dict.fromkeys((value.shape, value.flat) for value in values if len(value.shape) > 1))
+        found.update(dict.fromkeys((value.shape, value.flat) for value in values if _is_wide(value)))
     matrices = (
         part for part in constants_of(program.m_step) if len(part.shape) > 1 and not _is_identity(part)
     )
     found.update(dict.fromkeys((part.shape, part.flat) for part in matrices))
     return {key: letter if len(found) == 1 else f"{letter}^{{({i + 1})}}" for i, key in enumerate(found)}
+
+
+def _is_wide(values: Values) -> bool:
+    """Whether the numbers of a prior have a name: matrices, and vectors that leave no room for the rest of a line."""
+    return len(values.shape) > 1 or width(array(values.flat, values.shape)) > WIDE if values.shape else False
 
 
 def _free(letter: str, taken: set[str]) -> str:

@@ -133,9 +133,22 @@ def constants_text(names: Names, keys: list[Key]) -> Iterator[str]:
         if made:
             yield f"${name}$ is {made}"
         elif len(shape) <= 2 and max(shape) <= 6:
-            yield f"${name} = {array(flat, shape)}$"
+            yield f"${name} = {_numbers(flat, shape)}$"
         else:
             yield f"${name}$ is a constant array of {_times(shape)} numbers"
+
+
+def _numbers(flat: tuple[float, ...], shape: tuple[int, ...]) -> str:
+    """An array; of a larger diagonal matrix what is not 0."""
+    matrix = np.reshape(flat, shape)
+    if (
+        matrix.ndim == 2
+        and len(matrix) == len(matrix.T) > 2
+        and np.array_equal(matrix, np.diag(matrix.diagonal()))
+    ):
+        diagonal = tuple(map(float, matrix.diagonal()))
+        return rf"\operatorname{{diag}}{array(diagonal, (len(diagonal),))}"
+    return array(flat, shape)
 
 
 def _made_of(names: Names, key: Key) -> str:

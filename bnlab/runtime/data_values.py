@@ -163,10 +163,16 @@ def _missing(variable: Variable, missing: NDArray[np.bool_], place: Place) -> li
     partly = missing & ~missing.all(event, keepdims=True)
     if not families or not event or not partly.any():
         return []
-    reason = (
-        f"{variable.name} is missing in part at {_places(partly, place)}: what is left of the density of a "
-        f"{' or '.join(sorted(families))} is not derived yet."
-    )
+    named = " or ".join(sorted(families))
+    reason = f"{variable.name} is missing in part at {_places(partly, place)}: "
+    if all(registry()[family].given_total for family in families):
+        reason += f"a {named} is the distribution of counts given their sum, which is not known where one of them is missing."
+        advice = (
+            "Leave the whole vector out, as NaN; where the sum is known and one count is missing, it is the rest. Counts "
+            "that are Poisson may be missing one by one."
+        )
+        return [Fault(reason, advice)]
+    reason += f"what is left of the density of a {named} is not derived."
     return [Fault(reason, "Leave the whole vector out, as NaN, or fill it in.")]
 
 

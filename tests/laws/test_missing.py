@@ -12,10 +12,9 @@ import pytest
 
 import bnlab as bn
 from bnlab.compile import emit
-from bnlab.families.base import registry
 from bnlab.inference.em import em
 from bnlab.inference.knowledge import Knowledge
-from bnlab.network.ir import Graph, Variable
+from bnlab.network.ir import Graph
 from bnlab.runtime.proof.draws import random_data, random_parameters
 from bnlab.runtime.proof.evaluated import Evaluated, evaluator_is_the_emitted
 from bnlab.runtime.proof.laws import HARD_LAWS, LAWS
@@ -25,6 +24,7 @@ from bnlab.runtime.proof.posterior_laws import marginals_are_brute_force, scores
 from bnlab.runtime.proof.subject import Subject
 from tests.gaussian_networks import GAUSSIAN
 from tests.laws.emitted import load
+from tests.laws.gaps import with_gaps
 from tests.laws.test_laws import AT_ONE_SHAPE, NUMPY_LAWS, hold
 from tests.networks import EXAMPLES, Example
 
@@ -63,26 +63,6 @@ def lacking(graph: Graph) -> tuple[str, ...]:
     return tuple(variable.name for variable in graph.in_role("observed"))
 
 
-def with_gaps(graph: Graph, data: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A third of the numbers and of the categories missing, and one vector in ten altogether."""
-    found = dict(data)
-    for variable in (graph.variable(name) for name in lacking(graph)):
-        values = data[variable.name]
-        if variable.discrete:
-            found[variable.name] = np.where(rng.random(values.shape) < 0.3, -1, values)
-        else:
-            found[variable.name] = np.where(_hole(variable, values.shape, rng), np.nan, values)
-    return found
-
-
-def _hole(variable: Variable, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    rank = len(variable.domain.event_shape)
-    rows = (*shape[: len(shape) - rank], *[1] * rank)
-    assert variable.cpd is not None
-    apart = registry()[variable.cpd.family].entrywise
-    return (rng.random(shape if apart else rows) < 0.3) | (rng.random(rows) < 0.1)
-
-
 @cache
 def emitted(name: str, target: str = "em", messages: str = "scaled"):
     graph = ALL[name].build().graph
@@ -93,7 +73,7 @@ def emitted(name: str, target: str = "em", messages: str = "scaled"):
 def posed(name: str, module: object, hard: bool = False) -> Subject:
     example: Example = ALL[name]
     rng, graph = np.random.default_rng(0), example.build().graph
-    data = with_gaps(graph, random_data(graph, rng, example.layout), rng)
+    data = with_gaps(graph, random_data(graph, rng, example.layout), rng, lacking(graph))
     return Subject(graph, data, random_parameters(graph, rng, example.zeros), module, hard)
 
 
@@ -136,7 +116,8 @@ def test_first_steps_with_distributions_of_their_own() -> None:
             bn.observed("x", bn.Normal(mu[z], var=v[z]), first=bn.Normal(m, cov=S))
             bn.observed("c", bn.Poisson(rate[z]), first=bn.Poisson(start))
     graph, rng = net.graph, np.random.default_rng(0)
-    data = with_gaps(graph, random_data(graph, rng, {"sequence": (4, 3, 1, 5, 2, 4, 4)}), rng)
+    data = random_data(graph, rng, {"sequence": (4, 3, 1, 5, 2, 4, 4)})
+    data = with_gaps(graph, data, rng, lacking(graph))
     known = Knowledge(frozenset(lacking(graph)))
     module = load(emit(graph, "em", missing=lacking(graph)), "firsts")
     subject = Subject(graph, data, random_parameters(graph, rng), Evaluated(em(graph, known=known), module))
@@ -165,7 +146,10 @@ def test_posterior(name: str) -> None:
         hold([marginals_are_brute_force], subject)
 
 
-@named(["mixture_full", "factors"])
+@pytest.mark.parametrize(
+    "name",
+    ["mixture_full", "factors", pytest.param("mixture_heavy", marks=pytest.mark.slow)],  # 25 s
+)
 def test_numpyro(name: str) -> None:
     module = emitted(name, "numpyro")
     assert "model" not in vars(module), "it would leave out what is missing, without a word"
@@ -176,6 +160,7 @@ def test_numpyro(name: str) -> None:
     [
         "mixture_full",
         "mixture_diagonal",
+        "mixture_heavy",
         "coupled_entries",
         "rates_and_chances",
         "two_covariances",
@@ -196,7 +181,7 @@ def test_where_nothing_is_missing_the_step_is_that_of_complete_data(name: str) -
         np.testing.assert_allclose(one.step()[parameter], value, rtol=1e-12, atol=1e-12, err_msg=parameter)
 
 
-@named(["mixture_full", "mixture_diagonal", "mixture_counts", "factors"])
+@named(["mixture_full", "mixture_diagonal", "mixture_counts", "mixture_heavy", "factors"])
 def test_a_row_without_any_value_says_nothing(name: str) -> None:
     subject = posed(name, Evaluated(program(name), emitted(name)))
     more = {}

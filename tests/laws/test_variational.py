@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.special import gammaln
+from scipy.special import betaln, gammaln
 
 import bnlab as bn
 from bnlab.errors import IntractableError
@@ -87,6 +87,99 @@ def test_gaussian_latents_under_discrete_ones(name: str) -> None:
     one = subject(example(name))
     trace = [one.elbo(q) for q in one.path(6)]
     assert (np.diff(trace) > -1e-10 * (1 + np.abs(trace[-1]))).all()
+
+
+# -- with data missing
+
+HOLES = """mixture_full mixture_diagonal naive_bayes clinic rates_and_chances chain_gaussian two_covariances mixture_of_groups
+level_and_slope""".split()
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_elbo_never_falls_with_holes_in_the_data(name: str) -> None:
+    one = subject(example(name), gaps=True)
+    trace = [one.elbo(q) for q in one.path(6)]
+    assert np.isfinite(trace).all()
+    assert (np.diff(trace) > -1e-10 * (1 + np.abs(trace[-1]))).all()  # rounding
+    assert trace[-1] > trace[0]
+
+
+@pytest.mark.parametrize("name", ["mixture_counts", "mixture_times", "mixture_trials"])
+def test_elbo_of_what_is_seen_is_its_monte_carlo_estimate(name: str) -> None:
+    one = subject(example(name), gaps=True)
+    q = one.path(1)[-1]
+    estimate, error = one.estimate(q, DRAWS, np.random.default_rng(3))
+    assert abs(one.elbo(q) - estimate) < 4 * error  # standard errors
+
+
+@pytest.mark.parametrize("name", ["two_covariances", "nested_means", "local_level"])
+def test_gaussian_latents_with_holes_in_the_data(name: str) -> None:
+    one = subject(example(name), gaps=True)
+    q = one.path(1)[-1]
+    estimate, error = one.estimate_with_gaussians(q, 2 * DRAWS, np.random.default_rng(3))
+    assert abs(one.elbo(q) - estimate) < 4 * error  # standard errors
+
+
+def normal() -> bn.Network:
+    with bn.Network("normal") as net:
+        mu = bn.parameter("mu", bn.Real(3), prior=bn.Normal(0.0, var=4.0))
+        Sigma = bn.parameter("Sigma", bn.Covariance(3), prior=bn.InverseWishart(6.0, np.eye(3)))
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(mu, cov=Sigma))
+    return net
+
+
+def test_missing_entries_of_a_vector_are_latent() -> None:
+    x = np.random.default_rng(1).normal(size=(8, 3)) + 1
+    x[0, 0] = x[1, 1:] = x[3, 2] = x[5, :2] = np.nan
+    one = Subject(normal().graph, {"x": x}, {"mu": np.zeros(3), "Sigma": np.eye(3)}, missing=("x",))
+    q = one.path(2)[-1]
+    estimate, error = one.estimate_with_gaussians(q, 2 * DRAWS, np.random.default_rng(3))
+    assert abs(one.elbo(q) - estimate) < 4 * error  # standard errors
+
+
+def test_a_row_without_any_value_tells_nothing() -> None:
+    x = np.random.default_rng(2).normal(size=(6, 3))
+    more = np.concatenate([x, np.full((2, 3), np.nan)])
+    theta = {"mu": np.zeros(3), "Sigma": np.eye(3)}
+    whole = Subject(normal().graph, {"x": x}, theta).path(3)
+    longer = Subject(normal().graph, {"x": more}, theta, missing=("x",))
+    for q, other in zip(whole, longer.path(3), strict=True):
+        for name, value in q.items():
+            np.testing.assert_allclose(other[name], value, rtol=1e-12)
+        # the same sums, in another order
+        assert longer.elbo(q) == pytest.approx(Subject(normal().graph, {"x": x}, theta).elbo(q), rel=1e-12)
+
+
+def test_missing_counts_and_answers_leave_the_exact_evidence() -> None:
+    a, b = np.array([1.7, 0.9]), np.array([0.6, 2.0])
+    with bn.Network("calls") as net:
+        rate = bn.parameter("rate", bn.Positive(2), prior=bn.Gamma(a, b))
+        p = bn.parameter("p", bn.Probability(), prior=bn.Beta(0.7, 1.3))
+        with bn.plate("n"):
+            bn.observed("x", bn.Poisson(rate))
+            bn.observed("y", bn.Bernoulli(p))
+    x, y = np.array([[3, np.nan], [0, 1], [np.nan, 4], [np.nan, np.nan]]), np.array([1, -1, 0, 1])
+    exact = betaln(0.7 + 2, 1.3 + 1) - betaln(0.7, 1.3)
+    for column, shape, scale in zip(x.T, a, b, strict=True):
+        seen = column[~np.isnan(column)]
+        total, count = seen.sum(), len(seen)
+        exact += shape * np.log(scale) - gammaln(shape) + gammaln(shape + total) - gammaln(seen + 1).sum()
+        exact -= (shape + total) * np.log(scale + count)
+    start = {"rate": np.ones(2), "p": np.array(0.5)}
+    one = Subject(net.graph, {"x": x, "y": y}, start, missing=("x", "y"))
+    assert one.elbo(one.start) == pytest.approx(exact, abs=1e-11)
+
+
+def test_a_number_that_others_read_may_not_be_missing() -> None:
+    with bn.Network("passed_on") as net:
+        m, b = (bn.parameter(name, bn.Real(), prior=bn.Normal(0.0, var=1.0)) for name in "mb")
+        with bn.plate("n"):
+            x = bn.observed("x", bn.Normal(m, var=1.0))
+            bn.observed("y", bn.Normal(x + b, var=1.0))
+    with pytest.raises(IntractableError, match="may be missing and others read it, as of `x`"):
+        bn.emit(net, "vbem", missing=("x",))
+    bn.emit(net, "vbem", missing=("y",))
 
 
 def test_weights_count_rows() -> None:

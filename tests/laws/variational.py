@@ -16,14 +16,18 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import bnlab as bn
+from bnlab.compile import emit
+from bnlab.inference.knowledge import Knowledge
 from bnlab.inference.vbem import vbem
+from bnlab.network.graph import parents
 from bnlab.network.ir import Graph
 from bnlab.program import evaluate
 from bnlab.program.ir import Variational
 from bnlab.runtime.proof.draws import random_data, random_parameters
 from bnlab.runtime.proof.oracle import Oracle
 from bnlab.runtime.proof.priors import log_prior
-from tests.laws.emitted import module
+from tests.laws.emitted import load
+from tests.laws.gaps import with_gaps
 from tests.networks import Example
 
 Arrays = Mapping[str, np.ndarray]
@@ -31,20 +35,22 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Subject:
-    """A network with priors, data, and a point to start from."""
+    """A network with priors, data, and a point to start from; what may be missing."""
 
     graph: Graph
     data: Arrays
     theta: Arrays
     messages: str = "scaled"
+    missing: tuple[str, ...] = ()
 
     @cached_property
     def derived(self) -> Variational:
-        return vbem(self.graph, self.messages)  # type: ignore[arg-type]
+        return vbem(self.graph, self.messages, Knowledge(frozenset(self.missing)))  # type: ignore[arg-type]
 
     @cached_property
     def chunks(self) -> list[Arrays]:
-        data = module(self.graph, "vbem").prepare(self.data)._asdict()
+        text = emit(self.graph, "vbem", missing=self.missing)
+        data = load(text, f"{self.graph.name}_vbem").prepare(self.data)._asdict()
         arrays = {name: np.asarray(value) for name, value in data.items()}
         if not self.derived.program.root:
             return [arrays]
@@ -218,11 +224,16 @@ def log_q(graph: Graph, q: Arrays, theta: Arrays) -> float:
     return float(total)
 
 
-def subject(example: Example, seed: int = 0) -> Subject:
-    """An example with weakly informative priors where it has none, and with random data and a random point."""
+def subject(example: Example, seed: int = 0, gaps: bool = False) -> Subject:
+    """An example with weakly informative priors where it has none, and with random data and a random point; with `gaps`
+    some of the data of what nothing reads are missing."""
     rng = np.random.default_rng(seed)
     graph = example.build().graph
     theta: dict[str, Any] = random_parameters(graph, rng)
     data = random_data(graph, rng, example.layout)
     with_priors = bn.weakly_informative(example.build(), data).network.graph
-    return Subject(with_priors, data, theta)
+    if not gaps:
+        return Subject(with_priors, data, theta)
+    read = {name for variable in graph.variables for name in parents(graph, variable.name)}
+    missing = tuple(v.name for v in graph.in_role("observed") if v.name not in read)
+    return Subject(with_priors, with_gaps(graph, data, rng, missing), theta, missing=missing)

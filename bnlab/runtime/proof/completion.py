@@ -1,7 +1,8 @@
 """Q with the hidden weights of Student's t as further latents: what its M-step maximises.
 
 Given x the weight u is Gamma((df + D) / 2, (df + distance) / 2) at the old parameters. The complete-data log density is
-ln N(x; mean, scale / u) + ln Gamma(u; df / 2, df / 2), and its expectation replaces ln t(x) in Q.
+ln N(x; mean, scale / u) + ln Gamma(u; df / 2, df / 2), and its expectation replaces ln t(x) in Q. Entries that are missing are
+latent too, Normal given u and the others; rows of which nothing is there are not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from jax.scipy.special import gammaln as jax_gammaln
 from scipy.special import digamma, gammaln
 
 from bnlab.network.ir import Graph
-from bnlab.runtime.proof.densities import Array, Reader, Theta, log_density, scaled_distance
+from bnlab.runtime.proof.densities import (
+    Array,
+    Reader,
+    Theta,
+    log_density,
+    scaled_distance,
+    student_parts,
+)
 from bnlab.runtime.proof.grounding import Batch
 from bnlab.runtime.proof.oracle import Oracle, Posterior
 
@@ -38,7 +46,25 @@ def _completed(graph: Graph, theta: Theta, old: Theta, batch: Batch, xp: ModuleT
     dim, apart, _ = scaled_distance(before)
     a, b = (before.argument("df") + dim) / 2, (before.argument("df") + apart) / 2
     u, log_u = a / b, digamma(a) - np.log(b)
-    _, distance, log_det = scaled_distance(now)
+    expected, left = _regressed(before)
+    _, matrix, _ = student_parts(now)
+    mean = before.argument("mean").reshape(expected.shape) - now.argument("mean").reshape(expected.shape)
+    away = expected + mean
+    distance = (away * xp.linalg.solve(matrix, away[..., None])[..., 0]).sum(-1)
+    trace = xp.trace(xp.linalg.solve(matrix, left), axis1=-2, axis2=-1)
+    log_det = xp.linalg.slogdet(matrix)[1]
     half, log_gamma = now.argument("df") / 2, gammaln if xp is np else jax_gammaln
-    normal = -(dim * (np.log(2 * np.pi) - log_u) + log_det + u * distance) / 2
+    normal = -(away.shape[-1] * (np.log(2 * np.pi) - log_u) + log_det + u * distance + trace) / 2
     return now.known(normal + half * xp.log(half) - log_gamma(half) + (half - 1) * log_u - half * u)
+
+
+def _regressed(reader: Reader) -> tuple[np.ndarray, np.ndarray]:
+    """E[x | what is there] less the mean, and u Cov(x | what is there, u), for each row by itself."""
+    residual, matrix, there = student_parts(reader)
+    expected, left = np.where(there, residual, 0.0), np.zeros(matrix.shape)
+    for row, kept in enumerate(there):
+        across = np.linalg.solve(matrix[row][np.ix_(kept, kept)], matrix[row][np.ix_(kept, ~kept)]).T
+        expected[row, ~kept] = across @ residual[row, kept]
+        rest = matrix[row][np.ix_(~kept, ~kept)] - across @ matrix[row][np.ix_(kept, ~kept)]
+        left[row][np.ix_(~kept, ~kept)] = rest
+    return expected, left

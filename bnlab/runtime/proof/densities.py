@@ -64,7 +64,7 @@ class Reader:
         """The terms, one for each number or one a row, summed to one a row; what is missing contributes nothing."""
         there = ~np.isnan(self.batch.values[VarRef(self.batch.variable.name)])
         if there.ndim > np.ndim(terms):
-            there = there.all(-1)
+            there = there.any(-1)
         return self.xp.where(there, terms, 0.0).reshape(self.batch.rows, -1).sum(-1)
 
     def argument(self, name: str) -> Array | None:
@@ -175,24 +175,39 @@ def _gamma(reader: Reader) -> Array:
 
 
 def _student(reader: Reader) -> Array:
-    """The textbook density of Kotz and Nadarajah (2004), with a scale matrix in every case."""
+    """The textbook density of Kotz and Nadarajah (2004), with a scale matrix in every case; of the entries that are there."""
     xp, (dim, apart, log_det) = reader.xp, scaled_distance(reader)
     df, log_gamma = reader.argument("df"), gammaln if xp is np else jax_gammaln
     constant = log_gamma((df + dim) / 2) - log_gamma(df / 2) - dim / 2 * xp.log(df * np.pi) - log_det / 2
     return reader.known(constant - (df + dim) / 2 * xp.log1p(apart / df))
 
 
-def scaled_distance(reader: Reader) -> tuple[int, Array, Array]:
-    """Of a Student t: how many entries it has, (x - mean)' scale_matrix^-1 (x - mean), and ln |scale_matrix|."""
-    xp, rows = reader.xp, len(reader.child)
+def student_parts(reader: Reader) -> tuple[Array, Array, np.ndarray]:
+    """Of a Student t: (x - mean) and the scale matrix of each row, and which entries are there."""
+    rows = reader.batch.rows
     residual = (reader.child - reader.argument("mean")).reshape(rows, -1)
     dim = residual.shape[-1]
     matrix, scale = reader.argument("scale_matrix"), reader.argument("scale")
     if matrix is None:
         matrix = (_wide(scale, 1) ** 2)[..., None] * np.eye(dim)
-    matrix = matrix.reshape(rows, dim, dim)
-    solved = xp.linalg.solve(matrix, residual[..., None])[..., 0]
-    return dim, (residual * solved).sum(-1), xp.linalg.slogdet(matrix)[1]
+    value = reader.batch.values[VarRef(reader.batch.variable.name)]
+    return residual, matrix.reshape(rows, dim, dim), ~np.isnan(value).reshape(rows, dim)
+
+
+def scaled_distance(reader: Reader) -> tuple[np.ndarray, Array, Array]:
+    """Of each row of a Student t: how many entries are there, and of these (x - mean)' scale_matrix^-1 (x - mean) and
+    ln |scale_matrix|. Rows that lack the same are taken together: whatever is missing is cut out."""
+    xp, (residual, matrix, there) = reader.xp, student_parts(reader)
+    order: list[int] = []
+    distances, log_dets = [], []
+    for pattern in np.unique(there, axis=0):
+        rows, kept = np.flatnonzero((there == pattern).all(-1)), np.flatnonzero(pattern)
+        left, block = residual[rows][:, kept], matrix[rows][:, kept][:, :, kept]
+        order += list(rows)
+        distances.append((left * xp.linalg.solve(block, left[..., None])[..., 0]).sum(-1))
+        log_dets.append(xp.linalg.slogdet(block)[1])
+    back = np.argsort(order)
+    return there.sum(-1), xp.concatenate(distances)[back], xp.concatenate(log_dets)[back]
 
 
 def _multinomial(reader: Reader) -> Array:

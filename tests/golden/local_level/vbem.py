@@ -1,0 +1,283 @@
+# -*- coding: utf-8 -*-
+"""Variational EM for the network `local_level`, derived from its declaration; needs only JAX and NumPy.
+
+eta ~ InverseGamma(2, 28000)                     prior
+eps ~ InverseGamma(2, 28000)                     prior
+for t in 1..T:                                   a chain
+    level[t] ~ Normal(level[t-1], var=eta)       latent; level[1] ~ Normal(1000, var=10000000)
+    x[t] ~ Normal(level[t], var=eps)             observed
+
+The posterior of latents z and parameters theta is approximated by q(z) q(theta), as near as can be in KL divergence.
+E-step   m[t] = E[level[t] | data up to t]
+         mean_level[t] = E[level[t] | x]
+         cov_level[t] = Cov(level[t] | x)
+M-step   q(eta), q(eps) in turn, each the best given the others
+
+Emitted by bnlab 0.1.0 from network 5f5df457.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.special import digamma, gammaln
+
+jax.config.update("jax_enable_x64", True)
+
+
+class Posterior(NamedTuple):
+    """The hyperparameters of q(theta), a product of one factor for each parameter."""
+
+    eta_concentration: Array  # ()  of q(eta), InverseGamma
+    eta_scale: Array  # ()  of q(eta), InverseGamma
+    eps_concentration: Array  # ()  of q(eps), InverseGamma
+    eps_scale: Array  # ()  of q(eps), InverseGamma
+
+
+# p(theta), in the same form
+PRIOR = Posterior(eta_concentration=2.0, eta_scale=28000.0, eps_concentration=2.0, eps_scale=28000.0)
+
+
+class Parameters(NamedTuple):
+    """What the E-step reads of q(theta): a point, and what E[ln p] is more than ln p there."""
+
+    eta: Array  # ()  1 / E[1 / eta]
+    eps: Array  # ()  1 / E[1 / eps]
+    offset_level: Array  # ()  E[ln p(level | ...)] is this and ln p at the values above
+    offset_x: Array  # ()  E[ln p(x | ...)] is this and ln p at the values above
+
+
+class Data(NamedTuple):
+    """The data."""
+
+    x: Array  # (T,)
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics. They add: over members, chunks, devices."""
+
+    log_p: Array  # ()  ln of what normalises q(z): E[ln p(x, z | theta)] + H(q(z))
+    N_level: Array  # ()  sum_t 1
+    See_level: Array  # ()  sum_t e_level[t]^2
+    N_x: Array  # ()  sum_t 1
+    Sxx: Array  # ()  sum_t e_x[t]^2
+
+
+@jax.jit
+def expectations(q: Posterior) -> Parameters:
+    """Where ln p(x, z | theta), with the offsets, is E[ln p(x, z | theta)] under q(theta)."""
+    return Parameters(
+        eta=q.eta_scale / q.eta_concentration,
+        eps=q.eps_scale / q.eps_concentration,
+        offset_level=-0.5 * (jnp.log(q.eta_concentration) - digamma(q.eta_concentration)),
+        offset_x=-0.5 * (jnp.log(q.eps_concentration) - digamma(q.eps_concentration)),
+    )
+
+
+def filter_level(
+    theta: Parameters, eta_level: Array, Lambda_level: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Filter: m[t] = E[level[t] | data up to t] as (T), and
+    V[t] its covariance; p and P are the moments of the prediction from the data before.
+    """
+
+    def step(carry, eta_level_t):
+        p, P = carry
+        S = 1 / (1 + P * Lambda_level)  # how far the data of the step leave the prediction
+        V = S * P  # Cov(level[t] | data up to t) = (1 / P + Lambda)^-1
+        n = S * (eta_level_t - Lambda_level * p)  # what the data say beyond the prediction
+        m = p + P * n  # E[level[t] | data up to t]
+        # ln p(level[t] | data before) - ln p(level[t] | data up to t) at level[t] = m[t]
+        log_ratio = 0.5 * jnp.log(S) - 0.5 * (n * (m - p))
+        return (m, V + theta.eta), (p, P, m, V, log_ratio)
+
+    p, P, m, V, log_ratio = jax.lax.scan(step, (1000, 10000000), eta_level)[1]
+    return p, P, m, V, log_ratio
+
+
+def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
+    """ln p(x[t] | level[t]) from what is left of its mean as (T)."""
+    return -0.5 * (jnp.log(2 * jnp.pi * theta.eps) + jnp.square(v_x) / theta.eps)
+
+
+def smooth_level(theta: Parameters, m: Array, V: Array, p: Array, P: Array) -> tuple[Array, Array, Array]:
+    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[level[t] | all data] and its covariance.
+
+    Given level[t], later data say no more of level[t-1]: it is m[t-1] + G[t] (level[t] - p[t]) and a rest
+    of covariance C[t].
+    """
+    G = V[:-1] / P[1:]  # the regression of level[t-1] on level[t], given the data up to t-1
+    B = 1 - G  # what it leaves of level[t-1] itself
+    # Cov(level[t-1] | level[t], data up to t-1), a sum of squares: no digits cancel
+    C = jnp.square(B) * V[:-1] + jnp.square(G) * theta.eta
+
+    def step(carry, inputs):
+        mean, cov = carry
+        m_before, p_t, G_t, C_t = inputs
+        mean_before = m_before + G_t * (mean - p_t)  # E[level[t-1] | all data]
+        cov_before = C_t + jnp.square(G_t) * cov  # and its covariance
+        return (mean_before, cov_before), (mean, cov)
+
+    (first_mean, first_cov), (mean, cov) = jax.lax.scan(
+        step, (m[-1], V[-1]), (m[:-1], p[1:], G, C), reverse=True
+    )
+    return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_cov[None], cov]), G
+
+
+def expect(theta: Parameters, chunk: Data) -> Statistics:
+    """Statistics of one chunk, expected under q(z)."""
+    x = chunk.x
+    eta_level = 1 / theta.eps * x  # what the data of a step say of level
+    Lambda_level = 1 / theta.eps  # and how precisely
+    p, P, m, V, log_ratio = filter_level(theta, eta_level, Lambda_level)
+    v_x = x - m  # x less its mean, at the means given the data so far
+    # ln p(x[:]) = ln p(x, level) - ln p(level | x) at the means given the data so far
+    log_p_x_in_chain = (log_likelihood_x(theta, v_x) + theta.offset_x + log_ratio).sum() + (
+        jnp.ones(log_ratio.shape).sum() - 1
+    ) * theta.offset_level
+    mean_level, cov_level, G = smooth_level(theta, m, V, p, P)  # E[level[t] | x] and Cov(level[t] | x)
+    cov_level_next = cov_level[1:] * G  # Cov(level[t], level[t-1] | x)
+    e_level = mean_level[1:] - mean_level[:-1]  # level less its mean, at the posterior means
+    e_x = x - mean_level  # x less its mean, at the posterior means
+    return Statistics(
+        log_p=log_p_x_in_chain,
+        N_level=jnp.ones(e_level.shape).sum(),
+        See_level=e_level @ e_level + cov_level[1:].sum() - 2 * cov_level_next.sum() + cov_level[:-1].sum(),
+        N_x=jnp.ones(e_x.shape).sum(),
+        Sxx=e_x @ e_x + cov_level.sum(),
+    )
+
+
+@jax.jit
+def e_step(theta: Parameters, data: Data) -> Statistics:
+    """Statistics of all data."""
+    return expect(theta, data)
+
+
+@jax.jit
+def divergence(q: Posterior) -> Array:
+    """KL(q(theta) || p(theta)): the sum of those of the parameters."""
+    # of InverseGammas
+    kl_eta = (
+        (q.eta_concentration - PRIOR.eta_concentration) * digamma(q.eta_concentration)
+        + (gammaln(PRIOR.eta_concentration) - gammaln(q.eta_concentration))
+        + (
+            PRIOR.eta_concentration * jnp.log(q.eta_scale / PRIOR.eta_scale)
+            + q.eta_concentration * (PRIOR.eta_scale - q.eta_scale) / q.eta_scale
+        )
+    )
+    # of InverseGammas
+    kl_eps = (
+        (q.eps_concentration - PRIOR.eps_concentration) * digamma(q.eps_concentration)
+        + (gammaln(PRIOR.eps_concentration) - gammaln(q.eps_concentration))
+        + (
+            PRIOR.eps_concentration * jnp.log(q.eps_scale / PRIOR.eps_scale)
+            + q.eps_concentration * (PRIOR.eps_scale - q.eps_scale) / q.eps_scale
+        )
+    )
+    return kl_eta + kl_eps
+
+
+def elbo(q: Posterior, data: Data) -> Array:
+    """The lower bound of ln p(x): E[ln p(x, z, theta)] - E[ln q(z)] - E[ln q(theta)], at the best q(z)."""
+    return e_step(expectations(q), data).log_p - divergence(q)
+
+
+@jax.jit
+def m_step(statistics: Statistics, theta: Parameters) -> Posterior:
+    """q(theta) given q(z): the priors' hyperparameters and what the statistics add."""
+    s = statistics
+    return Posterior(
+        eta_concentration=PRIOR.eta_concentration + 0.5 * s.N_level,
+        eta_scale=PRIOR.eta_scale + 0.5 * s.See_level,
+        eps_concentration=PRIOR.eps_concentration + 0.5 * s.N_x,
+        eps_scale=PRIOR.eps_scale + 0.5 * s.Sxx,
+    )
+
+
+def means(q: Posterior) -> dict:
+    """E[theta] under q(theta)."""
+    return dict(
+        eta=jnp.where(q.eta_concentration > 1, q.eta_scale / (q.eta_concentration - 1), jnp.nan),
+        eps=jnp.where(q.eps_concentration > 1, q.eps_scale / (q.eps_concentration - 1), jnp.nan),
+    )
+
+
+def prepare(data, dtype=float):
+    """Data as arrays."""
+    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
+
+
+def cluster(x, K, rng, method):
+    """Centres (K, ...), and what they leave of each row of x (N, ...); by k-means, or K rows at random."""
+
+    def squares(a, b):
+        return np.maximum((a * a).sum(-1)[:, None] - 2 * a @ b.T + (b * b).sum(-1), 0)
+
+    flat = x.reshape(len(x), -1).astype(float)
+    centre, scale = flat.mean(0), np.maximum(flat.std(0), np.finfo(float).tiny)
+    scaled = (flat - centre) / scale
+    sample = scaled[rng.choice(len(x), min(len(x), 20000), replace=False)]
+    if method == "random":
+        means = sample[rng.choice(len(sample), K, replace=len(sample) < K)]
+    else:
+        means = sample[rng.integers(len(sample))][None]
+        for _ in range(K - 1):
+            far = squares(sample, means).min(1)
+            chance = far / far.sum() if far.sum() > 0 else None
+            means = np.concatenate([means, sample[rng.choice(len(sample), p=chance)][None]])
+        for _ in range(20):
+            label = squares(sample, means).argmin(1)
+            means = np.stack(
+                [sample[label == k].mean(0) if (label == k).any() else means[k] for k in range(K)]
+            )
+    label = np.concatenate(
+        [squares(part, means).argmin(1) for part in np.array_split(scaled, len(x) // 4096 + 1)]
+    )
+    rest = (scaled - means[label]) * scale
+    return (means * scale + centre).reshape(K, *x.shape[1:]), rest.reshape(x.shape)
+
+
+def start(data, seed=0, method="data"):
+    """A point that q(theta) starts from."""
+    rng = np.random.default_rng(seed)
+    centres_x, rest_x = cluster(np.asarray(data.x), 1, rng, method)
+    return Parameters(
+        eta=jnp.asarray(np.square(rest_x).mean()),
+        eps=jnp.asarray(np.square(rest_x).mean()),
+        offset_level=jnp.zeros(()),
+        offset_x=jnp.zeros(()),
+    )
+
+
+def init(data, seed=0, method="data") -> Posterior:
+    """q(theta) after an M-step from a point at clusters of the data (method "data") or at random rows ("random")."""
+    theta = start(data, seed, method)
+    return m_step(e_step(theta, data), theta)
+
+
+def fit(data: Data, q: Posterior, max_iter=200, tol=1e-6):
+    """Variational EM from q; the trace holds the ELBO at the start and after every iteration."""
+    trace = []
+    for iteration in range(max_iter + 1):
+        theta = expectations(q)
+        s = e_step(theta, data)
+        trace.append(float(s.log_p - divergence(q)))
+        if iteration == max_iter or (
+            tol and iteration and trace[-1] - trace[-2] <= tol * (1 + abs(trace[-1]))
+        ):
+            break
+        q = m_step(s, theta)
+    return q, np.array(trace)
+
+
+if __name__ == "__main__":
+    import sys
+
+    data = prepare(np.load(sys.argv[1]))
+    q, trace = fit(data, init(data))
+    print(f"ELBO = {trace[-1]:.6f} after {len(trace) - 1} iterations; posterior means:")
+    for name, value in means(q).items():
+        print(name, "=", np.array2string(np.asarray(value), precision=4, suppress_small=True))
