@@ -276,9 +276,9 @@ def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `speaker`, about `rows` rows each; padding has weight 0."""
     id_speaker = np.asarray(data.get("speaker", np.zeros(len(data["x"]))), int)
     size_speaker = id_speaker.max() + 1
-    per_chunk = max(1, rows * size_speaker // len(data["x"]))
     weights = np.asarray(data.get("weights", np.ones(size_speaker)), dtype)
-    chunk_speaker, place_speaker = np.divmod(np.arange(size_speaker), min(per_chunk, size_speaker))
+    chunks = -(-len(data["x"]) // rows)
+    chunk_speaker, place_speaker = np.divmod(np.arange(size_speaker), -(-size_speaker // chunks))
     speaker_of_utterance = id_speaker
     chunk_utterance = chunk_speaker[speaker_of_utterance]
     place_utterance = position(chunk_utterance)
