@@ -109,6 +109,26 @@ def test_a_direction_without_information_is_named() -> None:
     assert "n_init" in str(caught.value)
 
 
+def components(size: int) -> bn.Network:
+    with bn.Network("components") as net:
+        W = bn.parameter("W", bn.Real(4, size))
+        sigma2 = bn.parameter("sigma2", bn.Positive())
+        with bn.plate("n"):
+            y = bn.latent("y", bn.Normal(np.zeros(size), cov=np.eye(size)))
+            bn.observed("x", bn.Normal(W @ y, var=sigma2))
+    return net
+
+
+def test_loadings_that_can_be_turned_have_no_errors() -> None:
+    """Also where EM stopped short of the maximum, so that the curvature along the rotation is not 0."""
+    rng = np.random.default_rng(0)
+    x = 2 * rng.normal(size=(200, 2)) @ rng.normal(size=(2, 4)) + 0.5 * rng.normal(size=(200, 4))
+    with pytest.raises(FitError, match="latent `y` can be turned and mirrored, and `W` with it"):
+        bn.fit(components(2), {"x": x}, progress=False).standard_errors()
+    one = bn.fit(components(1), {"x": x}, progress=False, tol=1e-10).standard_errors()
+    assert all(np.all(np.isfinite(error) & (error > 0)) for error in one.values())  # a sign is no direction
+
+
 def test_errors_before_the_maximum_come_with_a_warning() -> None:
     early = bn.fit(mixture(), overlapping(), tol=0, max_iter=3, progress=False).information()
     late = bn.fit(mixture(), overlapping(), tol=1e-12, max_iter=3000, progress=False).information()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import expm
 from scipy.optimize import linear_sum_assignment
 
 from bnlab.errors import InternalError
@@ -88,6 +89,23 @@ def member(group: str, rng: np.random.Generator, dim: int) -> Array:
         case "sign":
             return -np.eye(dim)
     raise InternalError(f"there is no group of maps {group}")
+
+
+def near(group: str, rng: np.random.Generator, dim: int, size: float) -> Array | None:
+    """A random matrix of the group that is so near the identity; None where all others are far from it."""
+    any_, one = size * rng.normal(size=(dim, dim)), 1 + size
+    match group:
+        case "linear":
+            return np.asarray(np.eye(dim) + any_)
+        case "similarity":
+            return np.asarray(one * expm(any_ - any_.T))
+        case "rotations":
+            return np.asarray(expm(any_ - any_.T))
+        case "scaled permutations" | "scales":
+            return np.diag(1 + np.diag(any_))
+        case "scale":
+            return one * np.eye(dim)
+    return None
 
 
 def moved_value(place: Place, value: Array, left: Array | None, right: Array | None) -> Array | None:

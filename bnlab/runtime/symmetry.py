@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 from bnlab.domains import Positive, Real, Values
 from bnlab.network.graph import alignment, cpds
 from bnlab.network.ir import CPD, Affine, Argument, Graph, Ref, Term, Variable, VarRef
-from bnlab.runtime.maps import GROUPS, ORTHOGONAL, SPREADS, as_matrix, member, moved_value
+from bnlab.runtime.maps import GROUPS, ORTHOGONAL, SPREADS, as_matrix, member, moved_value, near
 from bnlab.runtime.proof.draws import random_parameters
 from bnlab.runtime.proof.priors import log_prior
 
 CLOSE = 1e-8
 """Relative: what a random member changes by less is unchanged; rounding of a few products of small matrices is 1e-14."""
+NEAR = 1e-3
+"""How far from the identity a map is that is small; an estimate that it leaves as it is, to CLOSE, is one that none moves."""
 TRIALS = 3
 """Random members and parameters tried: one that is no symmetry passes none of them, except on a set of measure 0."""
 
@@ -78,6 +80,23 @@ class Symmetry:
         """A random one of the maps."""
         root = self.root.array
         return np.asarray(root @ member(self.group, rng, self.dim) @ np.linalg.inv(root))
+
+
+def drifting(graph: Graph, theta: Arrays) -> tuple[Symmetry, ...]:
+    """The symmetries that move an estimate by as little as one likes: along these its density is flat."""
+    return tuple(found for found in linear_symmetries(graph) if _drifts(graph, found, theta))
+
+
+def _drifts(graph: Graph, symmetry: Symmetry, theta: Arrays) -> bool:
+    root, small = symmetry.root.array, near(symmetry.group, np.random.default_rng(0), symmetry.dim, NEAR)
+    if small is None:
+        return False
+    maps = np.broadcast_to(root @ small @ np.linalg.inv(root), (*symmetry.sizes, symmetry.dim, symmetry.dim))
+    after = moved(graph, symmetry, theta, maps)
+    return any(
+        not np.allclose(after[name], theta[name], rtol=0, atol=CLOSE * np.abs(theta[name]).max(initial=0))
+        for name in symmetry.parameters
+    )
 
 
 @lru_cache(maxsize=64)

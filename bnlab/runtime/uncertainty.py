@@ -21,8 +21,10 @@ from bnlab.errors import Fault, FitError
 from bnlab.network.declare import Network
 from bnlab.runtime.coordinates import Base, Coordinates, Moves, coordinates, moved
 from bnlab.runtime.em import precision
+from bnlab.runtime.maps import GROUPS
 from bnlab.runtime.marginal import densities, marginal_of
 from bnlab.runtime.records import Bound, FitWarning, Partial
+from bnlab.runtime.symmetry import drifting
 
 MOST = 3000
 """Coordinates of the largest information matrix that is made: 72 MB, and as many passes over the data."""
@@ -72,12 +74,27 @@ def information(network: Network, theta: Arrays, bound: Bound) -> Information:
             raise FitError(Fault(reason, "Use bn.bootstrap(fit), or draws: method='svi' or 'nuts'."))
         if not chart.names:
             raise FitError(Fault(f"{network.name} has no parameters to learn, so there is no information."))
+        _refuse_flat(network, free)
         ready = marginal_of(network, bound, "float64")
         second = _second(network, bound.partial, chart.moves)
         gradient, matrix = jax.device_get(second(chart.base, ready.data))
     matrix = -(matrix + matrix.T) / 2
     covariance = _inverse(network, chart, matrix)
     return Information(chart, matrix, covariance, float(np.sqrt(gradient @ covariance @ gradient)), free)
+
+
+def _refuse_flat(network: Network, theta: Arrays) -> None:
+    """Raises FitError where latents can be turned or rescaled by any small amount. An estimate near the maximum has a
+    curvature there that is not 0, of rounding and of what EM has left: no number in the matrix would tell."""
+    words = {group.name: group.words for group in GROUPS}
+    faults = []
+    for found in drifting(network.graph, theta):
+        who, what = (", ".join(f"`{name}`" for name in names) for names in (found.latents, found.parameters))
+        reason = f"The log density is flat: the latent {who} {words[found.group]}, and {what} with it."
+        remedy = f"There are no standard errors of {what}. Fix some entries, or use draws (bn.compare aligns them)."
+        faults.append(Fault(reason, remedy))
+    if faults:
+        raise FitError(*faults)
 
 
 @lru_cache(maxsize=32)
