@@ -75,7 +75,8 @@ def test_filter_and_smoother_are_recursions() -> None:
     assert r"G_{t} &= \Phi_{t-1} F^{\top} \bar{\Phi}_{t}^{-1}" in text
     assert r"C_{t} &= B_{t} \Phi_{t-1} B_{t}^{\top} + G_{t} Q G_{t}^{\top}" in text
     assert r"g_{s,t-1} &= f_{s,t-1} + G_{t} \left(g_{s,t} - \bar{f}_{s,t}\right)" in text
-    assert r"\Gamma_{s,t-1} &= C_{t} + G_{t} \Gamma_{s,t} G_{t}^{\top}" in text
+    assert r"\mathcal{W}'_{t} &= n_{t} C_{t} + G_{t} \mathcal{W}_{t} G_{t}^{\top}" in text
+    assert r"\mathcal{W}_{t-1} &= \mathcal{W}'_{t} + n^{\mathrm{end}}_{t} \Phi_{t-1}" in text
 
 
 def test_messages_of_a_discrete_chain_are_equations_beside_gaussian_latents() -> None:
@@ -87,7 +88,7 @@ def test_messages_of_a_discrete_chain_are_equations_beside_gaussian_latents() ->
 
 def test_products_of_latents_have_their_covariance_added() -> None:
     text = bn.emit(gaussian.linear_chain(), "latex")
-    assert r"\sum_{s,t} e^{(x)}_{s,t} (e^{(x)}_{s,t})^{\top} + \sum_{s,t} H \Gamma_{s,t} H^{\top}" in text
+    assert r"\sum_{s,t} e^{(x)}_{s,t} (e^{(x)}_{s,t})^{\top} + \sum_{t} H \mathcal{W}_{t} H^{\top}" in text
 
 
 def test_what_is_no_linear_algebra_is_quoted() -> None:

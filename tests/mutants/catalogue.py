@@ -370,7 +370,13 @@ GAUSSIAN = (
     Mutant(
         "no lag-one covariance",
         gaussian_networks.linear_chain,
-        r'\+ jnp\.einsum\("ts,tsdg->dg", weight_in_t\[1:\], cov_y_next\)',
+        r"\+ W_y_next\.sum\(0\)",
+        "",
+    ),
+    Mutant(
+        "sequences that end join no sum",
+        gaussian_networks.linear_chain,
+        r" \+ ended_t \* V_before",
         "",
     ),
     Mutant(

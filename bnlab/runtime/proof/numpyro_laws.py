@@ -21,9 +21,9 @@ from bnlab.runtime.proof.auxiliary import slope_of_auxiliary
 from bnlab.runtime.proof.deviation import Deviation, difference, differences
 from bnlab.runtime.proof.grounding import sizeless
 from bnlab.runtime.proof.padding import completed, grid_shape, is_scanned
+from bnlab.runtime.proof.parts import log_volume, to_sites
 from bnlab.runtime.proof.subject import Subject
 from bnlab.runtime.proof.tangent import tangent
-from bnlab.runtime.sites import log_volume, to_sites
 
 ENUMERATED = -8  # the first dimension for enumerated states: left of every plate of a small network
 AGREEMENT = 1e-10  # NumPyro's own order of operations, in float64
