@@ -530,6 +530,33 @@ def group_beside_chain() -> bn.Network:
     return net
 
 
+def noisy_steps() -> bn.Network:
+    """Latents of each step that follow the chain: their covariances have a part of their own."""
+    with bn.Network("noisy_steps") as net:
+        F = bn.parameter("F", bn.Real())
+        Q, U, R = (bn.parameter(name, bn.Positive()) for name in "QUR")
+        with bn.plate("sequence"), bn.chain("t"):
+            y = bn.latent("y", bn.Normal(F * bn.previous("y"), var=Q), first=bn.Normal(0, var=1))
+            with bn.plate("sensor", 2):
+                u = bn.latent("u", bn.Normal(y, var=U))
+                with bn.plate("reading", 2):
+                    bn.observed("x", bn.Normal(u, var=R))
+    return net
+
+
+def chains_of_sides() -> bn.Network:
+    """Two chains to each sequence, with dynamics of their own, and two readings of each step."""
+    with bn.Network("chains_of_sides") as net:
+        R = bn.parameter("R", bn.Positive())
+        with bn.plate("side", 2):
+            F, Q = bn.parameter("F", bn.Real()), bn.parameter("Q", bn.Positive())
+        with bn.plate("sequence"), bn.plate("side", 2), bn.chain("t"):
+            y = bn.latent("y", bn.Normal(F * bn.previous("y"), var=Q), first=bn.Normal(0, var=1))
+            with bn.plate("reading", 2):
+                bn.observed("x", bn.Normal(y, var=R))
+    return net
+
+
 def mixture_of_linear_chains() -> bn.Network:
     """A class for each sequence selects its dynamics."""
     with bn.Network("mixture_of_linear_chains") as net:
@@ -914,6 +941,8 @@ GAUSSIAN = (
     Example(shared_disturbance, RAGGED),
     Example(effects_of_sequences, {"sequence": (4, 1, 3, 4, 2, 3, 4, 5)}),
     Example(group_beside_chain, RAGGED),
+    Example(noisy_steps, RAGGED),
+    Example(chains_of_sides, RAGGED),
     Example(mixture_of_linear_chains, RAGGED),
     Example(chain_with_factors, {"sequence": (5, 1, 4, 5, 3, 5, 4, 5)}),
     Example(fixed_loading, RAGGED),

@@ -387,6 +387,12 @@ class AbstractFamily(ABC):
         """The value that the parts make; the inverse of `apart`."""
         raise InternalError(f"{self.name} has no parts.")
 
+    def priors_of_parts(
+        self, arguments: Mapping[str, Values], plates: tuple[int, ...], dim: int
+    ) -> Mapping[str, tuple[str, Mapping[str, Values]]]:
+        """The distribution of each part of a parameter of so many rows: what it is called, and its arguments."""
+        raise InternalError(f"{self.name} has no parts.")
+
     def log_volume(self, parts: Mapping[str, Any], xp: ModuleType) -> Any:
         """ln |d value / d parts|: by how much the log density of the parts is above that of the value."""
         raise InternalError(f"{self.name} has no parts.")

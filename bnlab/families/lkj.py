@@ -25,6 +25,7 @@ class LKJ(AbstractFamily):
     is_cpd = False
     is_prior = True
     parts = ("std", "corr_root")
+    spelling = {"numpyro root": "{std}[..., None] * {corr_root}", "numpyro": "{root} @ {root}.mT"}
 
     def domain(self, arguments: Mapping[str, Domain]) -> Domain:
         shape = arguments["scale"].event_shape
@@ -47,6 +48,14 @@ class LKJ(AbstractFamily):
         root = parts["std"][..., None] * parts["corr_root"]
         return root @ root.swapaxes(-1, -2)
 
+    def priors_of_parts(
+        self, arguments: Mapping[str, Values], plates: tuple[int, ...], dim: int
+    ) -> Mapping[str, tuple[str, Mapping[str, Values]]]:
+        """Of the standard deviations, and of the Cholesky factor of the correlations."""
+        scale = Values.of(_deviations(arguments["scale"], plates, dim))
+        concentration = {"concentration": arguments["concentration"]}
+        return {"std": ("HalfNormal", {"scale": scale}), "corr_root": ("LKJCholesky", concentration)}
+
     def log_volume(self, parts: Mapping[str, Any], xp: ModuleType) -> Any:
         """d R / d L is triangular, with L[j, j] for each entry below it; d Sigma / d(s, R) has 2 s[d] for each variance and
         s[d] s[e] for each covariance: in all the product of 2 s[d]^D and of L[j, j]^(D - j) for j = 1 ... D."""
@@ -56,7 +65,7 @@ class LKJ(AbstractFamily):
         return (np.log(2) + dim * xp.log(std) + below * xp.log(root)).sum(-1)
 
 
-def deviations(scale: Values, plates: tuple[int, ...], dim: int) -> Numbers:
+def _deviations(scale: Values, plates: tuple[int, ...], dim: int) -> Numbers:
     """The scale of each standard deviation: as one number or a row, where all members of the plates have the same."""
     array = scale.array
     if array.shape in ((), (dim,)):

@@ -73,13 +73,14 @@ def _forward(chain: Chain, b: Symbol) -> Function:
     carry = (predicted, chain.initial(b, log=False), following)
     scan = Scan((carry,), inputs, (*body, *moves), ((alpha_t, alpha), (c_t, c)), (None,))
     states, past = _states(chain), f"data[1..{letter}]"
+    head = f"alpha[{letter}] = P({states} | {past})"
     doc = (
-        f"alpha[{letter}] = P({states} | {past}) as {extents(alpha.axes)},\n"
+        f"{head} as {extents(alpha.axes)},\n"
         f"and c[{letter}] = p(data[{letter}] | data[1..{letter}-1]) as {extents(c.axes)}"
     ) + ("; where the mask is False the chain has ended.\n" if chain.mask else ".\n")
     doc += chain.beginning
     arguments = tuple(local(symbol) for symbol in chain.arguments(b))
-    return Function(chain.fresh("forward"), arguments, ("theta",), (scan,), (alpha, c), doc)
+    return Function(chain.fresh("forward"), arguments, ("theta",), (scan,), (alpha, c), doc, head=head)
 
 
 def _joint_formula(chain: Chain) -> str:
@@ -136,12 +137,10 @@ def _backward(chain: Chain, b: Symbol, c: Symbol) -> Function:
     carry = (beta_t, last, Where(on, before, Number(1.0)) if on else before)
     scan = Scan((carry,), tuple(inputs), body, ((beta_t, beta),), (None,), reverse=True)
     future = f"data[{letter}+1..]"
-    doc = (
-        f"beta[{letter}] = p({future} | {_states(chain)}) / p({future} | data[1..{letter}]) as {extents(beta.axes)};\n"
-        "1 at the end of each sequence.\n"
-    )
+    head = f"beta[{letter}] = p({future} | {_states(chain)}) / p({future} | data[1..{letter}])"
+    doc = f"{head} as {extents(beta.axes)};\n1 at the end of each sequence.\n"
     arguments = tuple(local(symbol) for symbol in chain.arguments(b, c))
-    return Function(chain.fresh("backward"), arguments, ("theta",), (scan,), (beta,), doc)
+    return Function(chain.fresh("backward"), arguments, ("theta",), (scan,), (beta,), doc, head=head)
 
 
 def pairs(chain: Chain, factor: Factor, operands: tuple[Expr, ...], axes: Axes) -> Expr:

@@ -182,9 +182,9 @@ def _item(item: Statement | Scan | Invoke) -> Iterator[str]:
     match item:
         case Statement(target, value, _, meaning):
             yield from _line(target.name + indices(target.axes), plain(value), meaning)
-        case Invoke(targets, function, arguments, meaning):
+        case Invoke(targets, function, arguments):
             names = ", ".join(target.name + indices(target.axes) for target in targets)
-            yield from _line(names, f"{function}({', '.join(map(plain, arguments))})", meaning)
+            yield from _line(names, f"{function}({', '.join(map(plain, arguments))})", item.comment)
         case Scan():
             yield from _scan(item)
 

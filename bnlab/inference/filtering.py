@@ -204,13 +204,16 @@ def _forward(chain: Filter) -> Function:
     )
     outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (p, P, m, V, log_ratio))
     scan = Scan(carry, tuple(inputs), body, outputs, (None, None))
+    head = f"m[{letter}] = E[{y} | data up to {letter}]"
     doc = (
-        f"Filter: m[{letter}] = E[{y} | data up to {letter}] as {extents(outputs[0][1].axes)}, and\n"
+        f"Filter: {head} as {extents(outputs[0][1].axes)}, and\n"
         f"V[{letter}] its covariance; p and P are the moments of the prediction from the data before.\n"
     )
     arguments = tuple(local(symbol) for symbol in _arguments(chain))
     results = tuple(symbol for _, symbol in outputs)
-    return Function(chain.run.fresh(f"filter_{chain.title}"), arguments, ("theta",), (scan,), results, doc)
+    return Function(
+        chain.run.fresh(f"filter_{chain.title}"), arguments, ("theta",), (scan,), results, doc, head=head
+    )
 
 
 def _spread_out(value: Expr, like: Expr, axes: Axes) -> Expr:

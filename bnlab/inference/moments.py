@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from bnlab.inference.gaussian import (
@@ -181,7 +181,8 @@ def _crossed_back(
 def at_members(run: Elimination, found: Moments, plates: tuple[str, ...]) -> Moments:
     """Moments brought to the members of inner plates."""
     if run.rows(found.plates) == run.rows(plates):
-        return Moments(found.mean, found.cov, plates)
+        return replace(found, plates=plates)
+    assert found.summed is None, "a sum over members is of none of them"
     means = {ref: run.brought(value, found.plates, plates) for ref, value in found.mean.items()}
     means = {ref: run.carried.get(value, value) for ref, value in means.items()}
     covs = {key: run.brought(value, found.plates, plates) for key, value in found.cov.items()}

@@ -19,7 +19,7 @@ With n[t] sequences that have a step t, of which e[t-1] end at the step before,
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bnlab.families.base import Slope
@@ -72,12 +72,9 @@ def smoother(chain: Filter, slope: Slope, weights: Symbol | None) -> Function:
     arguments = tuple(local(symbol) for symbol in arguments_of(chain, slope, weights))
     statements = _regression(chain, slope, set(arguments_of(chain, slope, weights)))
     G, C = statements[0].target, statements[-1].target
-    if weights is None:
-        scan, whole = _recursion(chain, G, C)
-    else:
-        counts = _counts(chain, weights)
-        scan, whole = _recursion_of_sums(chain, G, C, weights, counts)
-        statements = (*statements, *counts)
+    counts = () if weights is None else _counts(chain, weights)
+    scan, whole = _recursion(chain, G, C, counts)
+    statements = (*statements, *counts)
     doc = (
         f"Smoother (Rauch, Tung and Striebel 1965), from the last {letter} back: E[{y}[{letter}] | all data] and its "
         "covariance.\n"
@@ -175,36 +172,69 @@ def _statement(chain: Filter, name: str, value: Expr) -> Statement:
     return Statement(chain.local(name, order), build.arranged(value, order), "recursion")
 
 
-def _recursion(chain: Filter, G: Symbol, C: Symbol) -> tuple[Scan, tuple[Expr, ...]]:
-    """The recursion, and the means and covariances of all steps."""
-    entries, axis, letter = chain.entries, chain.axis, chain.axis.letter
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """What a recursion carries of covariances: its first value, how that of the step before is made, and what that reads."""
+
+    carried: Symbol
+    start: Expr
+    before: Statement
+    following: Expr
+    inputs: tuple[tuple[Symbol, Expr], ...] = ()
+    collected: tuple[Symbol, ...] = ()
+
+
+def _recursion(
+    chain: Filter, G: Symbol, C: Symbol, counts: tuple[Statement, ...]
+) -> tuple[Scan, tuple[Expr, ...]]:
+    """The recursion, and the means and covariances of all steps; with `counts`, sums of these over sequences, and those of the
+    steps before later ones too.
+    """
+    axis = chain.axis
     m, V, p = (local(chain.array(role)) for role in ("m", "V", "p"))
-    ragged = union(chain.matrices, build.minus(chain.mask.axes, (axis,))) if chain.mask else chain.matrices
-    matrices = (*build.minus(ragged, entries), *entries[:2])
-    mean, cov = chain.local("mean", chain.vectors), chain.local("cov", matrices)
     m_before, V_before = chain.local("m_before", chain.vectors), chain.local("V_before", chain.matrices)
-    p_now, G_now, C_now = (
-        Symbol(f"{symbol.name}_{letter}", build.minus(symbol.axes, (axis,))) for symbol in (p, G, C)
-    )
+    mean, p_now, G_now, C_now = chain.local("mean", chain.vectors), *(_now(chain, part) for part in (p, G, C))
     moved = _mean_before(chain, mean, m_before, p_now, G_now)
-    spread = _in_place(chain, build.add(C_now, _turned(chain, G_now, cov)))
-    spread_ = Statement(chain.local("cov_before", matrices), spread, "recursion", "and its covariance")
-    following: tuple[Expr, Expr] = moved.target, spread_.target
+    following: Expr = moved.target
     inputs = [(m_before, cut(m, axis, "earlier")), (p_now, cut(p, axis, "later")), (G_now, G), (C_now, C)]
+    if counts:
+        spread = _sums(chain, G_now, C_now, V_before, counts)
+    else:
+        spread = _each(chain, G_now, C_now, V_before)
     if chain.mask:
         on = chain.at_step(chain.mask)
         assert isinstance(on, Symbol)
         inputs += [(V_before, cut(V, axis, "earlier")), (on, cut(local(chain.mask), axis, "later"))]
-        following = Where(on, moved.target, m_before), Where(on, spread_.target, V_before)
-    last_mean, last_cov = Steps(m, axis, "last"), Steps(V, axis, "last")
-    start = last_cov if last_cov.axes == matrices else Broadcast(last_cov, last_mean, matrices)
-    carry = ((mean, last_mean, following[0]), (cov, start, following[1]))
-    firsts = tuple(Symbol(f"first_{each.name}", each.axes) for each in (mean, cov))
-    later = tuple(Symbol(f"{each.name}", (axis, *each.axes)) for each in (mean, cov))
-    outputs = tuple(zip((mean, cov), later, strict=True))
-    scan = Scan(carry, tuple(inputs), (moved, spread_), outputs, firsts, reverse=True)
-    whole = tuple(Prepend(first, rest, axis) for first, rest in zip(firsts, later, strict=True))
-    return scan, (whole[0], whole[1])
+        following = Where(on, moved.target, m_before)
+    carry = ((mean, Steps(m, axis, "last"), following), (spread.carried, spread.start, spread.following))
+    outputs = tuple(
+        (each, Symbol(each.name, (axis, *each.axes))) for each in (mean, spread.carried, *spread.collected)
+    )
+    firsts = tuple(Symbol(f"first_{each.name}", each.axes) for each, _, _ in carry)
+    body, read = (moved, spread.before), (*inputs, *spread.inputs)
+    scan = Scan(carry, read, body, outputs, firsts, reverse=True)
+    whole = tuple(Prepend(first, rest, axis) for first, (_, rest) in zip(firsts, outputs, strict=False))
+    return scan, (*whole, *(rest for _, rest in outputs[len(firsts) :]))
+
+
+def _now(chain: Filter, symbol: Symbol) -> Symbol:
+    """An array at one step."""
+    return Symbol(f"{symbol.name}_{chain.axis.letter}", build.minus(symbol.axes, (chain.axis,)))
+
+
+def _each(chain: Filter, G_now: Symbol, C_now: Symbol, V_before: Symbol) -> _Spread:
+    """The covariance of each sequence; before its end it is what the filter left."""
+    m, V = (Steps(local(chain.array(role)), chain.axis, "last") for role in ("m", "V"))
+    rows = build.minus(chain.mask.axes, (chain.axis,)) if chain.mask else ()
+    matrices = (*build.minus(union(chain.matrices, rows), chain.entries), *chain.entries[:2])
+    cov, target = chain.local("cov", matrices), chain.local("cov_before", matrices)
+    value = _in_place(chain, build.add(C_now, _turned(chain, G_now, cov)))
+    start = V if V.axes == matrices else Broadcast(V, m, matrices)
+    following: Expr = target
+    if chain.mask:
+        on = chain.at_step(chain.mask)
+        following = Where(on, target, V_before)
+    return _Spread(cov, start, Statement(target, value, "recursion", "and its covariance"), following)
 
 
 def _mean_before(chain: Filter, mean: Symbol, m_before: Symbol, p_now: Symbol, G_now: Symbol) -> Statement:
@@ -258,48 +288,19 @@ def _counts(chain: Filter, weights: Symbol) -> tuple[Statement, Statement]:
     return first, second
 
 
-def _recursion_of_sums(
-    chain: Filter, G: Symbol, C: Symbol, weights: Symbol, counts: tuple[Statement, Statement]
-) -> tuple[Scan, tuple[Expr, ...]]:
-    """The recursion with the weighted sum of the covariances of all sequences; those that end at a step join there."""
-    assert chain.mask is not None
-    axis, letter = chain.axis, chain.axis.letter
-    m, V, p = (local(chain.array(role)) for role in ("m", "V", "p"))
-    count, ended = (each.target for each in counts)
-    batch = union(chain.matrices, Symbol("", build.minus(count.axes, (axis,))))
-    matrices = (*build.minus(batch, chain.entries), *chain.entries[:2])
-    mean, W = chain.local("mean", chain.vectors), chain.local("W", matrices)
-    m_before, V_before = chain.local("m_before", chain.vectors), chain.local("V_before", chain.matrices)
-    now = {s: Symbol(f"{s.name}_{letter}", build.minus(s.axes, (axis,))) for s in (p, G, C, count, ended)}
-    on = chain.at_step(chain.mask)
-    assert isinstance(on, Symbol)
-    moved = _mean_before(chain, mean, m_before, now[p], now[G])
-    value = build.add(contract((), now[count], now[C]), _turned(chain, now[G], W))
-    text = f"the sum of Cov({chain.title}[{letter}-1] | all data) of those"
-    before = Statement(
-        chain.local("W_before", matrices),
-        build.arranged(_in_place(chain, value), matrices),
-        "recursion",
-        text,
-    )
-    following = build.add(before.target, contract((), now[ended], V_before))
-    last = contract((), Steps(count, axis, "last"), Steps(V, axis, "last"))
-    carry = (
-        (mean, Steps(m, axis, "last"), Where(on, moved.target, m_before)),
-        (W, build.arranged(last, matrices), build.arranged(following, matrices)),
-    )
-    inputs = [
-        (m_before, cut(m, axis, "earlier")),
-        (now[p], cut(p, axis, "later")),
-        (now[G], G),
-        (now[C], C),
-        (V_before, cut(V, axis, "earlier")),
-        (on, cut(local(chain.mask), axis, "later")),
-        (now[count], cut(count, axis, "later")),
-        (now[ended], ended),
-    ]
-    firsts = tuple(Symbol(f"first_{each.name}", each.axes) for each in (mean, W))
-    outputs = tuple((each, Symbol(each.name, (axis, *each.axes))) for each in (mean, W, before.target))
-    scan = Scan(carry, tuple(inputs), (moved, before), outputs, firsts, reverse=True)
-    whole = tuple(Prepend(first, rest, axis) for first, (_, rest) in zip(firsts, outputs[:2], strict=True))
-    return scan, (*whole, outputs[2][1])
+def _sums(
+    chain: Filter, G_now: Symbol, C_now: Symbol, V_before: Symbol, counts: tuple[Statement, ...]
+) -> _Spread:
+    """The weighted sum of the covariances of all sequences; those that end at a step join there."""
+    axis, (count, ended) = chain.axis, (each.target for each in counts)
+    count_now, ended_now = _now(chain, count), _now(chain, ended)
+    matrices = (*build.minus(union(chain.matrices, count_now), chain.entries), *chain.entries[:2])
+    W, target = chain.local("W", matrices), chain.local("W_before", matrices)
+    moved = build.add(contract((), count_now, C_now), _turned(chain, G_now, W))
+    text = f"the sum of Cov({chain.title}[{axis.letter}-1] | all data) of those"
+    before = Statement(target, build.arranged(_in_place(chain, moved), matrices), "recursion", text)
+    following = build.add(target, contract((), ended_now, V_before))
+    last = contract((), Steps(count, axis, "last"), Steps(local(chain.array("V")), axis, "last"))
+    inputs = ((count_now, cut(count, axis, "later")), (ended_now, ended))
+    start, following = build.arranged(last, matrices), build.arranged(following, matrices)
+    return _Spread(W, start, before, following, inputs, (target,))

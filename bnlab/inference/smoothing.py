@@ -16,7 +16,7 @@ from bnlab.inference.gaussian import (
 )
 from bnlab.inference.integrate import at_name, observed_names, plain_origin
 from bnlab.inference.moments import At, Moments
-from bnlab.inference.plan import IntegrateChain
+from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates, Step
 from bnlab.inference.products import named
 from bnlab.inference.smoother import arguments_of, sequences, smoother
 from bnlab.inference.state_space import part_of
@@ -82,18 +82,34 @@ def _moments(chain: Filter, refs: tuple[VarRef, ...], steps: str) -> Moments:
         )
         for b in refs[place:]:
             covs[pair(a, b)] = _cov(chain, *pair(a, b), steps)
-    return Moments(means, covs, chain.step.joint.plates, weights_of(chain))
+    return Moments(means, covs, chain.step.joint.plates, _weights(chain))
 
 
-def weights_of(chain: Filter) -> Expr | None:
+def _weights(chain: Filter) -> Expr | None:
     """The weights that the covariances of a chain are summed over sequences with; None if each sequence keeps its own."""
+    return chain.run.posterior(chain.step.factors[-1]) if _is_summed(chain) else None
+
+
+def _is_summed(chain: Filter) -> bool:
+    """Whether sums of the covariances over sequences are all that is read: no posterior is asked for, the covariances are the
+    same for all sequences but for their ends, and no latent that was integrated out before depends on the chain. The
+    covariance of such a one has a part of its own, and is no multiple of the chain's.
+    """
     run, mask = chain.run, chain.mask
     if not run.weighted or mask is None or chain.slope is None:
-        return None
-    sequences = build.minus(mask.axes, (chain.axis,))
-    if not sequences or any(axis in chain.matrices for axis in sequences):
-        return None
-    return run.posterior(chain.step.factors[-1])
+        return False
+    rows = build.minus(mask.axes, (chain.axis,))
+    if not rows or any(axis in chain.matrices for axis in rows):
+        return False
+    return not any(isinstance(one, Integrate) and _follows(run, one, chain.step) for one in run.plan.steps)
+
+
+def _follows(run: Elimination, below: Integrate, step: IntegrateChain) -> bool:
+    """Whether the moments of a latent are made of those of the chain."""
+    above: Step | None = below
+    while isinstance(above, Integrate | LeavePlates):
+        above = run.consumer(above.message.name)
+    return above is step
 
 
 def _at(chain: Filter, value: Expr, steps: str) -> Expr:
@@ -120,7 +136,7 @@ def _cov(chain: Filter, a: VarRef, b: VarRef, steps: str) -> Expr:
         column = run.layout.vector(VarRef(b.name), 3)[1:2] if a.name == b.name else _rows(chain, b.name)
         ends = (_rows(chain, a.name), column)
         lagged = bool(a.lag or b.lag)
-        if lagged and weights_of(chain) is not None:
+        if lagged and _is_summed(chain):
             title, text = f"{title}_before", f"{text}, of the step before"
             value = part_of(run, chain.system, chain.array("before"), names, ends, title, text)
         else:
@@ -146,12 +162,12 @@ def _given(chain: Filter) -> str:
 
 
 def _head(chain: Filter) -> str:
-    return "cov" if weights_of(chain) is None else "W"
+    return "W" if _is_summed(chain) else "cov"
 
 
 def _summed_over(chain: Filter) -> str:
     """The sum over sequences, in words."""
-    weights = weights_of(chain)
+    weights = _weights(chain)
     return "" if weights is None else "".join(f"sum_{axis.letter} " for axis in sequences(chain, weights))
 
 
@@ -167,7 +183,7 @@ def _smooth(chain: Filter) -> None:
     if chain.slope is None:
         run.arrays[message, "mean"], run.arrays[message, "cov"] = chain.array("m"), chain.array("V")
         return
-    weights = weights_of(chain)
+    weights = _weights(chain)
     if weights is not None and not isinstance(weights, Symbol):
         weights = named(run, weights, f"weight_of_{chain.title}", "of each step")
     function = smoother(chain, chain.slope, weights)
@@ -187,7 +203,7 @@ def _smooth(chain: Filter) -> None:
     y = y if chain.system.places else at_name(run, VarRef(y))
     meanings = f"E[{y} | {_given(chain)}]", f"{_summed_over(chain)}Cov({y} | {_given(chain)})"
     arguments = (Symbol("theta", ()), *arguments_of(chain, chain.slope, weights))
-    run.body.append(Invoke(targets, function.name, arguments, " and ".join(meanings), meanings))
+    run.body.append(Invoke(targets, function.name, arguments, meanings=meanings))
     for role, symbol in zip(wanted, targets, strict=True):
         run.arrays[message, role] = symbol
 

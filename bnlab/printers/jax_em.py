@@ -353,11 +353,7 @@ def notes_of(program: Program) -> list[str]:
 
 def e_step_lines(program: Program, kind: str) -> list[str]:
     """One line for each message of a chain and each posterior."""
-    heads = [
-        item.doc.removeprefix("Filter: ").split(" as (")[0]
-        for item in program.functions
-        if item.doc.startswith(("alpha[", "beta[", "Filter: "))
-    ]
+    heads = [function.head for function in program.functions if function.head]
     for item in program.expect.body:
         if isinstance(item, Invoke) and item.meanings:
             meanings = zip(item.targets, item.meanings, strict=False)

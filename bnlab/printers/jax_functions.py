@@ -55,9 +55,9 @@ def statements(item: ir.Statement | ir.Scan | ir.Invoke) -> list[Statement]:
     match item:
         case ir.Statement(target, value, _, formula):
             return [Assign(name(target.name), expression(value), formula)]
-        case ir.Invoke(targets, function_name, arguments, formula):
+        case ir.Invoke(targets, function_name, arguments):
             values = call(function_name, *(passed(argument) for argument in arguments))
-            return [Assign(tuple_of([name(target.name) for target in targets]), values, formula)]
+            return [Assign(tuple_of([name(target.name) for target in targets]), values, item.comment)]
         case ir.Scan():
             return _scan(item)
 

@@ -66,6 +66,10 @@ def _inverse_wishart(arguments: Arguments, shape: Shape) -> str:
     return f"dist.InverseWishart({bare(arguments['df'])}, scale_matrix={bare(arguments['scale'])})"
 
 
+def _lkj_cholesky(arguments: Arguments, shape: Shape) -> str:
+    return f"dist.LKJCholesky({shape[0]}, {bare(arguments['concentration'])})"
+
+
 def _normal(arguments: Arguments, shape: Shape) -> str:
     if "cov" in arguments:
         mean, cov = arguments["mean"], arguments["cov"]
@@ -128,6 +132,7 @@ WHOLE: dict[str, Callable[[Arguments, Shape], str]] = {
     "Categorical": _categorical,
     "Dirichlet": _dirichlet,
     "InverseWishart": _inverse_wishart,
+    "LKJCholesky": _lkj_cholesky,
     "Multinomial": _multinomial,
     "Normal": _normal,
     "StudentT": _student,

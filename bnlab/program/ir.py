@@ -58,7 +58,9 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Invoke:
-    """targets = function(arguments), for a function with several results; `meanings` says of the first of them what each is."""
+    """targets = function(arguments), for a function with several results. `formula` says what the first is, where that is a
+    table; `meanings` what each of the first are, where they are moments.
+    """
 
     targets: tuple[Symbol, ...]
     function: str
@@ -66,11 +68,15 @@ class Invoke:
     formula: str = ""
     meanings: tuple[str, ...] = ()
 
+    @property
+    def comment(self) -> str:
+        return self.formula or " and ".join(self.meanings)
+
 
 @dataclass(frozen=True, slots=True)
 class Function:
     """`arguments` are symbols (locals, or "theta" / "chunk" as a whole by name); the results are returned in
-    order.
+    order. `head` says in a line what the messages of a chain are.
     """
 
     name: str
@@ -80,6 +86,7 @@ class Function:
     results: tuple[Expr, ...]
     doc: str
     tex: str = ""
+    head: str = ""
 
 
 @dataclass(frozen=True, slots=True)
