@@ -6,12 +6,16 @@ import ast
 import keyword
 import unicodedata
 
+import jax
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import bnlab as bn
 from bnlab import naming
+from bnlab.runtime.proof.draws import random_parameters
+from tests.laws.emitted import load
 
 HOSTILE = [
     "",
@@ -145,3 +149,58 @@ def test_fresh_names_read_well() -> None:
     assert naming.fresh("r", set()) == "r"
     assert naming.fresh("r", {"r", "r_2"}) == "r_3"
     assert naming.fresh("lambda", set()) == "lambda_2"
+
+
+def _chain(names: list[str]) -> bn.Network:
+    """A chain with a latent state, and observations of these names."""
+    with bn.Network("chain") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("state", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+            levels = [bn.parameter(f"level{i}", bn.Simplex(3)) for i, _ in enumerate(names)]
+            spread = bn.parameter("spread", bn.Covariance(2))
+        with bn.plate("line"), bn.chain("t"):
+            hidden = bn.latent("hidden", bn.Categorical(A[bn.previous("hidden")]), first=bn.Categorical(pi))
+            bn.observed("vector", bn.Normal(bn.zeros(2), cov=spread[hidden]))
+            for name, level in zip(names, levels, strict=True):
+                bn.observed(name, bn.Categorical(level[hidden]))
+    return net
+
+
+def test_variables_may_be_called_like_anything_inside_the_emitted_file() -> None:
+    """A user's `reliable`, `counts` or `alpha` is not the emitted file's: all names that it uses for itself are tried."""
+    plain = [f"x{i}" for i in range(25)]
+    data = {name: np.array([0, 2, 1, 1]) for name in plain}
+    data |= {"vector": np.arange(8.0).reshape(4, 2) % 3, "line": np.array([0, 0, 0, 1])}
+    net = _chain(plain)
+    theta = random_parameters(net.graph, np.random.default_rng(0))
+    expected, used = _log_p(net, data, theta)
+    assert {"reliable", "counts", "alpha", "product", "position"} <= used
+    illegal = {name for name in used if naming.fault(name) or name in naming.DATA_NAMES} | {"theta"}
+    mine = {*theta, *plain, "hidden", "vector", "line", "t", "state"}
+    names = sorted(name for name in used - illegal - mine if not any(old in name for old in plain))
+    for first in range(0, len(names), len(plain)):
+        called = [*names[first : first + len(plain)], *plain][: len(plain)]
+        renamed = {new: data[old] for old, new in zip(plain, called, strict=True)}
+        others = {key: data[key] for key in ("vector", "line")}
+        assert _log_p(_chain(called), {**renamed, **others}, theta)[0] == pytest.approx(expected, rel=1e-14)
+
+
+def _log_p(
+    net: bn.Network, data: dict[str, np.ndarray], theta: dict[str, np.ndarray]
+) -> tuple[float, set[str]]:
+    """ln p(x) as the emitted file computes it, and the names that it gives to anything."""
+    text = bn.emit(net, "em")
+    nodes = list(ast.walk(ast.parse(text)))
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    used |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    used |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    module = load(text, "names")
+    with jax.disable_jit():
+        found = module.log_evidence(module.Parameters(**theta), module.prepare(data))
+    return float(found), used
+
+
+def test_data_called_like_the_parameters_are_refused() -> None:
+    with pytest.raises(bn.IntractableError, match=r"`theta` has data.*\n.*otherwise"):
+        bn.emit(_chain(["theta"]), "em")

@@ -9,7 +9,7 @@ from typing import Literal
 from bnlab.domains import Integer
 from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import AbstractFamily, Beliefs, PriorOn, Statistic, Use, registry
-from bnlab.inference.alive import alive
+from bnlab.inference.alive import alive, told_apart
 from bnlab.inference.axes import Layout, layout
 from bnlab.inference.chain import chain_of
 from bnlab.inference.chain_scaled import guarded
@@ -31,6 +31,8 @@ from bnlab.program.ops import Axes, Expr, JointBasis, Symbol
 from bnlab.program.walk import symbols
 
 NOTHING = Knowledge()
+PARAMETERS = "theta"
+"""What functions call all parameters together."""
 """No value is missing, and nothing is known of latents."""
 
 Kind = Literal["em", "viterbi"]
@@ -82,6 +84,7 @@ def _with_derivative(graph: Graph, before: Elimination, found: Program, known: K
         "eigenvalues are equal; here each member has an inverse of its own.\n"
     )
     evidence = Function("evidence", (), ("theta", "chunk"), alive(run, (log_p,)), (log_p,), doc)
+    evidence = told_apart(evidence, {field.name for field in found.chunk})
     return replace(found, functions=(*found.functions, *run.functions), evidence=evidence)
 
 
@@ -136,7 +139,13 @@ def elimination(
     steps = plan(found.graph, found.tables, found.joint, found.regressors)
     axes = layout(found.graph, meetings(steps), (*found.latent, *found.regressors))
     run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found), bases, beliefs)
-    run.names |= {variable.name for variable in graph.in_role("observed", "given")} | {"theta", "chunk", "s"}
+    read = {variable.name for variable in graph.in_role("observed", "given")} | set(found.leaves)
+    if PARAMETERS in read:
+        reason = f"`{PARAMETERS}` has data, and derived algorithms call all parameters together so."
+        raise IntractableError(
+            Fault(reason, "Call the variable otherwise.", graph.variable(PARAMETERS).location)
+        )
+    run.names |= read | {PARAMETERS, "chunk", "s"}
     run.names |= {run.allowed(name).name for name in found.tables}
     return run
 
@@ -149,13 +158,14 @@ def program_of(
     starts: tuple[Start, ...] = (),
 ) -> Program:
     axes, graph = run.layout, run.layout.graph
+    chunk = chunk_fields(axes, run.plan, run)
     return Program(
         name=graph.name,
         parameters=tuple(parameter_field(axes, parameter) for parameter in graph.parameters),
-        chunk=chunk_fields(axes, run.plan, run),
+        chunk=chunk,
         statistics=statistics,
         functions=tuple(run.functions),
-        expect=expect,
+        expect=told_apart(expect, {field.name for field in chunk}),
         m_step=m_step or Function("m_step", (), ("statistics", "theta"), (), (), ""),
         log_prior=_log_prior(axes) if m_step else None,
         root=run.plan.root,

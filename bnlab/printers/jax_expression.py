@@ -50,6 +50,8 @@ from bnlab.program.ops import (
 from bnlab.program.walk import read_name
 
 OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
+OF_MATRICES, WITH_VECTOR = ast.MatMult(), ast.MatMult()
+"""`@`, told apart by identity: a recursion has another way with small matrices (`jax_functions`)."""
 COMPARISONS: dict[str, ast.cmpop] = {">": ast.Gt(), ">=": ast.GtE(), "<": ast.Lt(), "==": ast.Eq()}
 FUNCTIONS = {
     "log": "jnp.log",
@@ -248,7 +250,8 @@ def _product(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
     matrix = expression(right)
     if len(right.axes) == 2 and right.axes[1] == summed:
         matrix = ast.Attribute(matrix, "T")
-    return ast.BinOp(expression(left), ast.MatMult(), matrix)
+    of_matrices = len(left.axes) > 1 and len(right.axes) > 1
+    return ast.BinOp(expression(left), OF_MATRICES if of_matrices else WITH_VECTOR, matrix)
 
 
 def _batched(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
@@ -259,7 +262,7 @@ def _batched(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
     row = left.axes[-2]
     fits = left.axes[:-2] in ((), batch) and left.axes[-1] == inner and axes == (*batch, row, column)
     distinct = len({*batch, row, inner, column}) == len(batch) + 3
-    return ast.BinOp(expression(left), ast.MatMult(), expression(right)) if fits and distinct else None
+    return ast.BinOp(expression(left), OF_MATRICES, expression(right)) if fits and distinct else None
 
 
 WIDE = 8

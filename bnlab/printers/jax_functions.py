@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
-from bnlab.printers.jax_expression import SPACES, expression, passed
+from bnlab.printers.jax_expression import OF_MATRICES, SPACES, expression, passed
 from bnlab.printers.python_tree import (
     Assign,
     Define,
@@ -84,7 +85,7 @@ def _scan(item: ir.Scan) -> list[Statement]:
         carry[0].name if len(carry) == 1 else "carry",
         reads[0].name if len(reads) == 1 else "inputs",
     )
-    step = Define("step", arguments, tuple(part for part in body if part is not None))
+    step = Define("step", arguments, tuple(_with_small_products(part) for part in body if part is not None))
     first = tuple_of([expression(value) for _, value, _ in item.carry])
     inputs = tuple_of([expression(value) for _, value in item.inputs])
     keywords = {"reverse": literal(True)} if item.reverse else {}
@@ -96,3 +97,19 @@ def _scan(item: ir.Scan) -> list[Statement]:
     if not item.outputs:
         return [step, Assign(tuple_of(last), subscript(scan, literal(0)))]
     return [step, Assign(ast.Tuple([tuple_of(last), outputs]), scan)]
+
+
+def _with_small_products(item: Statement) -> Statement:
+    match item:
+        case Assign() | Return():
+            return replace(item, value=_SmallProducts().visit(item.value))
+        case _:
+            return item
+
+
+class _SmallProducts(ast.NodeTransformer):
+    """`product(A, B)` for `A @ B` inside a recursion, where each call of BLAS would cost more than a small product."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        return call("product", node.left, node.right) if node.op is OF_MATRICES else node

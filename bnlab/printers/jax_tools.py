@@ -132,6 +132,13 @@ def solve(moments, products):
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 '''
 
+PRODUCT = '''
+def product(A, B):
+    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
+    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
+    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+'''
+
 RELIABLE = '''
 def reliable(c, beta):
     """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
@@ -166,6 +173,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,
         "solve": SOLVE,
+        "product": PRODUCT,
         "reliable": RELIABLE,
         "second_moments": SECOND_MOMENTS,
         "squared_distances": SQUARED_DISTANCES,

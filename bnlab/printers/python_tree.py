@@ -7,9 +7,12 @@ comments.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
+
+from bnlab.naming import fresh
 
 LINE = 110
 ROOM = LINE - 8 - 3
@@ -160,4 +163,27 @@ def render(doc: str, imports: str, statements: Sequence[Statement]) -> str:
     text = ["# -*- coding: utf-8 -*-", *_docstring(doc), "", imports.strip(), ""]
     for statement in statements:
         text += ["", *lines(statement), ""]
-    return black.format_str("\n".join(text) + "\n", mode=black.Mode(line_length=LINE))
+    return black.format_str(_apart("\n".join(text) + "\n"), mode=black.Mode(line_length=LINE))
+
+
+def _apart(text: str) -> str:
+    """The module with other names for functions whose own names mean something else where they are called: a user's
+    variable may be called like a helper.
+    """
+    tree = ast.parse(text)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    helpers = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    taken = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | helpers
+    for helper in sorted(helpers & {name for function in functions for name in _hidden(function)}):
+        text = re.sub(rf"(?<![.\w]){helper}\(", f"{fresh(helper, taken)}(", text)
+    return text
+
+
+def _hidden(function: ast.FunctionDef) -> set[str]:
+    """The names that a function both gives a value and calls."""
+    nodes = list(ast.walk(function))
+    given = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    given |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    return given & {
+        node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }

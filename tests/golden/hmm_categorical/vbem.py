@@ -69,6 +69,12 @@ class Statistics(NamedTuple):
     N_zx: Array  # (K, V)  sum_s sum_t q_z[s,t,k] (x[s,t]=v)
 
 
+def product(A, B):
+    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
+    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
+    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+
+
 def reliable(c, beta):
     """Whether the scaled messages lost nothing that matters: it would take a tiny c or a huge beta."""
     limits = jnp.finfo(c.dtype)
@@ -95,7 +101,7 @@ def forward(theta: Parameters, b: Array, mask_t: Array) -> tuple[Array, Array]:
         joint = predicted * b_t  # P(z[t]=k, data[t] | data[1..t-1])
         c_t = jnp.where(on, joint.sum(-1), 1)
         alpha_t = joint / c_t[:, None]
-        return alpha_t @ theta.A, (alpha_t, c_t)
+        return product(alpha_t, theta.A), (alpha_t, c_t)
 
     alpha, c = jax.lax.scan(step, jnp.broadcast_to(theta.pi, b[0].shape), (b, mask_t))[1]
     return alpha, c
@@ -109,7 +115,7 @@ def backward(theta: Parameters, b: Array, c: Array, mask_t: Array) -> Array:
     def step(beta_t, inputs):
         b_t, c_t, on = inputs
         onward = beta_t * b_t / c_t[:, None]
-        beta_before = onward @ theta.A.T  # of step t-1
+        beta_before = product(onward, theta.A.T)  # of step t-1
         return jnp.where(on[:, None], beta_before, 1), beta_t
 
     beta = jax.lax.scan(step, jnp.ones((c[-1].shape[0], 2)), (b, c, mask_t), reverse=True)[1]

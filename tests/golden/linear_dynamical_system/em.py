@@ -75,6 +75,12 @@ def solve(moments, products):
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
 
+def product(A, B):
+    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
+    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
+    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+
+
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Filter: m[t] = E[y[t] | data up to t] as (T, S, D), and
     V[t] its covariance; p and P are the moments of the prediction from the data before.
@@ -82,13 +88,20 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
 
     def step(carry, eta_y_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
-        V = S @ P  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
-        n = (eta_y_t - p @ Lambda_y.T) @ S  # what the data say beyond the prediction
-        m = p + n @ P.T  # E[y[t] | data up to t]
+        # how far the data of the step leave the prediction
+        S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
+        V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
+        n = product(eta_y_t - product(p, Lambda_y.T), S)  # what the data say beyond the prediction
+        m = p + product(n, P.T)  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("sd,sd->s", n, m - p)
-        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (p, P, m, V, log_ratio)
+        return (product(m, theta.F.T), product(product(theta.F, V), theta.F.T) + theta.Q), (
+            p,
+            P,
+            m,
+            V,
+            log_ratio,
+        )
 
     p, P, m, V, log_ratio = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), eta_y)[1]
     return p, P, m, V, log_ratio
@@ -123,8 +136,9 @@ def smooth_y(
     def step(carry, inputs):
         mean, W = carry
         m_before, p_t, G_t, C_t, V_before, mask_t_t, count_t, ended_t = inputs
-        mean_before = m_before + (mean - p_t) @ G_t.T  # E[y[t-1] | all data]
-        W_before = count_t * C_t + G_t @ W @ G_t.T  # the sum of Cov(y[t-1] | all data) of those
+        mean_before = m_before + product(mean - p_t, G_t.T)  # E[y[t-1] | all data]
+        # the sum of Cov(y[t-1] | all data) of those
+        W_before = count_t * C_t + product(product(G_t, W), G_t.T)
         return (jnp.where(mask_t_t[:, None], mean_before, m_before), W_before + ended_t * V_before), (
             mean,
             W,

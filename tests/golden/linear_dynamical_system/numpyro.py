@@ -92,6 +92,12 @@ def inverse_lower(L):
     return solve_triangular(L, identity, lower=True)
 
 
+def product(A, B):
+    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
+    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
+    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+
+
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Filter: m[t] = E[y[t] | data up to t] as (T, S, D), and
     V[t] its covariance; p and P are the moments of the prediction from the data before.
@@ -99,13 +105,20 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
 
     def step(carry, eta_y_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
-        V = S @ P  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
-        n = (eta_y_t - p @ Lambda_y.T) @ S  # what the data say beyond the prediction
-        m = p + n @ P.T  # E[y[t] | data up to t]
+        # how far the data of the step leave the prediction
+        S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
+        V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
+        n = product(eta_y_t - product(p, Lambda_y.T), S)  # what the data say beyond the prediction
+        m = p + product(n, P.T)  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("sd,sd->s", n, m - p)
-        return (m @ theta.F.T, theta.F @ V @ theta.F.T + theta.Q), (p, P, m, V, log_ratio)
+        return (product(m, theta.F.T), product(product(theta.F, V), theta.F.T) + theta.Q), (
+            p,
+            P,
+            m,
+            V,
+            log_ratio,
+        )
 
     p, P, m, V, log_ratio = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), eta_y)[1]
     return p, P, m, V, log_ratio

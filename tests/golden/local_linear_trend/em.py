@@ -53,6 +53,12 @@ def ratio(total, count, old):
     return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), old)
 
 
+def product(A, B):
+    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
+    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
+    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+
+
 def filter_state(
     theta: Parameters,
     eta_state: Array,
@@ -68,13 +74,14 @@ def filter_state(
 
     def step(carry, eta_state_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_state)  # how far the data of the step leave the prediction
-        V = S @ P  # Cov(state[t] | data up to t) = (P^-1 + Lambda)^-1
+        # how far the data of the step leave the prediction
+        S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_state))
+        V = product(S, P)  # Cov(state[t] | data up to t) = (P^-1 + Lambda)^-1
         n = (eta_state_t - Lambda_state @ p) @ S  # what the data say beyond the prediction
         m = p + P @ n  # E[state[t] | data up to t]
         # ln p(state[t] | data before) - ln p(state[t] | data up to t) at state[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * (n @ (m - p))
-        return (F_state @ m, F_state @ V @ F_state.T + Q_state), (p, P, m, V, log_ratio)
+        return (F_state @ m, product(product(F_state, V), F_state.T) + Q_state), (p, P, m, V, log_ratio)
 
     p, P, m, V, log_ratio = jax.lax.scan(step, (p_first, P_first), eta_state)[1]
     return p, P, m, V, log_ratio
@@ -103,7 +110,7 @@ def smooth_state(
         mean, cov = carry
         m_before, p_t, G_t, C_t = inputs
         mean_before = m_before + G_t @ (mean - p_t)  # E[state[t-1] | all data]
-        cov_before = C_t + G_t @ cov @ G_t.T  # and its covariance
+        cov_before = C_t + product(product(G_t, cov), G_t.T)  # and its covariance
         return (mean_before, cov_before), (mean, cov)
 
     (first_mean, first_cov), (mean, cov) = jax.lax.scan(

@@ -63,6 +63,12 @@ def log(p):
     return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
 
 
+def product(A, B):
+    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
+    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
+    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+
+
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Filter: m[t] = E[y[t] | data up to t] as (T, S, K, D), and
     V[t] its covariance; p and P are the moments of the prediction from the data before.
@@ -70,16 +76,17 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
 
     def step(carry, eta_y_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
-        V = S @ P  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
+        # how far the data of the step leave the prediction
+        S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
+        V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
         # what the data say beyond the prediction
-        n = jnp.einsum("kfd,skf->skd", S, eta_y_t[:, None] - p @ Lambda_y.T)
+        n = jnp.einsum("kfd,skf->skd", S, eta_y_t[:, None] - product(p, Lambda_y.T))
         m = p + jnp.einsum("kdf,skf->skd", P, n)  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("skd,skd->sk", n, m - p)
         return (
             jnp.einsum("kdg,skg->skd", theta.F, m),
-            jnp.einsum("kdh,keh->kde", theta.F @ V, theta.F) + theta.Q,
+            jnp.einsum("kdh,keh->kde", product(theta.F, V), theta.F) + theta.Q,
         ), (p, P, m, V, log_ratio)
 
     p, P, m, V, log_ratio = jax.lax.scan(

@@ -82,6 +82,12 @@ def solve(moments, products):
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
 
 
+def product(A, B):
+    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
+    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
+    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+
+
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Filter: m[t] = E[y[t] | data up to t] as (T, S, K, D), and
     V[t] its covariance; p and P are the moments of the prediction from the data before.
@@ -89,16 +95,17 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
 
     def step(carry, eta_y_t):
         p, P = carry
-        S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
-        V = S @ P  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
+        # how far the data of the step leave the prediction
+        S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
+        V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
         # what the data say beyond the prediction
-        n = jnp.einsum("kfd,skf->skd", S, eta_y_t[:, None] - p @ Lambda_y.T)
+        n = jnp.einsum("kfd,skf->skd", S, eta_y_t[:, None] - product(p, Lambda_y.T))
         m = p + jnp.einsum("kdf,skf->skd", P, n)  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("skd,skd->sk", n, m - p)
         return (
             jnp.einsum("kdg,skg->skd", theta.F, m),
-            jnp.einsum("kdh,keh->kde", theta.F @ V, theta.F) + theta.Q,
+            jnp.einsum("kdh,keh->kde", product(theta.F, V), theta.F) + theta.Q,
         ), (p, P, m, V, log_ratio)
 
     p, P, m, V, log_ratio = jax.lax.scan(
@@ -136,7 +143,7 @@ def smooth_y(
         m_before, p_t, G_t, C_t, V_before, mask_t_t, count_t, ended_t = inputs
         mean_before = m_before + jnp.einsum("kde,ske->skd", G_t, mean - p_t)  # E[y[t-1] | all data]
         # the sum of Cov(y[t-1] | all data) of those
-        W_before = count_t[:, None, None] * C_t + jnp.einsum("kgf,khf->kgh", G_t @ W, G_t)
+        W_before = count_t[:, None, None] * C_t + jnp.einsum("kgf,khf->kgh", product(G_t, W), G_t)
         return (
             jnp.where(mask_t_t[:, None, None], mean_before, m_before),
             W_before + ended_t[:, None, None] * V_before,
