@@ -167,3 +167,22 @@ def test_a_latent_that_nothing_observed_depends_on_leaves_1() -> None:
             bn.observed("x", bn.Normal(mu[z], var=1.0))
     assert "log_one_given_z = logsumexp(log_p_w_given_z, axis=-1)  # ln 1: sums out w" in bn.emit(net, "em")
     assert r"\ln 1 &= \ln \sum_{g} p(w_n=g \mid z_n=k)" in bn.emit(net, "latex")
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_mean_that_nothing_varies_about_cannot_be_learnt(fixed: bool) -> None:
+    """EM would keep it where it starts, at a likelihood that is not the maximum."""
+    with bn.Network("still") as net:
+        F = bn.parameter("F", bn.Real(2, 2), value=[[1.0, 0.0], [0.0, 1.0]] if fixed else None)
+        R = bn.parameter("R", bn.Covariance(2))
+        Q = bn.constant([[1.0, 0.0], [0.0, 0.0]])
+        with bn.plate("series"), bn.chain("t"):
+            y = bn.latent(
+                "y", bn.Normal(F @ bn.previous("y"), cov=Q), first=bn.Normal(bn.zeros(2), cov=bn.eye(2))
+            )
+            bn.observed("x", bn.Normal(y, cov=R))
+    if fixed:
+        assert "m_step" in bn.emit(net, "em")
+        return
+    with pytest.raises(IntractableError, match=r"`F` is learnt in the mean of y, whose cov= .*\n.*Fix `F`"):
+        bn.emit(net, "em")

@@ -1,4 +1,5 @@
-"""Which parameters the M-step has no closed form for: those with other priors than conjugate ones, or in two families."""
+"""Which parameters the M-step has no closed form for: those with other priors than conjugate ones, in two families, or in a
+mean that nothing varies about."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import Slot, registry
 from bnlab.network.graph import cpds
 from bnlab.network.ir import CPD, Affine, Graph, Parameter, Ref
+from bnlab.network.spreads import singular
 
 WITHOUT = "Leave the prior out, or fit by NUTS."
 
@@ -45,6 +47,7 @@ def _faults(graph: Graph, parameter: Parameter, without: str) -> Iterator[Fault]
     if len(families) > 1:
         reason = f"`{parameter.name}` is shared by {' and '.join(families)}: one closed form does not maximise both."
         yield Fault(reason, "Declare a parameter for each, or fit by NUTS.", parameter.location)
+    yield from _unmoved(graph, parameter)
     if parameter.prior is None:
         return
     for family, slot in slots:
@@ -54,6 +57,21 @@ def _faults(graph: Graph, parameter: Parameter, without: str) -> Iterator[Fault]
             reason += ", which is not conjugate." if known else "."
             remedy = f"Use {known}, or fit by NUTS or SVI." if known else _instead(family, slot, without)
             yield Fault(reason, remedy, parameter.prior.location or parameter.location)
+
+
+def _unmoved(graph: Graph, parameter: Parameter) -> Iterator[Fault]:
+    """EM explains the old means where nothing varies about them, so it would keep them; the M-step divides by the spread."""
+    for variable in graph.variables:
+        for cpd in cpds(variable):
+            slots = registry()[cpd.family].slots
+            spread = next((s.name for s in slots if s.group and singular(graph, cpd.argument(s.name))), "")
+            if spread and any(slot.mean and _stands_in(parameter, cpd, slot) for slot in slots):
+                where = (
+                    f"in the mean of {variable.name}, whose {spread}= leaves some direction without spread"
+                )
+                reason = f"`{parameter.name}` is learnt {where}: there EM would leave it where it starts."
+                remedy = f"Fix `{parameter.name}`, or give {variable.name} a positive (definite) {spread}=."
+                yield Fault(reason, remedy, parameter.location)
 
 
 def _instead(family: str, slot: Slot, without: str) -> str:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from bnlab.domains import Values
 from bnlab.errors import Fault
 from bnlab.network.graph import cpds
-from bnlab.network.ir import Argument, Ref
+from bnlab.network.spreads import singular
 from bnlab.printers.numpyro_layout import Layout, chain
 from bnlab.printers.numpyro_steps import crowded, enumerated, true_reads, unheard
 
 ROOM = 25
 """The dimensions that NumPyro's enumeration has for plates and latents together."""
-
-ROUNDING = 1e-14
-"""Eigenvalues of a covariance below this part of the largest are 0 but for rounding."""
 
 
 def limits(layout: Layout) -> tuple[Fault, ...]:
@@ -102,21 +96,5 @@ def _without_density(layout: Layout) -> list[Fault]:
         )
         for variable in graph.in_role("latent")
         for slot in ("cov", "var", "std")
-        if any(_is_singular(layout, cpd.argument(slot)) for cpd in cpds(variable))
+        if any(singular(graph, cpd.argument(slot)) for cpd in cpds(variable))
     ]
-
-
-def _is_singular(layout: Layout, spread: Argument | None) -> bool:
-    """Whether a constant or fixed spread has a direction without any."""
-    if not isinstance(spread, Ref):
-        return False
-    values = spread.target if isinstance(spread.target, Values) else None
-    if isinstance(spread.target, str):
-        values = layout.graph.parameter(spread.target).value
-    if values is None:
-        return False
-    array = values.array
-    if array.ndim >= 2 and array.shape[-1] == array.shape[-2]:
-        eigenvalues = np.linalg.eigvalsh(array)
-        return bool((eigenvalues[..., 0] <= ROUNDING * eigenvalues[..., -1]).any())
-    return bool((array == 0).any())
