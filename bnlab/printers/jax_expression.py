@@ -52,6 +52,8 @@ from bnlab.program.walk import read_name
 OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
 OF_MATRICES, WITH_VECTOR = ast.MatMult(), ast.MatMult()
 """`@`, told apart by identity: a recursion has another way with small matrices (`jax_functions`)."""
+SMALL, LARGE = 8, 1_000_000
+"""Rows and columns up to which a stack of matrices is multiplied by `product`; and more than those."""
 COMPARISONS: dict[str, ast.cmpop] = {">": ast.Gt(), ">=": ast.GtE(), "<": ast.Lt(), "==": ast.Eq()}
 FUNCTIONS = {
     "log": "jnp.log",
@@ -255,14 +257,20 @@ def _product(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
 
 
 def _batched(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
-    """`A @ B` for stacks of matrices: B is one, and A another over the same members or a single matrix."""
-    if len(left.axes) < 2 or len(right.axes) < 3:
+    """`A @ B` or `A @ B.mT` for stacks of matrices: B is one, and A another over the same members or a single matrix."""
+    if len(left.axes) < 2 or len(right.axes) < 3 or len(axes) < 2:
         return None
-    batch, inner, column = right.axes[:-2], right.axes[-2], right.axes[-1]
-    row = left.axes[-2]
-    fits = left.axes[:-2] in ((), batch) and left.axes[-1] == inner and axes == (*batch, row, column)
+    batch, row, inner, column = right.axes[:-2], left.axes[-2], left.axes[-1], axes[-1]
+    fits = left.axes[:-2] in ((), batch) and axes == (*batch, row, column)
     distinct = len({*batch, row, inner, column}) == len(batch) + 3
-    return ast.BinOp(expression(left), OF_MATRICES, expression(right)) if fits and distinct else None
+    if not fits or not distinct or right.axes[-2:] not in ((inner, column), (column, inner)):
+        return None
+    matrices = expression(right)
+    if right.axes[-1] == inner:
+        matrices = ast.Attribute(matrices, "mT")
+    if left.axes[:-2] and all((axis.size or LARGE) <= SMALL for axis in (row, inner, column)):
+        return call("product", expression(left), matrices)
+    return ast.BinOp(expression(left), OF_MATRICES, matrices)
 
 
 WIDE = 8

@@ -53,9 +53,12 @@ def ratio(total, count, old):
 
 
 def product(A, B):
-    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
-    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
-    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+    """A @ B. Small matrices are multiplied by sums written out, which the compiler fuses: BLAS costs more than they do."""
+    if max(A.size * B.shape[-1], B.size * A.shape[-2]) < 4096:
+        return (A[..., :, None] * B[..., None, :, :]).sum(-2)
+    if A.shape[-1] <= 8:
+        return sum(A[..., k, None] * B[..., None, k, :] for k in range(A.shape[-1]))
+    return A @ B
 
 
 def reliable(c, beta):

@@ -76,9 +76,12 @@ def solve(moments, products):
 
 
 def product(A, B):
-    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
-    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
-    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+    """A @ B. Small matrices are multiplied by sums written out, which the compiler fuses: BLAS costs more than they do."""
+    if max(A.size * B.shape[-1], B.size * A.shape[-2]) < 4096:
+        return (A[..., :, None] * B[..., None, :, :]).sum(-2)
+    if A.shape[-1] <= 8:
+        return sum(A[..., k, None] * B[..., None, k, :] for k in range(A.shape[-1]))
+    return A @ B
 
 
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -126,10 +129,10 @@ def smooth_y(
     G and C are the same for all sequences, so that only the weighted sum of their covariances is carried: W.
     """
     # the regression of y[t-1] on y[t], given the data up to t-1
-    G = V[:-1] @ theta.F.T @ jnp.linalg.inv(P[1:])
+    G = product(V[:-1] @ theta.F.T, jnp.linalg.inv(P[1:]))
     B = jnp.eye(2) - G @ theta.F  # what it leaves of y[t-1] itself
     # Cov(y[t-1] | y[t], data up to t-1), a sum of squares: no digits cancel
-    C = jnp.einsum("tgo,tho->tgh", B @ V[:-1], B) + jnp.einsum("tgf,thf->tgh", G @ theta.Q, G)
+    C = product(product(B, V[:-1]), B.mT) + product(G @ theta.Q, G.mT)
     count = weight_in_t.sum(-1)  # sequences that have a step t, by their weights
     ended = jnp.where(mask_t[1:], 0, weight_in_t[:-1]).sum(-1)  # those whose last step is t-1
 
@@ -167,7 +170,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     weight_in_t = mask_t * weight  # 0 past the end
     # E[y[s,t] | x] and sum_s Cov(y[s,t] | x)
     mean_y, W_y, W_y_before, G = smooth_y(theta, m, V, p, P, mask_t, weight_in_t)
-    W_y_next = jnp.einsum("tde,tge->tdg", W_y[1:], G)  # sum_s Cov(y[t], y[t-1] | x)
+    W_y_next = product(W_y[1:], G.mT)  # sum_s Cov(y[t], y[t-1] | x)
     y_mean_before = mean_y[:-1]  # E[y[s,t-1] | x]
     e_y = mean_y[1:] - mean_y[:-1] @ theta.F.T  # y less its mean, at the posterior means
     e_x = x - mean_y @ theta.H.T  # x less its mean, at the posterior means

@@ -54,9 +54,12 @@ def ratio(total, count, old):
 
 
 def product(A, B):
-    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
-    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
-    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+    """A @ B. Small matrices are multiplied by sums written out, which the compiler fuses: BLAS costs more than they do."""
+    if max(A.size * B.shape[-1], B.size * A.shape[-2]) < 4096:
+        return (A[..., :, None] * B[..., None, :, :]).sum(-2)
+    if A.shape[-1] <= 8:
+        return sum(A[..., k, None] * B[..., None, k, :] for k in range(A.shape[-1]))
+    return A @ B
 
 
 def filter_state(
@@ -101,10 +104,10 @@ def smooth_state(
     of covariance C[t].
     """
     # the regression of state[t-1] on state[t], given the data up to t-1
-    G = V[:-1] @ F_state.T @ jnp.linalg.inv(P[1:])
+    G = product(V[:-1] @ F_state.T, jnp.linalg.inv(P[1:]))
     B = jnp.eye(2) - G @ F_state  # what it leaves of state[t-1] itself
     # Cov(state[t-1] | state[t], data up to t-1), a sum of squares: no digits cancel
-    C = jnp.einsum("tdf,tef->tde", B @ V[:-1], B) + jnp.einsum("tdc,tec->tde", G @ Q_state, G)
+    C = product(product(B, V[:-1]), B.mT) + product(G @ Q_state, G.mT)
 
     def step(carry, inputs):
         mean, cov = carry
@@ -140,7 +143,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     mean_state, cov_state, G = smooth_state(theta, m, V, p, P, Q_state, F_state)
     mean_slope = mean_state[..., 0]  # E[slope[t] | x]
     cov_slope = cov_state[..., 0, 0]  # Cov(slope[t] | x)
-    cov_state_next = jnp.einsum("tab,tdb->tad", cov_state[1:], G)  # Cov(state[t], state[t-1] | x)
+    cov_state_next = product(cov_state[1:], G.mT)  # Cov(state[t], state[t-1] | x)
     cov_slope_slope_before = cov_state_next[..., 0, 0]  # Cov(slope[t], slope[t-1] | x)
     e_slope = mean_slope[1:] - mean_slope[:-1]  # slope less its mean, at the posterior means
     mean_level = mean_state[..., 1]  # E[level[t] | x]

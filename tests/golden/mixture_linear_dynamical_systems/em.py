@@ -74,9 +74,12 @@ def solve(moments, products):
 
 
 def product(A, B):
-    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
-    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
-    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+    """A @ B. Small matrices are multiplied by sums written out, which the compiler fuses: BLAS costs more than they do."""
+    if max(A.size * B.shape[-1], B.size * A.shape[-2]) < 4096:
+        return (A[..., :, None] * B[..., None, :, :]).sum(-2)
+    if A.shape[-1] <= 8:
+        return sum(A[..., k, None] * B[..., None, k, :] for k in range(A.shape[-1]))
+    return A @ B
 
 
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -94,10 +97,13 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
         m = p + jnp.einsum("kdf,skf->skd", P, n)  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("skd,skd->sk", n, m - p)
-        return (
-            jnp.einsum("kdg,skg->skd", theta.F, m),
-            jnp.einsum("kdh,keh->kde", product(theta.F, V), theta.F) + theta.Q,
-        ), (p, P, m, V, log_ratio)
+        return (jnp.einsum("kdg,skg->skd", theta.F, m), product(product(theta.F, V), theta.F.mT) + theta.Q), (
+            p,
+            P,
+            m,
+            V,
+            log_ratio,
+        )
 
     p, P, m, V, log_ratio = jax.lax.scan(
         step, (jnp.zeros((eta_y[0].shape[0], 2, 2)), jnp.broadcast_to(jnp.eye(2), (2, 2, 2))), eta_y
@@ -120,12 +126,10 @@ def smooth_y(
     G and C are the same for all sequences, so that only the weighted sum of their covariances is carried: W.
     """
     # the regression of y[t-1] on y[t], given the data up to t-1
-    G = jnp.einsum("tkgh,kdh->tkgd", V[:-1], theta.F) @ jnp.linalg.inv(P[1:])
+    G = product(jnp.einsum("tkgh,kdh->tkgd", V[:-1], theta.F), jnp.linalg.inv(P[1:]))
     B = jnp.eye(2) - jnp.einsum("tkge,keh->tkgh", G, theta.F)  # what it leaves of y[t-1] itself
     # Cov(y[t-1] | y[t], data up to t-1), a sum of squares: no digits cancel
-    C = jnp.einsum("tkgo,tkho->tkgh", B @ V[:-1], B) + jnp.einsum(
-        "tkgf,tkhf->tkgh", jnp.einsum("tkge,kef->tkgf", G, theta.Q), G
-    )
+    C = product(product(B, V[:-1]), B.mT) + product(jnp.einsum("tkge,kef->tkgf", G, theta.Q), G.mT)
     count = weight_in_t.sum(1)  # sequences that have a step t, by their weights
     ended = jnp.where(mask_t[1:][..., None], 0, weight_in_t[:-1]).sum(1)  # those whose last step is t-1
 
@@ -134,7 +138,7 @@ def smooth_y(
         m_before, p_t, G_t, C_t, V_before, mask_t_t, count_t, ended_t = inputs
         mean_before = m_before + jnp.einsum("kde,ske->skd", G_t, mean - p_t)  # E[y[t-1] | all data]
         # the sum of Cov(y[t-1] | all data) of those
-        W_before = count_t[:, None, None] * C_t + jnp.einsum("kgf,khf->kgh", product(G_t, W), G_t)
+        W_before = count_t[:, None, None] * C_t + product(product(G_t, W), G_t.mT)
         return (
             jnp.where(mask_t_t[:, None, None], mean_before, m_before),
             W_before + ended_t[:, None, None] * V_before,
@@ -166,7 +170,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     weight_in_t = mask_t[..., None] * q_c  # 0 past the end
     # E[y[s,t] | x, c] and sum_s Cov(y[s,t] | x, c)
     mean_y, W_y, W_y_before, G = smooth_y(theta, m, V, p, P, mask_t, weight_in_t)
-    W_y_next = jnp.einsum("tkde,tkge->tkdg", W_y[1:], G)  # sum_s Cov(y[t], y[t-1] | x, c)
+    W_y_next = product(W_y[1:], G.mT)  # sum_s Cov(y[t], y[t-1] | x, c)
     y_mean_before = mean_y[:-1]  # E[y[s,t-1] | x]
     # y less its mean, at the posterior means
     e_y = mean_y[1:] - jnp.einsum("kdg,tskg->tskd", theta.F, mean_y[:-1])

@@ -64,9 +64,12 @@ def log(p):
 
 
 def product(A, B):
-    """A @ B; where it is small, as one loop over sums: in a recursion, a call of BLAS a step costs more than they do."""
-    cells = max(A.size * B.shape[-1], B.size * A.shape[-2])
-    return (A[..., :, None] * B[..., None, :, :]).sum(-2) if cells < 4096 else A @ B
+    """A @ B. Small matrices are multiplied by sums written out, which the compiler fuses: BLAS costs more than they do."""
+    if max(A.size * B.shape[-1], B.size * A.shape[-2]) < 4096:
+        return (A[..., :, None] * B[..., None, :, :]).sum(-2)
+    if A.shape[-1] <= 8:
+        return sum(A[..., k, None] * B[..., None, k, :] for k in range(A.shape[-1]))
+    return A @ B
 
 
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -84,10 +87,13 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
         m = p + jnp.einsum("kdf,skf->skd", P, n)  # E[y[t] | data up to t]
         # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
         log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("skd,skd->sk", n, m - p)
-        return (
-            jnp.einsum("kdg,skg->skd", theta.F, m),
-            jnp.einsum("kdh,keh->kde", product(theta.F, V), theta.F) + theta.Q,
-        ), (p, P, m, V, log_ratio)
+        return (jnp.einsum("kdg,skg->skd", theta.F, m), product(product(theta.F, V), theta.F.mT) + theta.Q), (
+            p,
+            P,
+            m,
+            V,
+            log_ratio,
+        )
 
     p, P, m, V, log_ratio = jax.lax.scan(
         step, (jnp.zeros((eta_y[0].shape[0], 2, 2)), jnp.broadcast_to(jnp.eye(2), (2, 2, 2))), eta_y
