@@ -33,6 +33,7 @@ HIDDEN = {
     ),
     "insurance": ("RiskAversion", "DrivingSkill", "Accident", "ThisCarDam", "CarValue", "DrivQuality"),
 }
+files = pytest.mark.parametrize("name", ["asia", "alarm", pytest.param("insurance", marks=pytest.mark.slow)])
 
 
 def contraction(net: bn.Network, evidence: dict[str, int], target: str = "") -> np.ndarray:
@@ -48,7 +49,7 @@ def contraction(net: bn.Network, evidence: dict[str, int], target: str = "") -> 
     return np.einsum(f"{','.join(spelled)}->{letters.get(target, '')}", *operands, optimize="greedy")
 
 
-@pytest.mark.parametrize("name", HIDDEN)
+@files
 def test_likelihood_and_posteriors_are_those_of_a_plain_contraction(name: str) -> None:
     net = bn.read(DATA / f"{name}.bif")
     hidden = net.hide(*HIDDEN[name])
@@ -65,7 +66,7 @@ def test_likelihood_and_posteriors_are_those_of_a_plain_contraction(name: str) -
         assert found[key] == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", HIDDEN)
+@files
 def test_missing_cells_of_any_pattern_are_summed_out(name: str) -> None:
     """A fifth of all cells: likelihoods are those of a plain contraction, and the rise of EM is that of fitting noise."""
     net = bn.read(DATA / f"{name}.bif")

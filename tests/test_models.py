@@ -45,7 +45,9 @@ def test_left_to_right_finds_the_change_of_the_nile() -> None:
     assert fit.parameters["mu"][0] > 1050 > 900 > fit.parameters["mu"][1]
 
 
-@pytest.mark.parametrize("name", ["mixture_unigrams", "mixture_student"])
+@pytest.mark.parametrize(
+    "name", ["mixture_unigrams", pytest.param("mixture_student", marks=pytest.mark.slow)]
+)
 def test_every_law_holds(name: str) -> None:
     """As a user asks for it; the structures of the other models are among tests/networks.py."""
     loaded = model(name)

@@ -72,7 +72,7 @@ def test_ordinary_names_are_legal(name: str) -> None:
     assert naming.fault(name) == ""
 
 
-@settings(max_examples=5000)
+@settings(max_examples=2000)
 @given(st.text(max_size=8) | near_names)
 @example("\N{KELVIN SIGN}")
 def test_a_legal_name_stays_itself_in_python(name: str) -> None:
@@ -84,7 +84,7 @@ def test_a_legal_name_stays_itself_in_python(name: str) -> None:
     assert [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)] == [name]
 
 
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 @given(st.text(max_size=80) | near_names, st.sets(near_names, max_size=3))
 def test_suggestions_are_legal_and_free(name: str, taken: set[str]) -> None:
     found = naming.suggestion(name, taken)

@@ -17,10 +17,14 @@ from tests.networks import Example
 
 NO_MODEL = ("mixture_of_linear_chains", "effects_of_sequences")
 MODELS = [example for example in GAUSSIAN if example.name not in NO_MODEL]
+LONG = ("controlled_chain", "chain_with_factors")  # a quarter and half a minute
 SLOPES = ("two_covariances", "nested_effects", "mixture_of_groups", "controlled_chain", "chain_with_factors")
 
 
-@pytest.mark.parametrize("example", MODELS, ids=lambda example: example.name)
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(one, marks=[pytest.mark.slow] if one.name in LONG else [], id=one.name) for one in MODELS],
+)
 def test_the_joint_density_is_the_oracles(example: Example) -> None:
     graph, rng = example.build().graph, np.random.default_rng(0)
     module = load_source(printer.text(graph, None), f"{graph.name}_numpyro")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -63,9 +64,14 @@ def test_information_is_louis_identity() -> None:
 
     zero, q = jnp.zeros(len(chart.names)), fit.posterior()["z"]
     louis = np.zeros((len(zero), len(zero)))
-    for x, weights in zip(data["x"], q, strict=True):
-        slopes = np.stack([jax.grad(complete)(zero, x, k) for k in range(2)])
-        bends = np.stack([jax.hessian(complete)(zero, x, k) for k in range(2)])
+    rows = jnp.asarray(data["x"])
+    each = [
+        jax.jit(jax.vmap(partial(of(complete), zero, k=k)))
+        for k in range(2)
+        for of in (jax.grad, jax.hessian)
+    ]
+    gradients, hessians = (np.stack([one(rows) for one in each[kind::2]], 1) for kind in range(2))
+    for slopes, bends, weights in zip(gradients, hessians, q, strict=True):
         mean = weights @ slopes
         spread = np.einsum("k,ki,kj->ij", weights, slopes, slopes) - np.outer(mean, mean)
         louis += -np.einsum("k,kij->ij", weights, bends) - spread

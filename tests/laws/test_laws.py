@@ -45,13 +45,9 @@ HARD_SAMPLE = (  # where hard assignments leave enough members for every covaria
     "second_order",
     "long_memory",
 )
-NUMPYRO_SAMPLE = (
-    "autoregression",
-    "naive_bayes",
-    "chain_categorical",
-    "rates_and_chances",
-    "chain_of_answers",
-)
+NUMPYRO_SAMPLE = frozenset(("naive_bayes", "chain_categorical", "rates_and_chances"))
+MORE_OF_NUMPYRO = frozenset(("autoregression", "chain_of_answers"))
+"""Half a minute each."""
 LATENT = [example for example in EXAMPLES if example.build().graph.in_role("latent")]
 CHAINS = [example for example in LATENT if any(plate.chain for plate in example.build().graph.plates)]
 HARD = [example for example in LATENT if example.name in HARD_SAMPLE]
@@ -138,7 +134,7 @@ def test_the_program_in_numpy_is_what_was_emitted(example: Example) -> None:
     hold((law,), posed(example, module(graph, "em")))
 
 
-@named(example for example in EXAMPLES if example.name in NUMPYRO_SAMPLE)
+@compiled([one for one in EXAMPLES if one.name in NUMPYRO_SAMPLE | MORE_OF_NUMPYRO], NUMPYRO_SAMPLE)
 def test_numpyro_has_the_value_and_the_gradient(example: Example) -> None:
     subject, emitted = posed(example, None), module(example.build().graph, "numpyro")
     laws = (enumerated_is_brute_force, marginal_is_brute_force)
