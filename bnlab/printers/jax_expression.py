@@ -7,6 +7,16 @@ from math import prod
 from string import ascii_letters
 from typing import assert_never
 
+from bnlab.printers.jax_words import (
+    COMPARISONS,
+    FUNCTIONS,
+    LARGE,
+    OF_MATRICES,
+    OPERATORS,
+    SMALL,
+    SPACES,
+    WITH_VECTOR,
+)
 from bnlab.printers.python_tree import (
     COLON,
     call,
@@ -48,28 +58,6 @@ from bnlab.program.ops import (
     Where,
 )
 from bnlab.program.walk import read_name
-
-OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
-OF_MATRICES, WITH_VECTOR = ast.MatMult(), ast.MatMult()
-"""`@`, told apart by identity: a recursion has another way with small matrices (`jax_functions`)."""
-SMALL, LARGE = 8, 1_000_000
-"""Rows and columns up to which a stack of matrices is multiplied by `product`; and more than those."""
-COMPARISONS: dict[str, ast.cmpop] = {">": ast.Gt(), ">=": ast.GtE(), "<": ast.Lt(), "==": ast.Eq()}
-FUNCTIONS = {
-    "log": "jnp.log",
-    "log_or_never": "log",
-    "log_if_reliable": "log_if_reliable",
-    "log1p": "jnp.log1p",
-    "exp": "jnp.exp",
-    "sqrt": "jnp.sqrt",
-    "square": "jnp.square",
-    "gammaln": "gammaln",
-    "held": "jax.lax.stop_gradient",
-    "digamma": "digamma",
-    "inverse_digamma": "inverse_digamma",
-    "gamma_shape": "gamma_shape",
-}
-SPACES = {"theta": "theta", "statistics": "s", "posterior": "q", "prior": "PRIOR"}
 
 
 def expression(expr: Expr) -> ast.expr:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from bnlab.printers.jax_expression import OF_MATRICES, SPACES, expression, passed
+from bnlab.printers.jax_expression import expression, passed
+from bnlab.printers.jax_words import OF_MATRICES, SPACES
 from bnlab.printers.python_tree import (
     Assign,
     Define,
