@@ -17,8 +17,8 @@ IDENTIFIER = re.compile(r"[A-Za-z](?:[A-Za-z0-9_]{0,62}[A-Za-z0-9])?")
 
 MODULE_NAMES = frozenset(
     """
-    Array Data NamedTuple Parameters Statistics annotations argparse backward data digamma dist e_step expect fit
-    forward functools gammaln handlers infer init jax jnp json lax linalg log_det log_evidence log_joint
+    Array Data Found NamedTuple Parameters Posterior Statistics annotations argparse backward data digamma dist e_step
+    expect fit forward functools gammaln handlers infer init jax jnp json lax linalg log_det log_evidence log_joint
     log_likelihood log_prior logsumexp m_step main marginal_model math model np numpy numpyro polygamma posterior
     predict prepare random scan scipy score solve_triangular statistics sys typing
     """.split()

@@ -176,7 +176,7 @@ def test_variables_may_be_called_like_anything_inside_the_emitted_file() -> None
     theta = random_parameters(net.graph, np.random.default_rng(0))
     expected, used = _log_p(net, data, theta)
     assert {"reliable", "counts", "alpha", "product", "position"} <= used
-    illegal = {name for name in used if naming.fault(name) or name in naming.DATA_NAMES} | {"theta"}
+    illegal = {name for name in used if naming.fault(name) or name in naming.DATA_NAMES} | {"theta", "chunk"}
     mine = {*theta, *plain, "hidden", "vector", "line", "t", "state"}
     names = sorted(name for name in used - illegal - mine if not any(old in name for old in plain))
     for first in range(0, len(names), len(plain)):
@@ -201,6 +201,7 @@ def _log_p(
     return float(found), used
 
 
-def test_data_called_like_the_parameters_are_refused() -> None:
-    with pytest.raises(bn.IntractableError, match=r"`theta` has data.*\n.*otherwise"):
-        bn.emit(_chain(["theta"]), "em")
+@pytest.mark.parametrize("name", ["theta", "chunk"])
+def test_data_called_like_the_arguments_of_functions_are_refused(name: str) -> None:
+    with pytest.raises(bn.IntractableError, match=rf"`{name}` has data.*\n.*otherwise"):
+        bn.emit(_chain([name]), "em")

@@ -31,8 +31,8 @@ from bnlab.program.ops import Axes, Expr, JointBasis, Symbol
 from bnlab.program.walk import symbols
 
 NOTHING = Knowledge()
-PARAMETERS = "theta"
-"""What functions call all parameters together."""
+WHOLE = {"theta": "all parameters together", "chunk": "a part of the data"}
+"""What functions call their arguments."""
 """No value is missing, and nothing is known of latents."""
 
 Kind = Literal["em", "viterbi"]
@@ -140,12 +140,10 @@ def elimination(
     axes = layout(found.graph, meetings(steps), (*found.latent, *found.regressors))
     run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found), bases, beliefs)
     read = {variable.name for variable in graph.in_role("observed", "given")} | set(found.leaves)
-    if PARAMETERS in read:
-        reason = f"`{PARAMETERS}` has data, and derived algorithms call all parameters together so."
-        raise IntractableError(
-            Fault(reason, "Call the variable otherwise.", graph.variable(PARAMETERS).location)
-        )
-    run.names |= read | {PARAMETERS, "chunk", "s"}
+    for name in sorted(read & set(WHOLE)):
+        reason = f"`{name}` has data, and derived algorithms call {WHOLE[name]} so."
+        raise IntractableError(Fault(reason, "Call the variable otherwise.", graph.variable(name).location))
+    run.names |= read | {*WHOLE, "s"}
     run.names |= {run.allowed(name).name for name in found.tables}
     return run
 

@@ -174,14 +174,14 @@ CHAINS = (
     Mutant(
         "forward with the table transposed",
         networks.chain_gaussian,
-        r"alpha_t @ theta\.A,",
-        "alpha_t @ theta.A.T,",
+        r"product\(alpha_t, theta\.A\),",
+        "product(alpha_t, theta.A.T),",
     ),
     Mutant(
         "backward with the table not transposed",
         networks.chain_gaussian,
-        r"onward @ theta\.A\.T",
-        "onward @ theta.A",
+        r"product\(onward, theta\.A\.T\)",
+        "product(onward, theta.A)",
     ),
     Mutant("counts of transitions transposed", networks.chain_gaussian, r'"tsj,tsk->jk"', '"tsj,tsk->kj"'),
     Mutant(
@@ -364,7 +364,7 @@ GAUSSIAN = (
     Mutant(
         "a filtered mean for a smoothed one",
         gaussian_networks.linear_chain,
-        r"mean_before = m_before \+ \(mean - p_t\) @ G_t\.T",
+        r"mean_before = m_before \+ product\(mean - p_t, G_t\.T\)",
         "mean_before = m_before",
     ),
     Mutant(
@@ -382,8 +382,8 @@ GAUSSIAN = (
     Mutant(
         "a prediction without its noise",
         gaussian_networks.linear_chain,
-        r"theta\.F\.T \+ theta\.Q",
-        "theta.F.T",
+        r"theta\.F\.T\) \+ theta\.Q",
+        "theta.F.T)",
     ),
     Mutant(
         "the spread of the first state not about its mean",
