@@ -707,9 +707,9 @@ def answers_of_persons() -> bn.Network:
 
 
 def never_apart() -> bn.Network:
-    """Groups that do not differ: the variance between them is fixed to 0."""
+    """Groups that do not differ: the variance between them is fixed to 0, and so must their mean be."""
     with bn.Network("never_apart") as net:
-        mu = bn.parameter("mu", bn.Real())
+        mu = bn.parameter("mu", bn.Real(), value=0.7)
         beta = bn.parameter("beta", bn.Real())
         v = bn.parameter("v", bn.Positive())
         with bn.plate("group"):
