@@ -19,7 +19,11 @@ def check_closed_form(graph: Graph, without: str = WITHOUT) -> None:
     """Raises IntractableError, with all faults, where a free parameter has no maximiser in closed form. `without` is what
     to do where there is no conjugate prior."""
     learnt = [parameter for parameter in graph.parameters if parameter.value is None]
-    faults = [fault for parameter in learnt for fault in _faults(graph, parameter, without)]
+    faults = [
+        fault
+        for parameter in learnt
+        for fault in (*_faults(graph, parameter, without), *_unmoved(graph, parameter))
+    ]
     if faults:
         raise IntractableError(*faults)
 
@@ -47,7 +51,6 @@ def _faults(graph: Graph, parameter: Parameter, without: str) -> Iterator[Fault]
     if len(families) > 1:
         reason = f"`{parameter.name}` is shared by {' and '.join(families)}: one closed form does not maximise both."
         yield Fault(reason, "Declare a parameter for each, or fit by NUTS.", parameter.location)
-    yield from _unmoved(graph, parameter)
     if parameter.prior is None:
         return
     for family, slot in slots:

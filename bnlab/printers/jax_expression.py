@@ -10,7 +10,6 @@ from typing import assert_never
 from bnlab.printers.jax_words import (
     COMPARISONS,
     FUNCTIONS,
-    LARGE,
     OF_MATRICES,
     OPERATORS,
     SMALL,
@@ -256,7 +255,7 @@ def _batched(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
     matrices = expression(right)
     if right.axes[-1] == inner:
         matrices = ast.Attribute(matrices, "mT")
-    if left.axes[:-2] and all((axis.size or LARGE) <= SMALL for axis in (row, inner, column)):
+    if left.axes[:-2] and all(axis.size and axis.size <= SMALL for axis in (row, inner, column)):
         return call("product", expression(left), matrices)
     return ast.BinOp(expression(left), OF_MATRICES, matrices)
 

@@ -7,8 +7,8 @@ import ast
 OPERATORS = {"+": ast.Add(), "-": ast.Sub(), "*": ast.Mult(), "/": ast.Div()}
 OF_MATRICES, WITH_VECTOR = ast.MatMult(), ast.MatMult()
 """`@`, told apart by identity: a recursion has another way with small matrices (`jax_functions`)."""
-SMALL, LARGE = 8, 1_000_000
-"""Rows and columns up to which a stack of matrices is multiplied by `product`; and more than those."""
+SMALL = 8
+"""Rows and columns up to which a stack of matrices is multiplied by `product`."""
 COMPARISONS: dict[str, ast.cmpop] = {">": ast.Gt(), ">=": ast.GtE(), "<": ast.Lt(), "==": ast.Eq()}
 FUNCTIONS = {
     "log": "jnp.log",
