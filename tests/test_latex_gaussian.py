@@ -94,3 +94,31 @@ def test_products_of_latents_have_their_covariance_added() -> None:
 def test_what_is_no_linear_algebra_is_quoted() -> None:
     text = bn.emit(gaussian.unequal_spreads(), "latex")
     assert r"\texttt{moments\_W\_W = (Syy[d,D] precision\_x[g,G]" in text
+
+
+def test_a_given_matrix_is_not_taken_for_one_of_the_derivation_by_its_name() -> None:
+    """`C` is what the derivation calls covariances, which are symmetric; the loadings that a user calls `C` are not."""
+    texts = {}
+    for name in ("C", "H"):
+        with bn.Network("rows") as net:
+            s2 = bn.parameter("s2", bn.Positive())
+            with bn.plate("n"):
+                loading = bn.given(name, bn.Real(3, 2))
+                z = bn.latent("z", bn.Normal(bn.zeros(2), cov=bn.eye(2)))
+                bn.observed("x", bn.Normal(loading @ z, var=s2))
+        texts[name] = bn.emit(net, "latex")
+    assert texts["H"].count("H_n^{\\top}") > 1
+    assert texts["C"].count("C_n^{\\top}") == texts["H"].count("H_n^{\\top}")
+
+
+def test_a_prior_covariance_may_be_called_like_the_precision_of_what_is_seen() -> None:
+    with bn.Network("rows") as net:
+        Lambda_0 = bn.parameter("Lambda_0", bn.Covariance(2))
+        Sigma = bn.parameter("Sigma", bn.Covariance(2))
+        with bn.plate("group"):
+            z = bn.latent("z", bn.Normal(bn.zeros(2), cov=Lambda_0))
+            with bn.plate("row"):
+                bn.observed("x", bn.Normal(z, cov=Sigma))
+    text = bn.emit(net, "latex")
+    assert r"\Lambda_0^{-1} + \Lambda_0" not in text
+    assert re.search(r"\\Lambda_0\^\{-1\} \+ .*\\Sigma\^\{-1\}", text)

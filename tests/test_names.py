@@ -205,3 +205,14 @@ def _log_p(
 def test_data_called_like_the_arguments_of_functions_are_refused(name: str) -> None:
     with pytest.raises(bn.IntractableError, match=rf"`{name}` has data.*\n.*otherwise"):
         bn.emit(_chain([name]), "em")
+
+
+def test_data_may_be_called_like_the_fields_that_say_where_rows_went() -> None:
+    rows = {"vector": np.arange(8.0).reshape(4, 2) % 3, "line": np.array([0, 0, 0, 1])}
+    theta = random_parameters(_chain(["x0", "x1"]).graph, np.random.default_rng(0))
+    found = []
+    for names in (["x0", "x1"], ["rows_line", "rows_t"]):
+        data = rows | {name: np.array([0, 2, 1, 1]) for name in names}
+        module = load(bn.emit(_chain(names), "posterior"), "names")
+        found.append(module.posterior(module.Parameters(**theta), module.prepare(data))["hidden"])
+    np.testing.assert_array_equal(found[0], found[1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from types import ModuleType
@@ -429,12 +429,17 @@ class AbstractFamily(ABC):
         raise InternalError(f"{self.name} is not a prior.")
 
 
+def grouped(uses: tuple[Use, ...], names: Sequence[str]) -> list[tuple[Use, ...]]:
+    """The uses by the names given, one each; those with the name "" are shared by nobody."""
+    groups: dict[str, list[Use]] = {}
+    for use, name in zip(uses, names, strict=True):
+        groups.setdefault(name or f"constant of {use.node.label}", []).append(use)
+    return [tuple(group) for group in groups.values()]
+
+
 def sharing(uses: tuple[Use, ...], slot: str) -> list[tuple[Use, ...]]:
     """The uses grouped by the parameter that is this argument; a constant is shared by nobody."""
-    groups: dict[str, list[Use]] = {}
-    for use in uses:
-        groups.setdefault(use.node.parameter(slot) or f"constant of {use.node.label}", []).append(use)
-    return [tuple(group) for group in groups.values()]
+    return grouped(uses, [use.node.parameter(slot) for use in uses])
 
 
 def widened(array: Numbers, ndim: int) -> Numbers:

@@ -8,14 +8,15 @@ The second term knows no x: it is the offset. Mean and covariance have independe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from bnlab.errors import Fault, IntractableError
-from bnlab.families.base import Belief, Beliefs, Expectation, Maximum, Node, Use
+from bnlab.families.base import Belief, Beliefs, Expectation, Maximum, Node, Use, grouped
 from bnlab.families.inverse_wishart import halves
+from bnlab.families.normal_equations import identity
 from bnlab.families.normal_prior import belief_precision
 from bnlab.families.normal_regression import SPREADS
-from bnlab.families.normal_update import Centre, identity, origin, scatter_about, spread_count, turned
+from bnlab.families.normal_update import Centre, origin, scatter_about, spread_count, turned
 from bnlab.families.rates import known
 from bnlab.program.build import (
     add,
@@ -109,7 +110,7 @@ def _expected_precision(node: Node, spread: Belief | None, full: bool) -> tuple[
         return symbol, (Statement(symbol, arranged(value, spread.axes), "expect", "E[Sigma^-1]"),)
     else:
         diagonal = divide(spread["concentration"], spread["scale"])
-    return (multiply(diagonal, identity(node.event)) if full else diagonal), ()
+    return (multiply(diagonal, identity(*node.event)) if full else diagonal), ()
 
 
 def _cells(node: Node, *operands: Expr) -> Axes:
@@ -146,7 +147,7 @@ def update_normal(uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
     values: dict[str, Expr] = {}
     centres: dict[str, Centre] = {}
     covariances: dict[str, Symbol] = {}
-    for group in _groups(uses, [mean_belief(use.node, beliefs) for use in uses]):
+    for group in grouped(uses, [_name(mean_belief(use.node, beliefs)) for use in uses]):
         belief = mean_belief(group[0].node, beliefs)
         statements, centre, about = _centre(group, belief)
         body += statements
@@ -158,21 +159,15 @@ def update_normal(uses: tuple[Use, ...], beliefs: Beliefs) -> Maximum:
             values[belief["mean"].name] = arranged(moved, belief.axes)
             values[spread.name] = covariance
             covariances.update({use.node.label: covariance for use in group})
-    for group in _groups(uses, [spread_belief(use.node, beliefs) for use in uses]):
+    for group in grouped(uses, [_name(spread_belief(use.node, beliefs)) for use in uses]):
         belief = spread_belief(group[0].node, beliefs)
         if belief is not None:
             values.update(_spread(group, belief, centres, covariances))
     return Maximum(tuple(body), values)
 
 
-def _groups(uses: tuple[Use, ...], beliefs: Sequence[Belief | None]) -> list[tuple[Use, ...]]:
-    """The uses grouped by the parameter that a belief is about; those without are by themselves."""
-    found: dict[str, list[Use]] = {}
-    for use, belief in zip(uses, beliefs, strict=True):
-        found.setdefault(f"constant of {use.node.label}" if belief is None else belief.parameter, []).append(
-            use
-        )
-    return [tuple(group) for group in found.values()]
+def _name(belief: Belief | None) -> str:
+    return "" if belief is None else belief.parameter
 
 
 def _about(use: Use, belief: Belief | None) -> Expr | None:
@@ -263,7 +258,7 @@ def _old_precision(
             Statement(symbol, inverse, "maximise", f"E[{own.name}^-1]" if isinstance(own, Symbol) else "")
         ] * made, symbol
     diagonal = divide(Number(1.0), multiply(own, own) if slot == "std" else own)
-    return [], multiply(diagonal, identity(node.event)) if full else diagonal
+    return [], multiply(diagonal, identity(*node.event)) if full else diagonal
 
 
 def _spread(

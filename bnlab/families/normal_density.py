@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bnlab.families.base import Density, Node
-from bnlab.families.normal_update import origin
+from bnlab.families.normal_update import origin, turned
 from bnlab.program.build import (
     add,
     divide,
@@ -24,7 +24,7 @@ from bnlab.program.build import (
     total,
 )
 from bnlab.program.ir import Statement
-from bnlab.program.ops import STATE, Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol
+from bnlab.program.ops import STATE, Axes, Binary, Constant, Expr, Linear, Number, Symbol
 
 WIDE = 4
 """From this many entries of a vector on, products with the rows of data last are faster."""
@@ -32,7 +32,7 @@ WIDE = 4
 MANY = 64
 """From this many means (states times entries) on, one matrix product beats broadcasting."""
 
-TWO_PI = multiply(Number(2.0), Symbol("jnp.pi", ()))
+TWO_PI = multiply(Number(2.0), Symbol("pi", (), "constant"))
 
 
 def variance(arguments: Mapping[str, Expr]) -> Expr:
@@ -75,7 +75,7 @@ def _multiplied_out(node: Node, plates: Axes) -> Density:
     A state 10^k of its own deviations away from o loses 2 k of the 16 digits of its squared distances: nothing to a sampler
     or an optimiser that follows the gradient, and too much for an E-step that may find such states.
     """
-    cov, (row, column) = node.arguments["cov"], node.event
+    cov, row = node.arguments["cov"], node.event[0]
     first, centred, offset = _about(_value(node), node.arguments["mean"], origin(node))
     r, m = local("r", centred.axes), local("m", offset.axes)
     precision, log_det = local("precision", cov.axes), local("log_det", plates)
@@ -87,14 +87,10 @@ def _multiplied_out(node: Node, plates: Axes) -> Density:
         Statement(r, centred, "numerics"),
         Statement(m, offset, "numerics"),
     )
-    twins = (_turned(r, row, column), _turned(m, row, column))
+    twins = (turned(r, node.event), turned(m, node.event))
     apart = einsum((*minus(r.axes, (row,)), *plates), subtract(r, m), subtract(*twins), precision)
     constant = multiply(Number(float(row.size or 1)), log(TWO_PI))
     return Density(multiply(Number(-0.5), add(constant, log_det, apart)), None, body)
-
-
-def _turned(vector: Symbol, row: Axis, column: Axis) -> Symbol:
-    return Symbol(vector.name, tuple(column if axis == row else axis for axis in vector.axes))
 
 
 def multiply_like(y: Symbol) -> Expr:

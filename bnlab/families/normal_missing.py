@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from bnlab.families.base import Density, Node
 from bnlab.families.normal_density import TWO_PI, multiply_like, variance
+from bnlab.families.normal_update import turned
 from bnlab.program.build import add, divide, einsum, local, log, minus, multiply, square, subtract, total
 from bnlab.program.ir import Statement
-from bnlab.program.ops import Axes, Axis, Binary, Expr, Identity, Linear, Number, Symbol, Where, union
+from bnlab.program.ops import Axes, Binary, Expr, Identity, Linear, Number, Symbol, Where, union
 
 
 def density_of_seen(node: Node) -> Density:
@@ -39,14 +40,7 @@ def residual(node: Node, seen: Symbol, about: Expr) -> Expr:
 
 def both(seen: Symbol, event: Axes) -> Expr:
     """Which pairs of entries are seen."""
-    return Binary("*", seen, called(seen, event))
-
-
-def called(seen: Symbol, event: Axes) -> Symbol:
-    """The same with its entries under the second axis."""
-    row, column = event
-    swap: dict[Axis, Axis] = {row: column}
-    return Symbol(seen.name, tuple(swap.get(axis, axis) for axis in seen.axes))
+    return Binary("*", seen, turned(seen, event))
 
 
 def among_seen(cov: Expr, pairs: Expr, event: Axes) -> Expr:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bnlab.families import inverse_gamma, inverse_wishart, normal_prior
-from bnlab.families.base import Maximum, Node, PriorOn, Use
-from bnlab.families.normal_equations import Moves, System, explained, scatter, solved, system
+from bnlab.families.base import Maximum, Node, PriorOn, Use, grouped, sharing
+from bnlab.families.normal_equations import Moves, System, explained, identity, scatter, solved, system
 from bnlab.families.normal_regression import spread_slot
 from bnlab.program.build import (
     add,
@@ -29,7 +29,7 @@ from bnlab.program.build import (
     subtract,
 )
 from bnlab.program.ir import Statement
-from bnlab.program.ops import Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol, Unary, Where, union
+from bnlab.program.ops import Axes, Axis, Binary, Expr, Linear, Number, Symbol, Unary, Where, union
 from bnlab.program.walk import reindexed
 
 
@@ -70,14 +70,14 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
         body += regression.made.body
         values.update(regression.values())
         regressions.append(regression)
-    for group in _sharing(tuple(use for use in uses if not use.node.terms), "mean"):
+    for group in sharing(tuple(use for use in uses if not use.node.terms), "mean"):
         name = group[0].node.parameter("mean")
         statements, value, centre = _mean(group, name in free, priors.get(name))
         body += statements
         centres.update({use.node.label: centre for use in group})
         if name in free:
             values[name] = arranged(value, group[0].node.own["mean"].axes)
-    for group in _sharing(uses, "spread"):
+    for group in grouped(uses, [_spread_name(use.node) for use in uses]):
         name = group[0].node.parameter(spread_slot(group[0].node.arguments))
         if name in free:
             own = group[0].node.own[spread_slot(group[0].node.own)]
@@ -90,13 +90,9 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
     return Maximum(tuple(body), values)
 
 
-def _sharing(uses: tuple[Use, ...], what: str) -> list[tuple[Use, ...]]:
-    """The uses grouped by the parameter that is their mean, or their spread; constants are shared by nobody."""
-    groups: dict[str, list[Use]] = {}
-    for use in uses:
-        slot = "mean" if what == "mean" else spread_slot(use.node.arguments)
-        groups.setdefault(use.node.parameter(slot) or f"constant of {use.node.label}", []).append(use)
-    return [tuple(group) for group in groups.values()]
+def _spread_name(node: Node) -> str:
+    """The parameter that is a spread; "" for a constant."""
+    return node.parameter(spread_slot(node.arguments))
 
 
 def _mean(uses: tuple[Use, ...], free: bool, prior: PriorOn | None) -> tuple[list[Statement], Expr, Centre]:
@@ -199,13 +195,7 @@ def _precision(node: Node, full: bool) -> Expr:
     if slot == "cov":
         return Linear("inverse", own, own.axes)
     diagonal = divide(Number(1.0), square(own) if slot == "std" else own)
-    return multiply(diagonal, identity(node.event)) if full else diagonal
-
-
-def identity(event: Axes) -> Expr:
-    size = event[0].size or 1
-    flat = tuple(float(row == column) for row in range(size) for column in range(size))
-    return Constant(flat, (size, size), event)
+    return multiply(diagonal, identity(*node.event)) if full else diagonal
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class StudentT(AbstractFamily):
         squared, log_det, body = _whitened(node)
         away, size = local("distance", squared.axes), dim(node)
         normaliser = subtract(Unary("gammaln", half), Unary("gammaln", half_df))
-        log_pi = log(multiply(Symbol("jnp.pi", ()), df))
+        log_pi = log(multiply(Symbol("pi", (), "constant"), df))
         log_pi = log_pi if size == 1 else multiply(Number(size), log_pi)
         volume = divide(add(log_pi, log_det), Number(2.0))
         tail = multiply(half, Unary("log1p", divide(away, df)))
@@ -89,7 +89,7 @@ class StudentT(AbstractFamily):
         size, squared = local("size", minus(seen.axes, node.event)), local("distance", energy.axes)
         df, half_df = degrees(node)[:2]
         half = divide(add(df, size), Number(2.0))
-        log_pi = log(multiply(Symbol("jnp.pi", ()), df))
+        log_pi = log(multiply(Symbol("pi", (), "constant"), df))
         volume = divide(add(multiply(size, log_pi), log_det), Number(2.0))
         tail = multiply(half, Unary("log1p", divide(squared, df)))
         normaliser = subtract(Unary("gammaln", half), Unary("gammaln", half_df))

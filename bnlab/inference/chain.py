@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from bnlab.inference import wording
 from bnlab.inference.pieces import Piece
 from bnlab.inference.plan import Factor, SumChain
-from bnlab.inference.potentials import marginal
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Statement
@@ -233,8 +232,7 @@ def weight_of(chain: Chain) -> Expr | None:
     outer = run.posterior(step.message.name)
     if outer is None:
         return None
-    kept = (*run.layout.members(step.message.plates), *run.layout.scope(step.message.scope))
-    return marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
+    return run.kept(outer, step.message.plates, step.message.scope)
 
 
 def states_of(step: SumChain) -> Factor:

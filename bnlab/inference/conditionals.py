@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnlab.inference.plan import SumOut
-from bnlab.inference.potentials import marginal
 from bnlab.inference.tables import conditional
 from bnlab.program import build
 from bnlab.program.ops import Binary, Expr, Number, Reduce, Where
@@ -28,8 +27,7 @@ def conditional_of(run: Elimination, step: SumOut) -> Expr:
             possible = Where(Binary(">", message, Number(float("-inf"))), message, Number(0.0))
         value = build.exp(build.subtract(joint, possible))
     if outer is not None:
-        kept = (*run.layout.members(step.joint.plates), *run.layout.scope(step.message.scope))
-        outer = marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
+        outer = run.kept(outer, step.joint.plates, step.message.scope)
         value = Binary("*", value, outer)
     title, text, tex = run.titles.posterior(step)
     return run.statement(title, value, "posterior", text, tex)

@@ -30,16 +30,7 @@ from bnlab.inference.moments import At, Moments
 from bnlab.inference.nodes import indicators, node
 from bnlab.inference.offsets import offset_of
 from bnlab.inference.pieces import Piece, pieces
-from bnlab.inference.plan import (
-    Factor,
-    Integrate,
-    IntegrateChain,
-    LeavePlates,
-    Plan,
-    Step,
-    SumChain,
-    SumOut,
-)
+from bnlab.inference.plan import Factor, Integrate, IntegrateChain, LeavePlates, Plan, Step, SumChain, SumOut
 from bnlab.inference.potentials import Potential, marginal
 from bnlab.inference.products import leave, named
 from bnlab.inference.smoothing import chain_means, smoothed
@@ -50,6 +41,7 @@ from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
 from bnlab.program.ops import (
+    ROW,
     Axes,
     Axis,
     Binary,
@@ -355,7 +347,7 @@ class Elimination:
 
     def rows(self, plates: tuple[str, ...]) -> Axis | None:
         """The row axis of some plates: the innermost one without size that is no chain."""
-        return next((axis for axis in self.layout.members(plates) if axis.kind == 1), None)
+        return next((axis for axis in self.layout.members(plates) if axis.kind == ROW), None)
 
     def index(self, inner: Axis, outer: Axis) -> Symbol:
         """For every row of the inner plate the row of the outer one that it belongs to."""
@@ -424,7 +416,8 @@ class Elimination:
                     outer = self.posterior(key)
                     if outer is None:
                         return None
-                    self.posteriors[key] = outer if step.message.continuous else self._kept(outer, step)
+                    whole = step.message.continuous
+                    self.posteriors[key] = outer if whole else self._kept(outer, step)
                 case IntegrateChain():
                     outer = self.posterior(key)
                     if outer is None:
@@ -432,10 +425,13 @@ class Elimination:
                     self.posteriors[key] = self._along(outer, step)
         return self.posteriors[key]
 
-    def _kept(self, outer: Expr, step: Step) -> Expr:
-        """The posterior of the discrete latents that a message depends on."""
-        kept = (*self.layout.members(step.message.plates), *self.layout.scope(step.message.scope))
+    def kept(self, outer: Expr, plates: tuple[str, ...], scope: tuple[VarRef, ...]) -> Expr:
+        """A posterior summed to the members of some plates and the states of a scope."""
+        kept = (*self.layout.members(plates), *self.layout.scope(scope))
         return marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
+
+    def _kept(self, outer: Expr, step: Step) -> Expr:
+        return self.kept(outer, step.message.plates, step.message.scope)
 
     def _along(self, outer: Expr, step: IntegrateChain) -> Expr:
         """The weight of every step of a chain."""
@@ -454,8 +450,7 @@ class Elimination:
         if outer is None and target is None and not step.message.scope:
             return None
         if outer is not None and not step.message.continuous:
-            kept = (*self.layout.members(step.message.plates), *self.layout.scope(step.message.scope))
-            outer = marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
+            outer = self._kept(outer, step)
         if outer is not None and source != target and target is not None and source is not None:
             outer = Take(outer, ((target, self.index(source, target)),))
             outer = Binary("*", outer, self.weight(source)) if self.weighted else outer

@@ -141,7 +141,7 @@ def _moving(chain: Filter) -> tuple[Expr, ...]:
 def fixed_arrays(chain: Filter, *parts: Expr) -> tuple[Symbol, ...]:
     """The arrays made before, the same at each step, that some expressions read."""
     found = (symbol for part in parts for symbol in symbols(part))
-    return tuple(s for s in found if s.space == "local" and chain.axis not in s.axes and s.name != "jnp.pi")
+    return tuple(s for s in found if s.space == "local" and chain.axis not in s.axes)
 
 
 def _forward(chain: Filter) -> Function:

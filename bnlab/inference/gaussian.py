@@ -152,6 +152,11 @@ def _signed(slope: Slope, expr: Expr) -> Expr:
     return expr if slope.sign > 0 else contract((), Number(-1.0), expr)
 
 
+def plus(old: Expr | None, new: Expr) -> Expr:
+    """A sum that begins with its first term."""
+    return new if old is None else build.add(old, new)
+
+
 def zero_free(expr: Expr) -> Expr:
     """An array of zeros as the number 0."""
     return Number(0.0) if isinstance(expr, Constant) and not any(expr.flat) else expr

@@ -34,6 +34,7 @@ from bnlab.inference.gaussian import (
     multiplied_matrix,
     other_side,
     pair,
+    plus,
     spread_times,
     times_spread,
     turned,
@@ -139,11 +140,10 @@ def integrate(run: Elimination, step: Integrate) -> None:
     if is_identity(spread):
         S = V = run.statement(f"V_{name}", shrunk, "moments", text)
     else:
-        S = run.statement(
-            f"S_{name}", shrunk, "numerics", f"({'I' if entries else '1'} + {prior} Lambda_{name})^-1"
-        )
-        limit = f"also if {prior} is {'singular' if entries else '0'}"
-        V = run.statement(f"V_{name}", times_spread(S, spread), "moments", f"{text}, {limit}")
+        one, limit = ("I", "singular") if entries else ("1", "0")
+        solved = f"({one} + {prior} Lambda_{name})^-1, there also if {prior} is {limit}"
+        S = run.statement(f"S_{name}", shrunk, "numerics", solved)
+        V = run.statement(f"V_{name}", times_spread(S, spread), "moments", text)
     told = Told(eta, own, across, partial(_moved, run, step, spread, S))
     gains: dict[VarRef, Expr] = {}
     if node.slopes:
@@ -154,7 +154,7 @@ def integrate(run: Elimination, step: Integrate) -> None:
             parent = VarRef(slope.parent, slope.lag)
             at = run.layout.vector(parent, 3)
             gain = multiplied_matrix(S, coefficient_matrix(slope, entries, at), entries)
-            gains[parent] = _plus(gains.get(parent), gain)
+            gains[parent] = plus(gains.get(parent), gain)
     if across:
         mean = matrix_times(V, eta, entries) if entries else contract((), V, eta)
         text = f"E[{at_name(run, ref)} | {observed_names(run)}], with the others at their prior means"
@@ -162,7 +162,7 @@ def integrate(run: Elimination, step: Integrate) -> None:
         _onto_partners(run, ref, V, d, across, shift, precision)
     for other, cross in across.items():
         gain = contract((), Number(-1.0), multiplied_matrix(V, cross, entries))
-        gains[other] = _plus(gains.get(other), gain)
+        gains[other] = plus(gains.get(other), gain)
     run.solved[step.message.name] = Solved(V, gains, told, log_det(S, entries))
     run.pass_on(step, Quadratic(shift, precision))
 
@@ -272,10 +272,6 @@ def _in_basis(run: Elimination, told: Expr, J: Symbol, JT: Symbol, T: Symbol, en
     return contract((row,), told, called(T, {column: inner}))
 
 
-def _plus(old: Expr | None, new: Expr) -> Expr:
-    return new if old is None else build.add(old, new)
-
-
 def _other(key: Pair, ref: VarRef) -> VarRef:
     return key[1] if key[0] == ref else key[0]
 
@@ -296,19 +292,19 @@ def _onto_parents(
     for place, slope in enumerate(node.slopes):
         u = VarRef(slope.parent, slope.lag)
         at = run.layout.vector(u, 3)
-        shift[u] = _plus(shift.get(u), back(slope, entries, k, at))
+        shift[u] = plus(shift.get(u), back(slope, entries, k, at))
         for other in node.slopes[place:]:
             v = VarRef(other.parent, other.lag)
             names = run.layout.vector(v, 3)
             ends = names[1:2] if u == v else names[:1]
             half = other_side(K, other, entries, ends)
-            precision[pair(u, v)] = _plus(precision.get(pair(u, v)), back(slope, entries, half, at))
+            precision[pair(u, v)] = plus(precision.get(pair(u, v)), back(slope, entries, half, at))
         for s, cross in across.items():
             seen = turned(S, cross, entries)
             value = back(slope, entries, seen, at)
             if s == u:
                 value = _symmetric(value, run.layout.vector(s, 3))
-            precision[pair(u, s)] = _plus(precision.get(pair(u, s)), value)
+            precision[pair(u, s)] = plus(precision.get(pair(u, s)), value)
 
 
 def _symmetric(value: Expr, entries: Axes) -> Expr:
@@ -353,7 +349,7 @@ def _unseen(run: Elimination, node: Node, spread: Spread, ref: VarRef) -> Solved
     gains: dict[VarRef, Expr] = {}
     for slope in node.slopes:
         parent = VarRef(slope.parent, slope.lag)
-        gains[parent] = _plus(
+        gains[parent] = plus(
             gains.get(parent), coefficient_matrix(slope, entries, run.layout.vector(parent, 3))
         )
     return Solved(cov, gains)

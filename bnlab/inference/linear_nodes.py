@@ -18,6 +18,7 @@ from bnlab.inference.gaussian import (
     contract,
     forward,
     pair,
+    plus,
     zero_free,
 )
 from bnlab.inference.nodes import node as make_node
@@ -90,10 +91,10 @@ def declare_child(run: Elimination, factor: Factor, node: Node) -> None:
         ref = VarRef(slope.parent, slope.lag)
         at = run.layout.vector(ref, 3)
         value = back(slope, node.event, weighted, at)
-        shift[ref] = build.add(shift[ref], value) if ref in shift else value
+        shift[ref] = plus(shift.get(ref), value)
         for other in node.slopes[place:]:
             key, value = _curvature(run, node, spread, precision, slope, other)
-            matrix[key] = build.add(matrix[key], value) if key in matrix else value
+            matrix[key] = plus(matrix.get(key), value)
     run.quadratics[factor.name] = Quadratic(shift, matrix)
     run.residuals[factor.variable] = residual
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from bnlab.families.base import AbstractFamily, Gaps, Node, Slope, registry
 from bnlab.families.normal_density import variance
-from bnlab.families.normal_missing import among_seen, both, called, residual
-from bnlab.families.normal_update import origin
+from bnlab.families.normal_missing import among_seen, both, residual
+from bnlab.families.normal_update import origin, turned
 from bnlab.inference.pieces import Piece
 from bnlab.program import build
 from bnlab.program.ops import EVENT, Axes, Axis, Binary, Expr, Identity, Linear, Number, Symbol, Where, union
@@ -193,7 +193,7 @@ def regression(run: Elimination, node: Node, seen: Symbol, J: Symbol) -> tuple[S
     inner = _inner(event)
     B = run.statement(f"B{name}", _times(cov, J, event, inner), "numerics", "regression on what is seen")
     rest = build.subtract(cov, _times(B, cov, event, inner))
-    left = Where(Binary("+", seen, called(seen, event)), ZERO, rest)
+    left = Where(Binary("+", seen, turned(seen, event)), ZERO, rest)
     V = run.statement(f"V_of_{node.variable}", left, "numerics", f"Cov({node.variable} | what is seen of it)")
     return B, V
 

@@ -8,6 +8,7 @@ from bnlab.inference.gaussian import (
     Pair,
     Quadratic,
     contract,
+    plus,
 )
 from bnlab.inference.plan import LeavePlates
 from bnlab.network.ir import VarRef
@@ -137,9 +138,9 @@ def multiplied(run: Elimination, names: tuple[str, ...]) -> Quadratic:
         if found is None:
             continue
         for ref, value in found.shift.items():
-            shift[ref] = build.add(shift[ref], value) if ref in shift else value
+            shift[ref] = plus(shift.get(ref), value)
         for key, value in found.precision.items():
-            precision[key] = build.add(precision[key], value) if key in precision else value
+            precision[key] = plus(precision.get(key), value)
     return Quadratic(shift, precision)
 
 

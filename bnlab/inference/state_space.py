@@ -23,6 +23,7 @@ from bnlab.inference.gaussian import (
     coefficient_matrix,
     contract,
     pair,
+    plus,
     unit,
     zero_free,
 )
@@ -281,7 +282,7 @@ class _Stack:
         rows, parent = self.run.layout.vector(VarRef(name), 3), slope.parent
         if slope.lag:
             at = self.run.layout.vector(VarRef(parent, 1), 3)
-            F[name, parent] = _plus(F.get((name, parent)), coefficient_matrix(slope, rows, at))
+            F[name, parent] = plus(F.get((name, parent)), coefficient_matrix(slope, rows, at))
             return
         C = coefficient_matrix(slope, rows, self.run.layout.vector(VarRef(parent), 3))
         over = self.rows(parent)
@@ -296,9 +297,9 @@ class _Stack:
                     if plain
                     else contract(over, C, inner)
                 )
-                table[name, other] = _plus(table.get((name, other)), value)
+                table[name, other] = plus(table.get((name, other)), value)
         if b[parent] != Number(0.0):
-            b[name] = _plus(None if b[name] == Number(0.0) else b[name], contract(over, C, b[parent]))
+            b[name] = plus(None if b[name] == Number(0.0) else b[name], contract(over, C, b[parent]))
 
     def _unit(self, rows: Axes, columns: Axes) -> Expr:
         return Identity((*rows, *columns)) if rows else Number(1.0)
@@ -328,7 +329,7 @@ class _Stack:
                         **dict(zip(rows[1:2], rows[2:3], strict=True)),
                     }
                     value = contract(rows[2:3], value, called(right, names))
-                found[row, column] = _plus(found.get((row, column)), value)
+                found[row, column] = plus(found.get((row, column)), value)
         return found
 
     # -- stacking
@@ -378,10 +379,6 @@ class _Stack:
         unsized = [axis for axis in batch if axis.kind in (STEP, ROW)]
         like = next((other for other in others if set(unsized) <= set(other.axes)), part)
         return Broadcast(part, like, axes)
-
-
-def _plus(old: Expr | None, new: Expr) -> Expr:
-    return new if old is None else build.add(old, new)
 
 
 def part_of(

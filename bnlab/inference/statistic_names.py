@@ -9,7 +9,7 @@ from bnlab.inference import wording
 from bnlab.inference.factor import Factor
 from bnlab.inference.pieces import Piece
 from bnlab.network.ir import VarRef
-from bnlab.program.ops import Axes, Symbol
+from bnlab.program.ops import SIZED, STATE, Axes, Symbol
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -38,7 +38,7 @@ def statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, a
         first = [f for f in run.plan.factors if f.steps == "first" and f.at == factor.at]
         name = f"N_{ORDINALS[factor.at]}" if factor.at < len(ORDINALS) else f"N_step_{factor.at + 1}"
         return name if len(first) == 1 else f"{name}_{variable}"
-    names = tuple(axis.name.rstrip("'") for axis in axes if axis.kind in (2, 3))
+    names = tuple(axis.name.rstrip("'") for axis in axes if axis.kind in (SIZED, STATE))
     return wording.count_title(names or (variable,))
 
 

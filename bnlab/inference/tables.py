@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnlab.inference.plan import LeavePlates, SumChain, SumOut
-from bnlab.inference.potentials import Potential, marginal
+from bnlab.inference.potentials import Potential
 from bnlab.program import build
 from bnlab.program.ops import Binary, Expr, Keep, Number, Reduce, Symbol, Unary
 
@@ -66,8 +66,7 @@ def conditional(run: Elimination, step: SumOut) -> Expr:
     if outer is None:
         value: Expr = Keep(joint, message, Number(0.0))
     else:
-        kept = (*run.layout.members(step.joint.plates), *run.layout.scope(step.message.scope))
-        outer = marginal(outer, tuple(axis for axis in outer.axes if axis in kept))
+        outer = run.kept(outer, step.joint.plates, step.message.scope)
         value = Binary("*", joint, Keep(outer, message, Number(0.0)))
     title, text, tex = run.titles.posterior(step)
     return run.statement(title, value, "posterior", text, tex)

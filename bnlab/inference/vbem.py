@@ -118,7 +118,9 @@ def _belief(axes: Layout, beliefs: Beliefs, parameter: Parameter) -> Belief:
 
 def _hyper_fields(belief: Belief) -> Iterator[Field]:
     for symbol in belief.hyper.values():
-        yield Field(symbol.name, symbol.axes, f"of q({belief.parameter}), {belief.family}")
+        yield Field(
+            symbol.name, symbol.axes, f"of q({belief.parameter}), {belief.family}", of=belief.parameter
+        )
 
 
 def _full(graph: Graph) -> frozenset[str]:

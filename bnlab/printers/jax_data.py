@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
+from bnlab.naming import fresh
 from bnlab.printers import jax_condense
 from bnlab.program import walk
 from bnlab.program.ir import Field, Program, Statement
@@ -206,6 +207,11 @@ def _fill(program: Program, field: Field, steps: str) -> str:
     return f"{field.name}=put(place_{outer}[{outer}_of_{level}], {index}, place_{outer}.max() + 1)"
 
 
+def rows_of(program: Program, level: str) -> str:
+    """The field of Data that says where each member of a plate went, or each row of a chain."""
+    return fresh(f"rows_{level}", {field.name for field in program.chunk})
+
+
 def _extra(rows: tuple[str, ...], steps: str, program: Program) -> str:
     """Where each row went: -1 for padding."""
     parts = []
@@ -213,7 +219,8 @@ def _extra(rows: tuple[str, ...], steps: str, program: Program) -> str:
         if name == steps:
             level = program.levels[-1][-1]
             index = f"(chunk_{level}[id_{level}], step, place_{level}[id_{level}])"
-            parts.append(f", rows_{steps}=put(np.arange(len(step)), {index}, -1)")
+            parts.append(f", {rows_of(program, name)}=put(np.arange(len(step)), {index}, -1)")
         else:
-            parts.append(f", rows_{name}=put(np.arange(len(place_{name})), (chunk_{name}, place_{name}), -1)")
+            index = f"(chunk_{name}, place_{name})"
+            parts.append(f", {rows_of(program, name)}=put(np.arange(len(place_{name})), {index}, -1)")
     return "".join(parts)

@@ -23,6 +23,7 @@ from bnlab.program.degree import weighted
 from bnlab.program.ir import Field, Function, Invoke, Program
 from bnlab.program.ir import Statement as Line
 from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Symbol
+from bnlab.program.plain import indices
 from bnlab.program.walk import transform
 
 STATISTICS = "Expected sufficient statistics. They add: over members, chunks, devices."
@@ -164,7 +165,7 @@ def posterior(marginals: Program, best: Program, generative: str, header: str = 
         if marginals.root
         else ()
     )
-    rows = tuple((f"rows_{home}", "where each row of the data went") for home in homes)
+    rows = tuple((jax_data.rows_of(marginals, home), "where each row of the data went") for home in homes)
     data = (*record_fields(marginals.chunk), *rows)
     body: list[Statement] = [
         Verbatim(X64),
@@ -234,7 +235,9 @@ def _home(program: Program, field: Field) -> str:
 def _queries(program: Program) -> list[str]:
     """The functions `score`, `posterior` and `predict`."""
     latents = [field for field in program.statistics if field.name != "log_p"]
-    score_rows = f"data.rows_{_home(program, program.statistics[0])}"
+
+    def where(field: Field) -> str:
+        return f"data.{jax_data.rows_of(program, _home(program, field))}"
 
     def run(name: str) -> str:
         return (
@@ -244,11 +247,9 @@ def _queries(program: Program) -> list[str]:
         )
 
     def back(value: str, field: Field) -> str:
-        return (
-            f"collect({value}, data.rows_{_home(program, field)})" if program.root else f"np.asarray({value})"
-        )
+        return f"collect({value}, {where(field)})" if program.root else f"np.asarray({value})"
 
-    score = f"collect(found, {score_rows})" if program.root else "np.asarray(found)[None]"
+    score = f"collect(found, {where(program.statistics[0])})" if program.root else "np.asarray(found)[None]"
     marginals = ", ".join(_entry(name, fields, back) for name, fields in _by_latent(latents))
     best = ", ".join(_best(fields[0], back) for _, fields in _by_latent(latents))
     return [
@@ -357,30 +358,20 @@ def e_step_lines(program: Program, kind: str) -> list[str]:
     for item in program.expect.body:
         if isinstance(item, Invoke) and item.meanings:
             meanings = zip(item.targets, item.meanings, strict=False)
-            heads += [f"{target.name}{_letters(target.axes)} = {text}" for target, text in meanings]
+            heads += [f"{target.name}{indices(target.axes)} = {text}" for target, text in meanings]
         elif isinstance(item, Invoke) and item.formula:
             heads.append(_posterior_line(item.targets[0], item.formula, kind))
-        elif isinstance(item, Line) and item.because == "posterior" and item.formula.startswith("P("):
+        elif isinstance(item, Line) and item.because == "posterior" and item.tex:
             heads.append(_posterior_line(item.target, item.formula, kind))
         elif isinstance(item, Line) and item.because == "moments":
-            heads.append(
-                f"{item.target.name}{_letters(item.target.axes)} = {item.formula.split(', also')[0]}"
-            )
+            heads.append(f"{item.target.name}{indices(item.target.axes)} = {item.formula}")
     lines = [("E-step   " if place == 0 else " " * 9) + head for place, head in enumerate(heads)]
     return [part for line in lines for part in wrap(line, LINE, subsequent_indent=" " * 13)]
 
 
 def _posterior_line(target: Symbol, formula: str, kind: str) -> str:
     meaning = formula if kind == "em" else "1 at the most probable value, else 0"
-    return f"{target.name}{_letters(target.axes)} = {meaning}"
-
-
-def _letters(axes: Axes) -> str:
-    rows = [axis for axis in axes if axis.kind != 0]
-    steps = [axis for axis in axes if axis.kind == 0]
-    members = [axis for axis in rows if axis.kind == 1]
-    rest = [axis for axis in rows if axis.kind != 1]
-    return f"[{','.join(axis.letter for axis in (*members, *steps, *rest))}]"
+    return f"{target.name}{indices(target.axes)} = {meaning}"
 
 
 def shape(axes: Axes) -> str:

@@ -24,4 +24,4 @@ FUNCTIONS = {
     "inverse_digamma": "inverse_digamma",
     "gamma_shape": "gamma_shape",
 }
-SPACES = {"theta": "theta", "statistics": "s", "posterior": "q", "prior": "PRIOR"}
+SPACES = {"theta": "theta", "statistics": "s", "posterior": "q", "prior": "PRIOR", "constant": "jnp"}

@@ -144,6 +144,8 @@ class Algebra:
     def _symmetric(self, symbol: Symbol) -> bool:
         if symbol.space == "theta":
             return symbol.name in symmetric_parameters(self.pen.names.graph)
+        if symbol.space == "chunk":  # what the arrays of the derivation are called says nothing of data
+            return False
         head = symbol.name.split("_")[0]
         return (
             symbol.name in self.symmetric

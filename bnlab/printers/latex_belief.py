@@ -119,15 +119,8 @@ def _word(text: str) -> str:
 
 def hypers(graph: Graph, found: Variational) -> Iterator[tuple[Parameter, str, Field]]:
     """Each hyperparameter with the parameter that it describes."""
-    fields = iter(found.posterior)
-    for one in found.learnt:
-        parameter = graph.parameter(one.name)
-        assert parameter.prior is not None
-        for field in fields:
-            key = field.name.removeprefix(f"{one.name}_")
-            yield parameter, key, field
-            if key in ("concentration0", "cov", "var") or key == list(LETTERS[parameter.prior.family])[-1]:
-                break
+    for field in found.posterior:
+        yield graph.parameter(field.of), field.name.removeprefix(f"{field.of}_"), field
 
 
 def before(name: str) -> str:

@@ -217,7 +217,7 @@ class Writer:
     # -- symbols ------------------------------------------------------------------------------------------------------
 
     def _symbol(self, symbol: Symbol) -> Text:
-        if symbol.name == "jnp.pi":
+        if symbol.space == "constant":
             return r"\pi", ATOM
         if symbol.name in self.names.meanings and symbol.space == "local":
             return self.names.meanings[symbol.name], BIG

@@ -70,10 +70,6 @@ def _log_density(use: Use) -> tuple[str, ...]:
 # -- Categorical ------------------------------------------------------------------------------------------------------
 
 
-def _table(use: Use) -> str:
-    return rf"\operatorname{{Categorical}}{_listed([use.argument('probs', 'story')])}"
-
-
 def _entry(use: Use) -> str:
     """The entry of the table, at the letters of latent states and the values of data."""
     return rf"\ln {use.argument('probs', 'state', use.value('state'))}"
@@ -84,14 +80,6 @@ def _nothing_more(use: Use) -> tuple[str, ...]:
 
 
 # -- Multinomial ------------------------------------------------------------------------------------------------------
-
-
-def _counts(use: Use) -> str:
-    return rf"\operatorname{{Multinomial}}{_listed([use.argument('probs', 'story')])}"
-
-
-def _log_counts(use: Use) -> str:
-    return rf"\ln \operatorname{{Multinomial}}({use.value()}; {use.argument('probs')})"
 
 
 def _ways_and_powers(use: Use) -> tuple[str, ...]:
@@ -258,8 +246,8 @@ def halved(df: str, more: int = 0) -> str:
 
 
 FAMILIES = {
-    "Categorical": Family(_table, _entry, _nothing_more),
-    "Multinomial": Family(_counts, _log_counts, _ways_and_powers),
+    "Categorical": Family(_by_name, _entry, _nothing_more),
+    "Multinomial": Family(_by_name, _log_by_name, _ways_and_powers),
     "StudentT": Family(_student, _log_student, _spelled_student),
     "Normal": Family(_normal, _log_normal, _spelled_normal),
 }

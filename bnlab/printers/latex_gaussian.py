@@ -274,7 +274,8 @@ def _statement(names: Names, pen: Algebra, item: Statement) -> Iterator[str]:
         (use for use in uses(names) if use.variable.name == rest and use.variable.role == "latent"), None
     )
     if head == "V" and latent is not None and latent.cpd.family == "Normal" and not _is_singular(latent):
-        told = next((s for s in symbols_of(names.program) if s.name.startswith(f"Lambda_{rest}")), None)
+        locals_ = (s for s in symbols_of(names.program) if s.space == "local")
+        told = next((s for s in locals_ if s.name.startswith(f"Lambda_{rest}")), None)
         precision = _own_precision(names, item) or told
         if precision is not None:
             text = f"{inverse(covariance(latent))}" if covariance(latent) not in ("I", "1 I") else "I"
@@ -313,7 +314,7 @@ def _own_precision(names: Names, item: Statement) -> Symbol | None:
     bodies = {s.target.name: s for s in names.program.expect.body if isinstance(s, Statement)}
     known = [*symbols(item.expression)]
     shrunk = [s for each in known if each.name in bodies for s in symbols(bodies[each.name].expression)]
-    return next((s for s in (*known, *shrunk) if s.name.startswith("Lambda_")), None)
+    return next((s for s in (*known, *shrunk) if s.space == "local" and s.name.startswith("Lambda_")), None)
 
 
 def _reason(item: Statement) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 
 from bnlab.domains import Values
 from bnlab.network.graph import coefficients, cpds
@@ -20,7 +20,7 @@ from bnlab.printers.latex_text import array
 from bnlab.printers.latex_width import width
 from bnlab.program.ir import Function, Program, Statement
 from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Constant, Symbol
-from bnlab.program.walk import symbols
+from bnlab.program.walk import parts, symbols
 
 LETTERS = {
     "alpha": r"\alpha",
@@ -80,6 +80,7 @@ class Names:
     everything: tuple[str, str]
     constants: Mapping[Key, str]
     later: Mapping[str, int] = field(default_factory=dict)
+    whole: frozenset[str] = frozenset()
 
     @property
     def joint(self) -> str:
@@ -136,7 +137,7 @@ class Names:
             return str(found.size)
         around = next(v.plates for v in self.graph.variables if plate in v.plates)
         outer = [name for name in around[: around.index(plate)] if self.graph.plate(name).size is None]
-        below = ",".join(self.members(tuple(outer)))
+        below = "" if plate in self.whole else ",".join(self.members(tuple(outer)))
         capital = index_letters(self.graph)[plate].upper()
         return f"{capital}_{{{below}}}" if below else capital
 
@@ -324,14 +325,7 @@ def symbols_of(program: Program) -> tuple[Symbol, ...]:
 
 def constants_of(item: object) -> Iterator[Constant]:
     """The constants in an expression, statement or function."""
-    if isinstance(item, Constant):
-        yield item
-    elif isinstance(item, tuple):
-        for piece in item:
-            yield from constants_of(piece)
-    elif is_dataclass(item) and not isinstance(item, Axis | type):
-        for slot in fields(item):
-            yield from constants_of(getattr(item, slot.name))
+    return (part for part in parts(item) if isinstance(part, Constant))
 
 
 def _is_identity(part: Constant) -> bool:
@@ -345,13 +339,4 @@ def _is_identity(part: Constant) -> bool:
 
 def axes_of(item: object) -> Iterator[Axis]:
     """All axes of a program."""
-    if isinstance(item, Axis):
-        yield item
-    elif isinstance(item, tuple):
-        for piece in item:
-            yield from axes_of(piece)
-    elif isinstance(item, dict):
-        return
-    elif is_dataclass(item) and not isinstance(item, type):
-        for slot in fields(item):
-            yield from axes_of(getattr(item, slot.name))
+    return (part for part in parts(item) if isinstance(part, Axis))

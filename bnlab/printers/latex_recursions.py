@@ -84,16 +84,16 @@ def _introduction(names: Names, item: Invoke, scan: Scan, axis: Axis) -> str:
 def _lines(names: Names, pen: Algebra, scan: Scan, axis: Axis) -> Iterator[Line]:
     letter, last = names.letters[axis], names.size(axis.name)
     inside = _inside(names, scan, letter)
-    begin, now = (last, letter) if scan.reverse else ("1", letter)
     after = _after(scan, letter)
-    here = _at(pen, {**inside, **{c.name: (c.name, now, False) for c, _, _ in scan.carry}})
+    here = _at(pen, {**inside, **{c.name: (c.name, letter, False) for c, _, _ in scan.carry}})
     for carried, first, _ in scan.carry:
-        start = _at(pen, {carried.name: (carried.name, begin, False)}).pen.lhs(carried)
-        terms = here.terms(first, events(carried.axes))
-        if not any(axis.kind == ROW for axis in carried.axes):  # the last step of the longest sequence
-            longest = last.partition("_")[0]
-            start, terms = start.replace(last, longest), tuple(term.replace(last, longest) for term in terms)
-        yield line(start, terms)
+        if scan.reverse and not any(each.kind == ROW for each in carried.axes):
+            together = replace(names, whole=frozenset((axis.name,)))
+            own, begin = replace(here, pen=replace(here.pen, names=together)), together.size(axis.name)
+        else:
+            own, begin = here, last if scan.reverse else "1"
+        start = _at(own, {carried.name: (carried.name, begin, False)}).pen.lhs(carried)
+        yield line(start, own.terms(first, events(carried.axes)))
     for item in scan.body:
         yield line(here.pen.lhs(item.target), here.terms(item.expression, events(item.target.axes)))
     for carried, _, following in scan.carry:

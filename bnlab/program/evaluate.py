@@ -167,7 +167,7 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
         return _aligned(value(part), part.axes, expr.axes)
 
     match expr:
-        case Symbol("jnp.pi"):
+        case Symbol("pi", _, "constant"):
             return np.asarray(np.pi)
         case Symbol(name, _, space):
             return environment[space, name]

@@ -41,7 +41,7 @@ class Symbol:
 
     name: str
     axes: Axes
-    space: Literal["local", "theta", "chunk", "statistics", "posterior", "prior"] = "local"
+    space: Literal["local", "theta", "chunk", "statistics", "posterior", "prior", "constant"] = "local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def plain(expr: Expr) -> str:
 def _text(expr: Expr, at: Letters) -> tuple[str, int]:
     match expr:
         case Symbol(name, axes):
-            return name.replace("jnp.", "") + indices(axes, at), ATOM
+            return name + indices(axes, at), ATOM
         case Number(value):
             return _number(value), SUM if value < 0 else ATOM
         case Constant():

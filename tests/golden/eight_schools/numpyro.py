@@ -64,7 +64,8 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     r_effect = effect - theta.mu  # effect less its prior mean
     eta_theta_j = 1 / jnp.square(std) * r_effect  # what the data say of theta_j
     Lambda_theta_j = 1 / jnp.square(std)  # and how precisely
-    S_theta_j = 1 / (1 + jnp.square(theta.tau) * Lambda_theta_j)  # (1 + tau^2 Lambda_theta_j)^-1
+    # (1 + tau^2 Lambda_theta_j)^-1, there also if tau^2 is 0
+    S_theta_j = 1 / (1 + jnp.square(theta.tau) * Lambda_theta_j)
     n_theta_j = S_theta_j * eta_theta_j  # 1/tau^2 times what the data move theta_j by
     d_theta_j = jnp.square(theta.tau) * n_theta_j  # E[theta_j[s] | effect] - mu
     e_effect = r_effect - d_theta_j  # effect less its mean, at the posterior means

@@ -84,9 +84,9 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     # how many of utterance in each speaker
     count_utterance = jax.ops.segment_sum(weight_utterance, speaker_of_utterance, num_segments=len(weight))
     Lambda_z = count_utterance[:, None, None] * J_x  # and how precisely
-    # (I + Sigma_ac Lambda_z)^-1
+    # (I + Sigma_ac Lambda_z)^-1, there also if Sigma_ac is singular
     S_z = jnp.linalg.inv(jnp.eye(4) + jnp.einsum("kdf,sfe->skde", theta.Sigma_ac, Lambda_z))
-    # Cov(z[s] | x, c) = (Sigma_ac^-1 + count_utterance Sigma_wc^-1)^-1, also if Sigma_ac is singular
+    # Cov(z[s] | x, c) = (Sigma_ac^-1 + count_utterance Sigma_wc^-1)^-1
     V_z = jnp.einsum("skdf,kfe->skde", S_z, theta.Sigma_ac)
     n_z = jnp.einsum("skfd,skf->skd", S_z, eta_z)  # Sigma_ac^-1 times what the data move z by
     d_z = jnp.einsum("kdf,skf->skd", theta.Sigma_ac, n_z)  # E[z[s] | x, c] - mu

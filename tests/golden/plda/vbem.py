@@ -132,9 +132,9 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     # how many of utterance in each speaker
     count_utterance = jax.ops.segment_sum(weight_utterance, speaker_of_utterance, num_segments=len(weight))
     Lambda_z = count_utterance[:, None, None] * J_x  # and how precisely
-    S_z = jnp.linalg.inv(jnp.eye(4) + theta.Sigma_ac @ Lambda_z)  # (I + Sigma_ac Lambda_z)^-1
-    # Cov(z[s] | x) = (Sigma_ac^-1 + count_utterance Sigma_wc^-1)^-1, also if Sigma_ac is singular
-    V_z = S_z @ theta.Sigma_ac
+    # (I + Sigma_ac Lambda_z)^-1, there also if Sigma_ac is singular
+    S_z = jnp.linalg.inv(jnp.eye(4) + theta.Sigma_ac @ Lambda_z)
+    V_z = S_z @ theta.Sigma_ac  # Cov(z[s] | x) = (Sigma_ac^-1 + count_utterance Sigma_wc^-1)^-1
     n_z = jnp.einsum("sfd,sf->sd", S_z, eta_z)  # Sigma_ac^-1 times what the data move z by
     d_z = n_z @ theta.Sigma_ac.T  # E[z[s] | x] - mu
     m_z_in_utterance = d_z[speaker_of_utterance]  # that of each utterance's speaker

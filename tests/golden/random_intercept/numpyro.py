@@ -72,7 +72,7 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     # how many of sample in each batch
     count_sample = jax.ops.segment_sum(weight_sample, batch_of_sample, num_segments=len(weight))
     Lambda_a = count_sample * (1 / theta.within)  # and how precisely
-    S_a = 1 / (1 + theta.between * Lambda_a)  # (1 + between Lambda_a)^-1
+    S_a = 1 / (1 + theta.between * Lambda_a)  # (1 + between Lambda_a)^-1, there also if between is 0
     n_a = S_a * eta_a  # 1/between times what the data move a by
     d_a = theta.between * n_a  # E[a[b] | x] - mu
     m_a_in_sample = d_a[batch_of_sample]  # that of each sample's batch
