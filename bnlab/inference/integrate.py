@@ -141,8 +141,8 @@ def integrate(run: Elimination, step: Integrate) -> None:
         S = V = run.statement(f"V_{name}", shrunk, "moments", text)
     else:
         one, limit = ("I", "singular") if entries else ("1", "0")
-        solved = f"({one} + {prior} Lambda_{name})^-1, there also if {prior} is {limit}"
-        S = run.statement(f"S_{name}", shrunk, "numerics", solved)
+        shrinks = f"({one} + {prior} Lambda_{name})^-1, there also if {prior} is {limit}"
+        S = run.statement(f"S_{name}", shrunk, "numerics", shrinks)
         V = run.statement(f"V_{name}", times_spread(S, spread), "moments", text)
     told = Told(eta, own, across, partial(_moved, run, step, spread, S))
     gains: dict[VarRef, Expr] = {}
