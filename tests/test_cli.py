@@ -234,3 +234,20 @@ def test_a_file_of_tables_with_variables_hidden(capsys: pytest.CaptureFixture[st
     assert "lung, bronc, either" in (tmp_path / "asia.svg").read_text(encoding="utf-8")
     assert main(["derive", str(asia), "--set", "rows=3"]) == 2
     assert "hide=NAME" in capsys.readouterr().err
+
+
+def test_functions_that_a_file_imports_are_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("import bnlab as bn\n\ndef alpha() -> bn.Network: ...\n")
+    own = "from other import alpha\nimport bnlab as bn\n\ndef beta() -> bn.Network:\n"
+    own += "    with bn.Network('beta') as net:\n        with bn.plate('n'):\n"
+    own += (
+        "            bn.observed('x', bn.Normal(0.0, var=1.0))\n    return net\n"
+    )
+    (tmp_path / "mine.py").write_text(own)
+    assert load_model(str(tmp_path / "mine.py")).network.graph.name == "beta"
+
+
+@pytest.mark.parametrize("target", ["vbem", "latex_vbem"])
+def test_all_targets_are_on_the_command_line(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["emit", str(ROOT / "data" / "asia.bif"), target]) in (0, 1)
+    assert "Choose from" not in capsys.readouterr().err

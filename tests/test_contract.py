@@ -238,3 +238,33 @@ def test_given_values_are_in_their_domain() -> None:
             bn.observed("x", bn.Normal(m, std=s))
     with pytest.raises(bn.DataError, match="s is -2 at n 1; it must be positive"):
         bn.fit(net, {"x": [1.0, 2.0], "s": [1.0, -2.0]}, progress=False)
+
+
+def test_exact_em_of_crossed_plates_is_refused_whatever_the_data_look_like() -> None:
+    with bn.Network("crossed") as net:
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("student"):
+            a = bn.latent("a", bn.Normal(0.0, var=1.0))
+        with bn.plate("question"):
+            b = bn.latent("b", bn.Normal(0.0, var=1.0))
+        with bn.plate("student"), bn.plate("question"):
+            bn.observed("x", bn.Normal(a + b, var=v))
+    with pytest.raises(bn.IntractableError, match=r"(?s)cross.*bn.emit\(net, \"numpyro\"\)"):
+        bn.fit(net, {"x": np.zeros((3, 4))})
+
+
+def test_a_seed_is_a_whole_number_and_a_tolerance_any_number() -> None:
+    with bn.Network("rows") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("n"):
+            bn.observed("x", bn.Categorical(p))
+    with pytest.raises(bn.FitError, match="seed is -1"):
+        bn.sample(net, {"p": [0.5, 0.5]}, {"n": 2}, seed=-1)
+    assert bn.fit(net, {"x": [0, 1]}, tol=np.float32(1e-3), progress=False).converged
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_emitted_lines_fit_on_a_slide(name: str) -> None:
+    for file in sorted((GOLDEN / name).glob("*.py")):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        assert [line for line in lines if len(line) > 110] == []

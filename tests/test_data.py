@@ -451,3 +451,35 @@ def test_data_far_from_the_origin_are_named() -> None:
     bound = bind(graph, {"x": np.random.default_rng(3).normal(size=(50, 2)) + [0, 1e8]})
     (warning,) = fittable(graph, bound, started=False, dtype="float64")
     assert warning.concerns == "x" and "column 1" in warning.message
+
+
+def test_a_constant_column_is_no_fault_where_its_spread_is_not_its_own() -> None:
+    """About a fixed mean, or in common with another variable, a variance has an estimate above 0."""
+    with bn.Network("fixed") as net:
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(0.0, var=v))
+    assert bn.fit(net, {"x": [1.0, 1.0, 1.0]}, progress=False).parameters["v"] == 1
+    with bn.Network("common") as net:
+        m, v = bn.parameter("m", bn.Real()), bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(m, var=v))
+            bn.observed("y", bn.Normal(m, var=v))
+    found = bn.fit(net, {"x": [1.0, 1.0], "y": [0.0, 3.0]}, progress=False).parameters
+    assert (found["m"], found["v"]) == (pytest.approx(1.25), pytest.approx(1.1875))
+
+
+def test_a_fit_does_not_change_with_the_array_that_it_was_given() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    net = bn.Network("rows")
+    with net:
+        mu, S = bn.parameter("mu", bn.Real(2)), bn.parameter("S", bn.Covariance(2))
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(mu, cov=S))
+    fit = bn.fit(net, {"x": x}, progress=False)
+    before = fit.score()
+    x[:] = 0
+    np.testing.assert_array_equal(fit.score(), before)
+    for trace in (fit.objective, fit.log_likelihood):
+        with pytest.raises(ValueError, match="read-only"):
+            trace[0] = 1

@@ -273,3 +273,26 @@ def test_numbers_of_a_filtered_latent_and_draws_given_numbers_are_refused_by_nam
             {"group": 1, "member": 2},
             evidence={"y": np.zeros((1, 2))},
         )
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_few_known_values_of_a_gaussian_latent_are_no_start_for_its_spread(members: int) -> None:
+    """Their scatter is singular, or 0: EM starts as it does without evidence."""
+    with bn.Network("groups") as net:
+        mu = bn.parameter("mu", bn.Real(2))
+        B, W = bn.parameter("B", bn.Covariance(2)), bn.parameter("W", bn.Covariance(2))
+        with bn.plate("group"):
+            z = bn.latent("z", bn.Normal(mu, cov=B))
+            with bn.plate("row"):
+                bn.observed("x", bn.Normal(z, cov=W))
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(6, 2))
+    x = z[:, None] + rng.normal(size=(6, 4, 2)) / 2
+    known = np.where(np.arange(6)[:, None] < members, z, np.nan)
+    found = bn.fit(net, {"x": x}, evidence={"z": known}, max_iter=3, tol=0, progress=False)
+    assert np.isfinite(found.log_likelihood).all()
+    assert (np.diff(found.log_likelihood) > 0).all()
+    plain = bn.fit(net, {"x": x}, max_iter=0, progress=False)
+    start = bn.fit(net, {"x": x}, evidence={"z": known}, max_iter=0, progress=False)
+    for name, value in plain.parameters.items():
+        np.testing.assert_allclose(start.parameters[name], value)

@@ -216,3 +216,46 @@ def test_data_may_be_called_like_the_fields_that_say_where_rows_went() -> None:
         module = load(bn.emit(_chain(names), "posterior"), "names")
         found.append(module.posterior(module.Parameters(**theta), module.prepare(data))["hidden"])
     np.testing.assert_array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("name", ["mean_of_z", "cov_of_z", "log_p"])
+def test_a_latent_may_be_called_like_what_is_found_of_another(name: str) -> None:
+    found = []
+    for called in ("c", name):
+        with bn.Network("mixture") as net:
+            with bn.plate("k", 2):
+                b = bn.parameter("b", bn.Real())
+            with bn.plate("n"):
+                c = bn.latent(called, bn.Categorical(bn.constant([0.4, 0.6])))
+                z = bn.latent("z", bn.Normal(b[c], var=1.0))
+                bn.observed("x", bn.Normal(z, var=0.5))
+        fit = bn.fit(net, {"x": [0.3, 1.0, 2.0]}, init={"b": [0.0, 2.0]}, max_iter=0, progress=False)
+        parts = (fit.posterior(), fit.predict())
+        found.append([fit.score(), *(part[key] for part in parts for key in (called, "z"))])
+    for plain, other in zip(*found, strict=True):
+        np.testing.assert_equal(plain, other)
+
+
+@pytest.mark.parametrize("name", ["u", "b", "S", "known"])
+def test_a_known_deviation_may_be_called_like_an_array_of_the_derivation(name: str) -> None:
+    texts = {}
+    for called in (name, "deviation"):
+        with bn.Network("schools") as net:
+            tau = bn.parameter("tau", bn.Positive())
+            with bn.plate("school"):
+                s = bn.given(called, bn.Positive())
+                z = bn.latent("z", bn.Normal(0.0, std=tau))
+                bn.observed("x", bn.Normal(z, std=s))
+        texts[called] = bn.emit(net, "latex")
+    assert texts[name].count(r"\mathcal{N}") == texts["deviation"].count(r"\mathcal{N}") > 0
+
+
+def test_evidence_makes_data_of_a_latent() -> None:
+    with bn.Network("schools") as net:
+        tau = bn.parameter("tau", bn.Positive())
+        with bn.plate("school"):
+            theta = bn.latent("theta", bn.Normal(0.0, std=tau))
+            bn.observed("x", bn.Normal(theta, std=1.0))
+    assert "def e_step" in bn.emit(net, "em")
+    with pytest.raises(bn.IntractableError, match=r"`theta` has data"):
+        bn.emit(net, "em", evidence=["theta"])

@@ -151,3 +151,48 @@ def test_published_networks(file: str, known: dict[str, int], targets: Any) -> N
         )  # rounding
     if file == "asia":  # Lauritzen and Spiegelhalter (1988): 0.646
         assert found["lung"][0, 0] == pytest.approx(0.646, abs=5e-4)
+
+
+def _descent(names: list[str]) -> bn.Network:
+    """Each binary latent of a member depends on the one before it; x on the last."""
+    with bn.Network("descent") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("state", 2):
+            P = bn.parameter("P", bn.Simplex(2))
+        with bn.plate("n"):
+            last = bn.latent(names[0], bn.Categorical(p))
+            for name in names[1:]:
+                last = bn.latent(name, bn.Categorical(P[last]))
+            bn.observed("x", bn.Categorical(P[last]))
+    return net
+
+
+def test_names_that_run_together_are_told_apart() -> None:
+    """`a` with `b_c` is not `a_b` with `c`, and a latent may be called like a joint table."""
+    theta = {"p": np.array([0.3, 0.7]), "P": np.array([[0.1, 0.9], [0.6, 0.4]])}
+    plain = bn.query(_descent(["a", "b", "c", "d"]), theta, {"x": [1]}, [("a", "b"), ("c", "d"), "c"])
+    run = bn.query(_descent(["a", "b_c", "a_b", "c"]), theta, {"x": [1]}, [("a", "b_c"), ("a_b", "c"), "a_b"])
+    for one, other in zip(plain.values(), run.values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    three = bn.query(_descent(["a", "b", "joint_a_b"]), theta, {"x": [1]}, [("a", "b"), "joint_a_b"])
+    others = bn.query(_descent(["a", "b", "c"]), theta, {"x": [1]}, [("a", "b"), "c"])
+    for one, other in zip(three.values(), others.values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_latents_that_nothing_observed_depends_on_keep_their_prior_for_each_member() -> None:
+    with bn.Network("apart") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("n"):
+            bn.latent("a", bn.Categorical(p))
+            bn.latent("b", bn.Categorical(p))
+            bn.latent("u", bn.Normal(2.0, var=3.0))
+            bn.observed("x", bn.Categorical(p))
+    prior = np.array([0.3, 0.7])
+    found = bn.query(net, {"p": prior}, {"x": [0, 1, 1]}, ["a", ("a", "b")])
+    np.testing.assert_allclose(found["a"], np.tile(prior, (3, 1)), rtol=1e-15)
+    np.testing.assert_allclose(found["a", "b"], np.tile(np.outer(prior, prior), (3, 1, 1)), rtol=1e-15)
+    fit = bn.fit(net, {"x": [0, 1, 1]}, init={"p": prior}, max_iter=0, progress=False)
+    np.testing.assert_array_equal(fit.posterior()["u"]["mean"], np.full(3, 2.0))
+    np.testing.assert_array_equal(fit.posterior()["u"]["cov"], np.full(3, 3.0))
+    np.testing.assert_allclose(fit.score(), np.log([0.3, 0.7, 0.7]), rtol=1e-15)

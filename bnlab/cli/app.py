@@ -38,7 +38,9 @@ Columns = Annotated[
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON instead of text")]
 Seed = Annotated[int, Parameter(help="of random starts and draws")]
 
-Target = Literal["em", "viterbi", "posterior", "numpyro", "latex", "dot", "tikz", "text", "json"]
+Target = Literal[
+    "em", "viterbi", "vbem", "posterior", "numpyro", "latex", "latex_vbem", "dot", "tikz", "text", "json"
+]
 View = Literal["plates", "unrolled", "moral", "cliques"]
 Method = Literal["em", "viterbi", "vbem", "svi", "nuts"]
 

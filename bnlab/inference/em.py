@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -15,7 +16,7 @@ from bnlab.inference.chain import chain_of
 from bnlab.inference.chain_scaled import guarded
 from bnlab.inference.closed_form import check_closed_form
 from bnlab.inference.elimination import Elimination
-from bnlab.inference.expectation import overall, with_residual
+from bnlab.inference.expectation import overall, repeated, with_residual
 from bnlab.inference.knowledge import Knowledge, analysed, notes
 from bnlab.inference.missing import completed
 from bnlab.inference.nodes import data
@@ -23,6 +24,7 @@ from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
 from bnlab.inference.sharing import components
 from bnlab.inference.starts import set_apart
 from bnlab.inference.statistic_names import statistic_formula, statistic_title
+from bnlab.naming import fresh
 from bnlab.network.ir import Affine, Graph, Parameter, Variable, VarRef
 from bnlab.program import build
 from bnlab.program.degree import condensable
@@ -31,9 +33,9 @@ from bnlab.program.ops import Axes, Expr, JointBasis, Symbol
 from bnlab.program.walk import symbols
 
 NOTHING = Knowledge()
+"""No value is missing, and nothing is known of latents."""
 WHOLE = {"theta": "all parameters together", "chunk": "a part of the data"}
 """What functions call their arguments."""
-"""No value is missing, and nothing is known of latents."""
 
 Kind = Literal["em", "viterbi"]
 Messages = Literal["scaled", "log"]
@@ -64,7 +66,7 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Kn
     expect = Function(
         "expect", (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), _expect_doc(kind)
     )
-    found = program_of(run, expect, tuple(fields), m_step, starts_of(run))
+    found = program_of(run, expect, tuple(fields), m_step, starts_of(run, known.evidence))
     found = replace(found, condensed=condensable(found))
     return _with_derivative(graph, run, found, known) if kind == "em" and _has_basis(run) else found
 
@@ -106,15 +108,14 @@ def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NO
         run.names |= {function.name for function in before.functions}
         run.densities.update(before.densities)
     members = run.upward()
-    fields, results = [Field("log_p", members.axes)], [members]
+    found = [(Field("log_p", members.axes), members)]
     for variable in graph.in_role("latent"):
-        for field, value in _posteriors(run, run.layout.graph.variable(variable.name)):
-            fields.append(field)
-            results.append(value)
+        found += _posteriors(run, run.layout.graph.variable(variable.name))
     for factor in run.plan.joins:
-        value = _joint(run, factor)
-        fields.append(Field(factor.name.replace(" ", "_"), value.axes))
-        results.append(value)
+        value, names = _joint(run, factor), [ref.name for ref in factor.scope]
+        title = "_".join(("joint", *names))
+        found.append((Field(title, value.axes, made="joint", of=" ".join(names)), value))
+    fields, results = zip(*found, strict=True)
     title, doc = ("expect", "ln p of each member, and the posterior of each latent.")
     if before is not None:
         title, doc = (
@@ -122,7 +123,18 @@ def posterior(graph: Graph, before: Program | None = None, known: Knowledge = NO
             "ln p(x, z*) of each member, and z* as ones and zeros: the most probable joint value.",
         )
     expect = Function(title, (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), doc)
-    return program_of(run, expect, tuple(fields))
+    return program_of(run, expect, _told_apart(fields))
+
+
+def _told_apart(fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    """The fields under names of their own: a latent may be called like what there is of another."""
+    taken: set[str] = set()
+    named = []
+    for field in fields:
+        title = fresh(field.name, taken)
+        taken.add(title)
+        named.append(field if title == field.name else replace(field, name=title, of=field.of or field.name))
+    return tuple(named)
 
 
 def elimination(
@@ -139,7 +151,8 @@ def elimination(
     steps = plan(found.graph, found.tables, found.joint, found.regressors)
     axes = layout(found.graph, meetings(steps), (*found.latent, *found.regressors))
     run = Elimination(axes, steps, maximise, scaled, weighted, found.leaves, notes(found), bases, beliefs)
-    read = {variable.name for variable in graph.in_role("observed", "given")} | set(found.leaves)
+    read = {variable.name for variable in graph.in_role("observed", "given")}
+    read |= {*found.leaves, *found.regressors}
     for name in sorted(read & set(WHOLE)):
         reason = f"`{name}` has data, and derived algorithms call {WHOLE[name]} so."
         raise IntractableError(Fault(reason, "Call the variable otherwise.", graph.variable(name).location))
@@ -195,7 +208,7 @@ def _marginal(run: Elimination, variable: Variable) -> Expr:
     found = run.posterior(factor.name)
     assert found is not None
     wanted = (*run.layout.members(variable.plates), run.layout.states[VarRef(variable.name)])
-    return build.einsum(wanted, found)
+    return repeated(run, build.einsum(tuple(axis for axis in wanted if axis in found.axes), found), wanted)
 
 
 def _joint(run: Elimination, factor: Factor) -> Expr:
@@ -203,7 +216,8 @@ def _joint(run: Elimination, factor: Factor) -> Expr:
     found = run.posterior(factor.name)
     assert found is not None
     states = tuple(run.layout.states[ref] for ref in factor.scope)
-    return build.einsum((*run.layout.members(factor.plates), *states), found)
+    wanted = (*run.layout.members(factor.plates), *states)
+    return repeated(run, build.einsum(tuple(axis for axis in wanted if axis in found.axes), found), wanted)
 
 
 def _expect_doc(kind: Kind) -> str:
@@ -392,8 +406,9 @@ def _log_prior(axes: Layout) -> Function | None:
     )
 
 
-def starts_of(run: Elimination) -> tuple[Start, ...]:
-    """Where EM starts each parameter from: at its fixed value, or at what the family makes of the data."""
+def starts_of(run: Elimination, evidence: Collection[str] = ()) -> tuple[Start, ...]:
+    """Where EM starts each parameter from: at its fixed value, or at what the family makes of the data. The few members of a
+    latent that there is `evidence` on are no such data."""
     graph = run.layout.graph
     found: dict[str, Start] = {}
     for parameter in graph.parameters:
@@ -403,14 +418,16 @@ def starts_of(run: Elimination) -> tuple[Start, ...]:
             )
     for _, piece in run.parts():
         node = run.nodes[piece.label]
+        if node.variable in evidence:
+            node = replace(node, value=None)
         if node.gaussian:
-            seen = any(factor.variable == node.variable for factor in run.plan.seen)
+            seen = node.variable not in evidence and any(
+                factor.variable == node.variable for factor in run.plan.seen
+            )
             node = replace(node, proxy=node.variable if seen else _proxy(graph, node.variable))
         for start in registry()[piece.cpd.family].starts(node):
-            if (
-                start.parameter not in found
-                or start.kind == "lines" != found[start.parameter].kind != "fixed"
-            ):
+            old = found.get(start.parameter)
+            if old is None or (start.kind == "lines" and old.kind not in ("lines", "fixed")):
                 found[start.parameter] = start
     return set_apart(graph, (found[parameter.name] for parameter in graph.parameters))
 

@@ -331,7 +331,7 @@ def overall(run: Elimination, variable: Variable) -> tuple[Expr, Expr]:
     posterior = run.posterior(factor.name)
     states = tuple(axis for axis in union(mean, cov) if axis.kind == STATE)
     if not states or posterior is None:
-        return _filled(run, mean, wanted), _filled(run, cov, (*members, *entries[:2]))
+        return repeated(run, mean, wanted), repeated(run, cov, (*members, *entries[:2]))
     q = marginal(posterior, tuple(axis for axis in posterior.axes if axis in (*members, *states)))
     inner = named(run, mean, f"mean_{name}_given", f"E[{name} | data, states]")
     centre = named(run, build.einsum(wanted, q, inner), f"mean_{name}_overall", f"E[{name} | data]")
@@ -351,13 +351,10 @@ def _everywhere(run: Elimination, factor: Factor) -> Moments:
     return moments(run, factor.name)
 
 
-def _filled(run: Elimination, value: Expr, axes: Axes) -> Expr:
+def repeated(run: Elimination, value: Expr, axes: Axes) -> Expr:
     """The value for every member: repeated where it is the same for some."""
     if set(value.axes) == set(axes):
         return build.arranged(value, axes)
     rows = tuple(axis for axis in axes if axis.size is None)
-    like = next(iter(run.residuals.values()))
     found = [data for data in run.residuals.values() if set(rows) <= set(data.axes)]
-    if not found:
-        like = run.weight(rows[-1])
-    return Broadcast(value, found[0] if found else like, axes)
+    return Broadcast(value, found[0] if found else run.weight(rows[-1]), axes)

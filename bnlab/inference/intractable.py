@@ -35,7 +35,7 @@ def refuse_mixture(graph: Graph, names: Sequence[str], factors: Sequence[Factor]
             )
             remedy = (
                 f"Declare {_listed(names)} in the plates of `{factor.continuous[0].name}`, observe "
-                f"{'it' if len(names) == 1 else 'them'}, or fit by NUTS or SVI: the NumPyro model can be emitted."
+                f'{"it" if len(names) == 1 else "them"}, or run the model that bn.emit(net, "numpyro") writes by NUTS or SVI.'
             )
             raise IntractableError(Fault(reason, remedy, graph.variable(names[0]).location))
 
@@ -60,7 +60,8 @@ def refuse_chain(
                 f"{_placed(graph, steps[0])} selects how `{factor.left[0]}` depends on the Gaussian chain of {_listed(names)} "
                 "at each step: the posterior is a mixture with a term for each path of states (a switching linear system)."
             )
-            remedy = f"Declare `{steps[0].name}` outside the chain `{chain}`, or fit by NUTS or SVI."
+            declared = f"Declare `{steps[0].name}` outside the chain `{chain}`"
+            remedy = f'{declared}, or run what bn.emit(net, "numpyro") writes by NUTS or SVI.'
             raise IntractableError(Fault(reason, remedy, graph.variable(steps[0].name).location))
         strange = [ref for ref in factor.continuous if ref.lag and factor.variable not in names]
         if strange:

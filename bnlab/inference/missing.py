@@ -183,7 +183,10 @@ def precision(run: Elimination, node: Node, seen: Symbol) -> Symbol:
     pairs = run.statement(f"both{name}", both(seen, event), "numerics", "pairs of entries that are seen")
     known = among_seen(cov, pairs, event)
     axes = (*build.minus(known.axes, event), *event)
-    value = Where(pairs, Linear("inverse", known, axes), ZERO)
+    inverse = run.statement(f"inverse{name}", Linear("inverse", known, axes), "numerics")
+    # an inverse magnifies what rounding leaves of asymmetry, and a filter hands it on to the next covariance
+    transposed = Symbol(inverse.name, (*build.minus(axes, event), *reversed(event)))
+    value = Where(pairs, build.divide(build.add(inverse, transposed), Number(2.0)), ZERO)
     return run.statement(f"J{name}", value, "numerics", f"{sigma}^-1 among what is seen, 0 elsewhere")
 
 

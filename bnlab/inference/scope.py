@@ -42,7 +42,7 @@ def check_derivable(graph: Graph) -> None:
             Fault(
                 f"The plates `{outer}` and `{inner}` cross: neither lies within the other, so exact elimination would "
                 "couple all members of one through those of the other.",
-                "Nest the plates, or fit this network by NUTS or SVI: its NumPyro model can be emitted.",
+                'Nest the plates, or run the model that bn.emit(net, "numpyro") writes by NUTS or SVI.',
             )
         )
     faults += _plate_faults(graph)

@@ -63,7 +63,7 @@ def vbem(graph: Graph, messages: Messages = "scaled", known: Knowledge = NOTHING
         results.append(statistic.expression)
     doc = "Statistics of one chunk, expected under q(z)."
     expect = Function("expect", (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), doc)
-    program = program_of(run, expect, tuple(fields), m_step, starts_of(run))
+    program = program_of(run, expect, tuple(fields), m_step, starts_of(run, known.evidence))
     return _together(run, program, beliefs)
 
 

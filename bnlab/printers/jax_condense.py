@@ -14,7 +14,7 @@ from bnlab.program.ops import ROW
 
 CORNERS = '''
 def corners(mean, scatter, count):
-    """D + 1 rows, and the weight of each, that count together, have that mean, and scatter (D, D) so about it."""
+    """D + 1 rows, and the weight of each, with that count, that mean, and that scatter (D, D) about it."""
     size = len(mean) + 1
     scale = np.sqrt(np.diagonal(scatter))
     scale = np.where(scale > 0, scale, 1)
@@ -28,7 +28,7 @@ def corners(mean, scatter, count):
 
 SCATTER = '''
 def scatter(x, weights, means, group):
-    """The sum over rows n of weights[n] (x[n] - means[group[n]]) (x[n] - means[group[n]])', some rows at a time."""
+    """The sum over n of weights[n] r r' with r = x[n] - means[group[n]], some rows at a time."""
     total = np.zeros((x.shape[1], x.shape[1]))
     for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
         r = x[rows] - means[group[rows]]
@@ -40,7 +40,7 @@ def scatter(x, weights, means, group):
 
 ONE_LEVEL = '''
 def condensed(data):
-    """The data, or fewer rows that tell the same: rows enter the E-step by their count, sum and scatter alone."""
+    """The data, or fewer rows that tell the same: the E-step reads their count, sum and scatter alone."""
     names, shapes = {names}, {shapes}
     N, D = len(data[names[0]]), {width}
     if N <= 2 * (D + 1):
@@ -59,8 +59,8 @@ def condensed(data):
 
 ONE_FIELD = '''
 def condensed(data):
-    """The data, or fewer rows that tell the same: rows enter the E-step by their count, sum and scatter alone."""
-    x = np.asarray(data["{name}"], float){flat}
+    """The data, or fewer rows that tell the same: the E-step reads their count, sum and scatter alone."""
+    x = rows_of(data, "{name}", float{shape}){flat}
     N, D = x.shape
     if N <= 2 * (D + 1):
         return data
@@ -77,12 +77,13 @@ TWO_LEVELS = '''
 def condensed(data):
     """The data, or fewer rows that tell the same.
 
-    A {root} enters the E-step by its count, its mean and the scatter about it: of all scatter one {root} can be the bearer,
-    the rows of the others stand at their means. Where many {root}s have the same count, fewer tell the same.
+    A {root} enters the E-step by its count, its mean and the scatter about it: of all scatter
+    one {root} can be the bearer, the rows of the others stand at their means. Where many {root}s
+    have the same count, fewer tell the same.
     """
-    x = np.asarray(data["{name}"], float){flat}
+    x = rows_of(data, "{name}", float{shape}){flat}
     N, D = x.shape
-    member = np.asarray(data.get("{root}", np.zeros(N)), int)
+    member = numbered(data.get("{root}", np.zeros(N, int)), len(data.get("weights", ())))
     count = np.bincount(member)
     weights = np.asarray(data.get("weights", np.ones(len(count))), float)
     if count.min() == 0 or N <= len(count) + D:
@@ -138,14 +139,17 @@ def helpers(program: Program) -> list[str]:
     variables = [field for field in program.chunk if not field.made]
     first = variables[0]
     flat, shaped = "", ""
+    shape = f", {_shape(first)}" if _shape(first) else ""
     if len(_shape(first)) != 1:
         flat, shaped = '.reshape(len(data["' + first.name + '"]), -1)', _reshape(first)
     if len(program.levels) == 2:
         root, inner = program.levels[-1]
-        text = TWO_LEVELS.format(name=first.name, root=root, inner=inner, flat=flat, shaped=shaped)
+        text = TWO_LEVELS.format(
+            name=first.name, root=root, inner=inner, flat=flat, shaped=shaped, shape=shape
+        )
         return [CORNERS, SCATTER, text, ALIKE]
     if len(variables) == 1:
-        return [CORNERS, SCATTER, ONE_FIELD.format(name=first.name, flat=flat, shaped=shaped)]
+        return [CORNERS, SCATTER, ONE_FIELD.format(name=first.name, flat=flat, shaped=shaped, shape=shape)]
     names = tuple(field.name for field in variables)
     shapes = tuple(_shape(field) for field in variables)
     width = sum(prod(shape) for shape in shapes)

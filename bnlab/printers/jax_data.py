@@ -34,6 +34,29 @@ def position(group):
     return rank
 '''
 
+NUMBERED = '''
+def numbered(ids, size=0, outer=None):
+    """Ids (of members within `outer`) as numbers from 0: themselves where they are, else by first appearance.
+
+    Numbers below `size` are those of members, also if some of these have no rows.
+    """
+    ids = np.asarray(ids)
+    found, at = np.unique(ids, return_inverse=True)
+    pairs = at if outer is None else outer * len(found) + at
+    members, first, at = np.unique(pairs, return_index=True, return_inverse=True)
+    if ids.dtype.kind in "iu" and len(members) == len(found) and 0 <= found[0] and found[-1] < max(len(found), size):
+        return ids
+    return np.argsort(np.argsort(first))[at]
+'''
+
+ROWS = '''
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+'''
 
 ALLOWED = '''
 def allowed(values, size):
@@ -49,7 +72,8 @@ def helpers(program: Program) -> list[str]:
     if not program.root:
         return found
     found += jax_condense.helpers(program)
-    return [*found, PUT, POSITION] if len(program.levels) > 1 or chain(program) else [*found, PUT]
+    nested = [POSITION, NUMBERED] if any(len(level) > 1 for level in program.levels) or chain(program) else []
+    return [*found, PUT, ROWS, *nested]
 
 
 def chain(program: Program) -> str:
@@ -61,7 +85,7 @@ def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
     """The text of `prepare`; for the plates in `rows` Data keep where each row of the user's data went."""
     variables = [field for field in program.chunk if _datum(field)]
     if not program.root:
-        parts = ", ".join(f"{field.name}=jnp.asarray({_read(field)})" for field in variables)
+        parts = ", ".join(f"{field.name}=jnp.asarray({_read(program, field)})" for field in variables)
         return _function("dtype=float", "Data as arrays.", [f"return Data({parts})"])
     inner = program.levels[-1]
     steps = chain(program)
@@ -76,11 +100,20 @@ def prepare(program: Program, rows: tuple[str, ...] = ()) -> str:
     return _function(f"dtype=float, rows={_chunk_rows(program, steps)}", doc, body)
 
 
-def _read(field: Field) -> str:
+def _read(program: Program, field: Field) -> str:
     """A variable as an array, or as a table of the states that it may be in."""
     if field.made == "allowed":
         return f'allowed(data["{_datum(field)}"], {field.axes[-1].size})'
-    return f'np.asarray(data["{field.name}"], {"int" if field.integer else "dtype"})'
+    kind = "int" if field.integer else "dtype"
+    if not program.root:
+        return f'np.asarray(data["{field.name}"], {kind})'
+    shape = row_shape(field)
+    return f'rows_of(data, "{field.name}", {kind}{f", {shape}" if shape else ""})'
+
+
+def row_shape(field: Field) -> tuple[int, ...]:
+    """The shape of one row of a variable: its sized plates, then its event."""
+    return tuple(axis.size or 1 for axis in field.axes if axis.kind not in (ROW, STEP))
 
 
 def _chunk_rows(program: Program, steps: str) -> int:
@@ -144,7 +177,7 @@ def _single(program: Program, variables: list[Field]) -> list[str]:
 
 
 def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], steps: str) -> list[str]:
-    """Ids of members are integers from 0; inner rows follow their member to its chunk."""
+    """Members by number; inner rows follow their member to its chunk."""
     body: list[str] = []
     deepest = [
         field
@@ -153,11 +186,15 @@ def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], st
     ]
     count = f'len(data["{_datum(deepest[0])}"])'
     id_levels = inner if steps else inner[:-1]
-    for plate in id_levels:
-        body.append(f'id_{plate} = np.asarray(data.get("{plate}", np.zeros({count})), int)')
     root = program.root
+    for depth, plate in enumerate(id_levels):
+        ids = f'data.get("{plate}", np.zeros({count}, int))'
+        above = f", {_told(variables, program, plate)}, id_{id_levels[depth - 1]}" if depth else ", known"
+        if not depth:  # the members that something tells of
+            body.append(f"known = {_told(variables, program, plate)}")
+        body.append(f"id_{plate} = numbered({ids}{above})")
     body += [
-        f"size_{root} = id_{root}.max() + 1",
+        f"size_{root} = max(id_{root}.max() + 1, known)",
         f'weights = np.asarray(data.get("weights", np.ones(size_{root})), dtype)',
         f"chunks = -(-{count} // rows)",
         f"chunk_{root}, place_{root} = np.divmod(np.arange(size_{root}), -(-size_{root} // chunks))",
@@ -176,6 +213,15 @@ def _nested(program: Program, variables: list[Field], inner: tuple[str, ...], st
     return body
 
 
+def _told(variables: list[Field], program: Program, plate: str) -> str:
+    """How many members of a plate something other than ids tells of: a variable of theirs, or weights."""
+    own = (field for field in variables if _level_of(program, field) == plate and not _steps(field))
+    field = next(own, None)
+    if field is not None:
+        return f'len(data["{_datum(field)}"])'
+    return 'len(data.get("weights", ()))' if plate == program.root else "0"
+
+
 def _steps(field: Field) -> bool:
     return any(axis.kind == STEP for axis in field.axes)
 
@@ -191,9 +237,9 @@ def _fill(program: Program, field: Field, steps: str) -> str:
     index = _index(program, field, steps)
     level = _level_of(program, field)
     if not field.made:
-        return f"{field.name}=put({_read(field)}, {index})"
+        return f"{field.name}=put({_read(program, field)}, {index})"
     if field.made == "allowed":
-        return f"{field.name}=put({_read(field)}, {index}, True)"
+        return f"{field.name}=put({_read(program, field)}, {index}, True)"
     if field.made == "weight":
         return f"{field.name}=put(weights, {index}, 0)"
     if field.made == "rows":
@@ -207,7 +253,7 @@ def _fill(program: Program, field: Field, steps: str) -> str:
     return f"{field.name}=put(place_{outer}[{outer}_of_{level}], {index}, place_{outer}.max() + 1)"
 
 
-def rows_of(program: Program, level: str) -> str:
+def rows_field(program: Program, level: str) -> str:
     """The field of Data that says where each member of a plate went, or each row of a chain."""
     return fresh(f"rows_{level}", {field.name for field in program.chunk})
 
@@ -219,8 +265,8 @@ def _extra(rows: tuple[str, ...], steps: str, program: Program) -> str:
         if name == steps:
             level = program.levels[-1][-1]
             index = f"(chunk_{level}[id_{level}], step, place_{level}[id_{level}])"
-            parts.append(f", {rows_of(program, name)}=put(np.arange(len(step)), {index}, -1)")
+            parts.append(f", {rows_field(program, name)}=put(np.arange(len(step)), {index}, -1)")
         else:
             index = f"(chunk_{name}, place_{name})"
-            parts.append(f", {rows_of(program, name)}=put(np.arange(len(place_{name})), {index}, -1)")
+            parts.append(f", {rows_field(program, name)}=put(np.arange(len(place_{name})), {index}, -1)")
     return "".join(parts)

@@ -165,7 +165,7 @@ def posterior(marginals: Program, best: Program, generative: str, header: str = 
         if marginals.root
         else ()
     )
-    rows = tuple((jax_data.rows_of(marginals, home), "where each row of the data went") for home in homes)
+    rows = tuple((jax_data.rows_field(marginals, home), "where each row of the data went") for home in homes)
     data = (*record_fields(marginals.chunk), *rows)
     body: list[Statement] = [
         Verbatim(X64),
@@ -234,10 +234,10 @@ def _home(program: Program, field: Field) -> str:
 
 def _queries(program: Program) -> list[str]:
     """The functions `score`, `posterior` and `predict`."""
-    latents = [field for field in program.statistics if field.name != "log_p"]
+    latents = list(program.statistics[1:])  # the first one is ln p
 
     def where(field: Field) -> str:
-        return f"data.{jax_data.rows_of(program, _home(program, field))}"
+        return f"data.{jax_data.rows_field(program, _home(program, field))}"
 
     def run(name: str) -> str:
         return (
@@ -251,7 +251,8 @@ def _queries(program: Program) -> list[str]:
 
     score = f"collect(found, {where(program.statistics[0])})" if program.root else "np.asarray(found)[None]"
     marginals = ", ".join(_entry(name, fields, back) for name, fields in _by_latent(latents))
-    best = ", ".join(_best(fields[0], back) for _, fields in _by_latent(latents))
+    single = [field for field in latents if field.made != "joint"]
+    best = ", ".join(_best(name, fields[0], back) for name, fields in _by_latent(single))
     return [
         f"@jax.jit\ndef _expect(theta, data):\n    return {run('expect')}",
         f"@jax.jit\ndef _maximise(theta, data):\n    return {run('maximise')}",
@@ -275,19 +276,20 @@ def _by_latent(fields: list[Field]) -> list[tuple[str, list[Field]]]:
 
 def _entry(name: str, fields: list[Field], back: Back) -> str:
     values = [back(f"found.{field.name}", field) for field in fields]
-    if not fields[0].made:
+    if fields[0].made in ("", "joint"):
         return f'"{name}": {values[0]}'
     parts = ", ".join(f'"{field.made}": {value}' for field, value in zip(fields, values, strict=True))
     return f'"{name}": {{{parts}}}'
 
 
-def _best(field: Field, back: Back) -> str:
+def _best(name: str, field: Field, back: Back) -> str:
     value = back(f"found.{field.name}", field)
-    return f'"{field.of}": {value}' if field.made else f'"{field.name}": {value}.argmax(-1)'
+    return f'"{name}": {value}' if field.made else f'"{name}": {value}.argmax(-1)'
 
 
 def _doc_of_posterior(fields: list[Field]) -> str:
-    gaussian, discrete = any(field.made for field in fields), any(not field.made for field in fields)
+    gaussian = any(field.made in ("mean", "cov") for field in fields)
+    discrete = any(not field.made for field in fields)
     words = ["the probabilities of each discrete latent, states last"] if discrete else []
     words += ["the mean and covariance of each Gaussian one"] if gaussian else []
     text = "; ".join(words)

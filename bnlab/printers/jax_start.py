@@ -36,7 +36,7 @@ def cluster(x, K, rng, method):
 
 EVEN = '''
 def near(probabilities, shape, rng, method):
-    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    """Rows of probabilities near the given ones, but not at that saddle point; anywhere, if "random"."""
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 '''
@@ -97,8 +97,9 @@ def filled(x):
 
 LINES = '''
 def lines(u, y, K, rng, method):
-    """K regressions (K, E, P) of y (N, E) on u (N, P), and what they leave of y: each through a few rows at random,
-    then, as in k-means, through the rows that it is nearest to."""
+    """K regressions (K, E, P) of y (N, E) on u (N, P), and what they leave of y: each through a few rows
+    at random, then, as in k-means, through the rows that it is nearest to.
+    """
 
     def line(rows):
         return np.linalg.lstsq(u[rows], y[rows], rcond=None)[0].T

@@ -85,7 +85,7 @@ def inverse_digamma(y):
 
 GAMMA_SHAPE = '''
 def gamma_shape(s):
-    """The a > 0 with ln a - digamma(a) = s > 0: Newton's method in 1/a, from a start within 2% (Minka 2002)."""
+    """The a > 0 with ln a - digamma(a) = s > 0: Newton's method in 1/a (Minka 2002), from within 2%."""
     s = jnp.maximum(s, 100 * jnp.finfo(s.dtype).eps)  # nearer to 0 it would be rounding
     a = (3 - s + jnp.sqrt((3 - s) ** 2 + 24 * s)) / (12 * s)
     for _ in range(4):  # the number of correct digits doubles in each
@@ -123,7 +123,7 @@ def squared_distances(r, m, P):
 
 SOLVE = '''
 def solve(moments, products):
-    """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
+    """The x with moments x = products; where the moments are singular, of all such the one nearest to 0."""
     diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * moments * scale[..., None, :]
@@ -134,7 +134,7 @@ def solve(moments, products):
 
 PRODUCT = '''
 def product(A, B):
-    """A @ B. Small matrices are multiplied by sums written out, which the compiler fuses: BLAS costs more than they do."""
+    """A @ B; small matrices as sums written out, which the compiler fuses: BLAS costs more than they do."""
     if max(A.size * B.shape[-1], B.size * A.shape[-2]) < 4096:
         return (A[..., :, None] * B[..., None, :, :]).sum(-2)
     if A.shape[-1] <= 8:

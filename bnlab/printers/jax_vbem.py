@@ -45,7 +45,7 @@ def elbo(q: Posterior, data: Data) -> Array:
 
 INIT = '''
 def init(data, seed=0, method="data") -> Posterior:
-    """q(theta) after an M-step from a point at clusters of the data (method "data") or at random rows ("random")."""
+    """q(theta) after an M-step from clusters of the data (method "data") or from random rows ("random")."""
     theta = start(data, seed, method)
     return m_step(e_step(theta, data), theta)
 '''

@@ -173,8 +173,9 @@ def _from_residual(use: Use) -> str:
         return ""
     index = use.value("state").partition("_")[2].strip("{}")
     density = use.names.program.densities[_label(use)]
-    known = use.names.bases
-    (residual,) = (f"{known[each.name]}_{{{index}}}" for each in density.arguments if each.name in known)
+    known, data = use.names.bases, {variable.name for variable in use.names.graph.variables}
+    made = (each for each in density.arguments if each.name in known and each.name not in data)
+    (residual,) = (f"{known[each.name]}_{{{index}}}" for each in made)
     return rf"\ln \mathcal{{N}}({residual}; 0, {covariance(use)})"
 
 

@@ -24,7 +24,7 @@ from bnlab.printers.python_tree import LINE, Define, Statement, Verbatim, render
 
 PADDED = '''
 def {name}(ids):
-    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
+    """Where members stand as (group, member), and which of these exist: the others are padding."""
     sizes = np.bincount(ids)
     member = np.arange(sizes.max())
     exists = member < sizes[:, None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -148,8 +149,19 @@ def lines(statement: Statement) -> list[str]:
 def _docstring(doc: str) -> list[str]:
     if not doc:
         return []
-    parts = doc.splitlines()
-    return [f'"""{parts[0]}', *parts[1:], '"""'] if len(parts) > 1 else [f'"""{doc}"""']
+    parts = [part for place, line in enumerate(doc.splitlines()) for part in _wrapped(line, place)]
+    if len(parts) > 1 or len(doc) > ROOM + 1:
+        return [f'"""{parts[0]}', *parts[1:], '"""']
+    return [f'"""{doc}"""']
+
+
+def _wrapped(line: str, place: int) -> list[str]:
+    """A line of a docstring in lines that fit; what goes on after a line that is set in is set in further."""
+    room = LINE - 4 - (3 if place == 0 else 0)
+    if len(line) <= room:
+        return [line]
+    inset = len(line) - len(line.lstrip())
+    return textwrap.wrap(line, room, subsequent_indent=" " * (inset + 4 if inset else 0))
 
 
 def _indented(body: list[str]) -> list[str]:

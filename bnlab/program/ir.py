@@ -97,7 +97,8 @@ class Field:
     unknown, or of tables of its states), "weight" of the members of the outermost plate,
     "rows" (1 for those of an inner plate that are no padding), "mask" (the steps before the end of a sequence), or the name of
     the outer plate whose row each row of an inner one belongs to. Of a result, `made` is "mean" or "cov" where it is
-    that of the Gaussian latent `of`.
+    that of the Gaussian latent `of`, "joint" where it is of several latents, `of` their names; `of` is also the latent that
+    another name than its own stands for.
     """
 
     name: str

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bnlab.domains import Integer
 from bnlab.errors import DataError, Fault
 from bnlab.network.graph import coefficients, cpds, max_lag
-from bnlab.network.ir import Graph, Parameter, Variable, VarRef
+from bnlab.network.ir import Affine, Graph, Parameter, Ref, Variable, VarRef
 from bnlab.runtime.data_layout import sizeless
 from bnlab.runtime.em_floor import spreads
 from bnlab.runtime.records import Bound, FitWarning
@@ -33,12 +33,13 @@ def fittable(graph: Graph, bound: Bound, *, started: bool, dtype: str) -> tuple[
     faults = [] if started else list(_too_few(graph, bound))
     notes: list[FitWarning] = []
     kinds: dict[str, set[str]] = {}
-    for variable, kind, _ in spreads(graph):
-        kinds.setdefault(variable.name, set()).add(kind)
+    for variable, kind, spread in spreads(graph):
+        alone = _followed(graph, variable) and _users(graph, spread) == {variable.name}
+        kinds.setdefault(variable.name, set()).update([kind] if alone else [])
     for name, found in kinds.items():
         values = np.asarray(bound.canonical[name], dtype=float)
         values = values.reshape(-1, int(np.prod(graph.variable(name).domain.event_shape)))
-        flat = list(_flat(graph.variable(name), values))
+        flat = list(_flat(graph.variable(name), values)) if found else []
         faults += flat
         if not flat:
             faults += _dependent(name, values) if "cov" in found else ()
@@ -46,6 +47,32 @@ def fittable(graph: Graph, bound: Bound, *, started: bool, dtype: str) -> tuple[
     if faults:
         raise DataError(*faults)
     return (*notes, *_unseen(graph, bound), *_short(graph, bound))
+
+
+def _users(graph: Graph, parameter: str) -> set[str]:
+    """The variables whose distributions read a parameter."""
+    return {
+        variable.name
+        for variable in graph.variables
+        for cpd in cpds(variable)
+        if any(ref.target == parameter for ref in coefficients(cpd))
+    }
+
+
+def _followed(graph: Graph, variable: Variable) -> bool:
+    """Whether the mean may be where all data are: it holds an offset that is learnt, or a latent (or is no sum)."""
+    for cpd in cpds(variable):
+        mean = cpd.argument("mean")
+        if not isinstance(mean, Affine):
+            return True
+        for term in mean.terms:
+            if term.variable is not None:
+                if graph.variable(term.variable.name).role == "latent":
+                    return True
+            elif isinstance(term.coefficient, Ref) and isinstance(term.coefficient.target, str):
+                if graph.parameter(term.coefficient.target).value is None:
+                    return True
+    return False
 
 
 def _unseen(graph: Graph, bound: Bound) -> Iterator[FitWarning]:
@@ -125,7 +152,8 @@ def _dependent(name: str, values: NDArray[np.float64]) -> Iterator[Fault]:
 
 
 def _far(name: str, values: NDArray[np.float64], dtype: str) -> Iterator[FitWarning]:
-    ratio = np.abs(np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
+    spread = np.nanstd(values, axis=0)
+    ratio = np.where(spread > 0, np.abs(np.nanmean(values, axis=0)) / np.where(spread > 0, spread, 1), 0)
     if ratio.max() > FAR[dtype]:
         column = int(ratio.argmax())
         message = f"column {column} lies {ratio.max():.2g} standard deviations from 0; {dtype} keeps few digits of it."

@@ -71,7 +71,10 @@ def nesting(graph: Graph) -> dict[str, tuple[str, ...]]:
         for depth, plate in enumerate(path):
             if paths.setdefault(plate, path[: depth + 1]) != path[: depth + 1]:
                 raise DataError(
-                    Fault(f"The plate {plate} is crossed with another: data for it cannot be laid out yet.")
+                    Fault(
+                        f"The plate {plate} is crossed with another: data for it cannot be laid out yet.",
+                        'Run the model that bn.emit(net, "numpyro") writes on your own arrays.',
+                    )
                 )
     return paths
 

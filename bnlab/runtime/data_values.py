@@ -70,7 +70,9 @@ def _numbers(
 ) -> tuple[NDArray[np.float64], list[Fault]]:
     """Floats, with NaN where there is none."""
     if array.dtype.kind in "biuf":
-        return np.asarray(array, dtype=np.float64, order="C"), []
+        return np.array(
+            array, dtype=np.float64, order="C"
+        ), []  # a copy: what the user writes later is not the fit's
     if array.dtype.kind != "O":
         kind = {"c": "complex numbers", "U": "text", "S": "bytes"}.get(
             array.dtype.kind, f"the type {array.dtype}"

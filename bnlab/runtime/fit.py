@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from bnlab.compile import derive
 from bnlab.errors import Fault, FitError
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
+from bnlab.network.graph import crossed_plates
 from bnlab.runtime.apart import confounded
 from bnlab.runtime.criteria import observations
 from bnlab.runtime.data import bind
@@ -89,6 +91,8 @@ def fit(
     _check(method, settings, options)
     if isinstance(init, Mapping):
         checked(graph, init, complete=False)
+    if method in ("em", "viterbi", "vbem") and crossed_plates(graph):
+        derive(graph)  # it says why not; what data of such plates look like is no matter then
     data, columns = by_names(net, data, columns)
     known = renamed(net, evidence or {})
     bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype, evidence=known, ids=ids)
@@ -161,8 +165,8 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seco
         network=problem.network,
         method=problem.method,
         parameters=dict(outcome.parameters),
-        log_likelihood=outcome.log_likelihood,
-        objective=outcome.objective,
+        log_likelihood=read_only(outcome.log_likelihood),
+        objective=read_only(outcome.objective),
         status=outcome.status,
         warnings=(*outcome.warnings, *notes),
         restarts=gathered(outcome.starts) if outcome.starts else None,
@@ -182,6 +186,13 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seco
         traces=outcome.traces,
         bound=problem.bound,
     )
+
+
+def read_only(trace: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A copy that nobody can write to."""
+    copied = trace.copy()
+    copied.setflags(write=False)
+    return copied
 
 
 def _check(method: str, settings: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> None:
@@ -207,7 +218,7 @@ def _check(method: str, settings: Mapping[str, Any], options: Mapping[str, Any] 
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < lowest:
             faults.append(Fault(f"{name} is {value!r}; it is a whole number of at least {lowest}."))
     tol = settings["tol"]
-    if not isinstance(tol, int | float) or not tol >= 0:
+    if isinstance(tol, bool) or not isinstance(tol, int | float | np.number) or not tol >= 0:
         faults.append(Fault(f"tol is {tol!r}; it is a number of at least 0."))
     if settings["dtype"] not in ("float64", "float32"):
         faults.append(Fault(f'dtype is {settings["dtype"]!r}; it is "float64" or "float32".'))

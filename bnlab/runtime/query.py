@@ -182,4 +182,4 @@ def _mirrored(graph: Graph, bound: Bound, target: Target, found: Mapping[str, An
     if isinstance(target, str):
         return mirror(bound.layout, graph, graph.variable(target), np.asarray(found[target]))
     innermost = max((graph.variable(name) for name in target), key=lambda variable: len(variable.plates))
-    return mirror(bound.layout, graph, innermost, np.asarray(found["_".join(("joint", *target))]))
+    return mirror(bound.layout, graph, innermost, np.asarray(found[" ".join(target)]))

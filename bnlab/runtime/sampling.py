@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bnlab.errors import DataError, Fault
+from bnlab.errors import DataError, Fault, FitError
 from bnlab.families.base import registry
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
@@ -45,6 +45,8 @@ def sample(
     or for evidence that is impossible.
     """
     graph = net.graph
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise FitError(Fault(f"seed is {seed!r}; it is a whole number of at least 0."))
     _check_drawn(graph)
     theta = checked(graph, parameters, complete=True)
     layout = plan_layout(graph, sizes)

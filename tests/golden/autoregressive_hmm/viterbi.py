@@ -68,7 +68,7 @@ def hardmax(x, axis):
 
 
 def solve(moments, products):
-    """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
+    """The x with moments x = products; where the moments are singular, of all such the one nearest to 0."""
     diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * moments * scale[..., None, :]
@@ -220,8 +220,9 @@ def cluster(x, K, rng, method):
 
 
 def lines(u, y, K, rng, method):
-    """K regressions (K, E, P) of y (N, E) on u (N, P), and what they leave of y: each through a few rows at random,
-    then, as in k-means, through the rows that it is nearest to."""
+    """K regressions (K, E, P) of y (N, E) on u (N, P), and what they leave of y: each through a few rows
+    at random, then, as in k-means, through the rows that it is nearest to.
+    """
 
     def line(rows):
         return np.linalg.lstsq(u[rows], y[rows], rcond=None)[0].T
@@ -237,7 +238,7 @@ def lines(u, y, K, rng, method):
 
 
 def near(probabilities, shape, rng, method):
-    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    """Rows of probabilities near the given ones, but not at that saddle point; anywhere, if "random"."""
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 

@@ -106,6 +106,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `school`, about `rows` rows each; padding has weight 0."""
     N = len(data["std"])
@@ -113,8 +121,8 @@ def prepare(data, dtype=float, rows=4096):
     chunks = -(-N // rows)
     chunk_school, place_school = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
-        std=put(np.asarray(data["std"], dtype), (chunk_school, place_school)),
-        effect=put(np.asarray(data["effect"], dtype), (chunk_school, place_school)),
+        std=put(rows_of(data, "std", dtype), (chunk_school, place_school)),
+        effect=put(rows_of(data, "effect", dtype), (chunk_school, place_school)),
         weight=put(weights, (chunk_school, place_school), 0),
     )
 

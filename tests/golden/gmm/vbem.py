@@ -9,7 +9,8 @@ for n in 1..N:
     z[n] ~ Categorical(pi)                                 latent
     x[n] ~ Normal(mu[z[n]], cov=Sigma[z[n]])               observed
 
-The posterior of latents z and parameters theta is approximated by q(z) q(theta), as near as can be in KL divergence.
+The posterior of latents z and parameters theta is approximated by q(z) q(theta), as near as can be in KL
+divergence.
 E-step   q_z[n,k] = P(z[n]=k | x)
 M-step   q(pi), q(mu), q(Sigma) in turn, each the best given the others
 
@@ -230,6 +231,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
@@ -237,7 +246,7 @@ def prepare(data, dtype=float, rows=4096):
     chunks = -(-N // rows)
     chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+        x=put(rows_of(data, "x", dtype, (2,)), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )
 
 
@@ -272,7 +281,7 @@ def cluster(x, K, rng, method):
 
 
 def near(probabilities, shape, rng, method):
-    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    """Rows of probabilities near the given ones, but not at that saddle point; anywhere, if "random"."""
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 
@@ -294,7 +303,7 @@ def start(data, seed=0, method="data"):
 
 
 def init(data, seed=0, method="data") -> Posterior:
-    """q(theta) after an M-step from a point at clusters of the data (method "data") or at random rows ("random")."""
+    """q(theta) after an M-step from clusters of the data (method "data") or from random rows ("random")."""
     theta = start(data, seed, method)
     return m_step(e_step(theta, data), theta)
 

@@ -44,7 +44,7 @@ def parameters():
 
 
 def padded(ids):
-    """Where the members of each group stand: rows (group, member), and which of these exist; the others are padding."""
+    """Where members stand as (group, member), and which of these exist: the others are padding."""
     sizes = np.bincount(ids)
     member = np.arange(sizes.max())
     exists = member < sizes[:, None]
@@ -158,6 +158,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def position(group):
     """For each element of `group` how many equal ones stand before it."""
     order = np.argsort(group, kind="stable")
@@ -167,16 +175,36 @@ def position(group):
     return rank
 
 
+def numbered(ids, size=0, outer=None):
+    """Ids (of members within `outer`) as numbers from 0: themselves where they are, else by first appearance.
+
+    Numbers below `size` are those of members, also if some of these have no rows.
+    """
+    ids = np.asarray(ids)
+    found, at = np.unique(ids, return_inverse=True)
+    pairs = at if outer is None else outer * len(found) + at
+    members, first, at = np.unique(pairs, return_index=True, return_inverse=True)
+    if (
+        ids.dtype.kind in "iu"
+        and len(members) == len(found)
+        and 0 <= found[0]
+        and found[-1] < max(len(found), size)
+    ):
+        return ids
+    return np.argsort(np.argsort(first))[at]
+
+
 def prepare(data, dtype=float, rows=65536):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
-    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
-    size_sequence = id_sequence.max() + 1
+    known = len(data.get("weights", ()))
+    id_sequence = numbered(data.get("sequence", np.zeros(len(data["x"]), int)), known)
+    size_sequence = max(id_sequence.max() + 1, known)
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
     chunks = -(-len(data["x"]) // rows)
     chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), -(-size_sequence // chunks))
     step = position(id_sequence)
     return Data(
-        x=put(np.asarray(data["x"], int), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
+        x=put(rows_of(data, "x", int), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
         weight=put(weights, (chunk_sequence, place_sequence), 0),
         mask_t=put(
             np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False

@@ -63,7 +63,7 @@ def ratio(total, count, old):
 
 
 def solve(moments, products):
-    """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
+    """The x with moments x = products; where the moments are singular, of all such the one nearest to 0."""
     diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * moments * scale[..., None, :]
@@ -73,7 +73,7 @@ def solve(moments, products):
 
 
 def product(A, B):
-    """A @ B. Small matrices are multiplied by sums written out, which the compiler fuses: BLAS costs more than they do."""
+    """A @ B; small matrices as sums written out, which the compiler fuses: BLAS costs more than they do."""
     if max(A.size * B.shape[-1], B.size * A.shape[-2]) < 4096:
         return (A[..., :, None] * B[..., None, :, :]).sum(-2)
     if A.shape[-1] <= 8:
@@ -210,6 +210,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def position(group):
     """For each element of `group` how many equal ones stand before it."""
     order = np.argsort(group, kind="stable")
@@ -219,16 +227,38 @@ def position(group):
     return rank
 
 
+def numbered(ids, size=0, outer=None):
+    """Ids (of members within `outer`) as numbers from 0: themselves where they are, else by first appearance.
+
+    Numbers below `size` are those of members, also if some of these have no rows.
+    """
+    ids = np.asarray(ids)
+    found, at = np.unique(ids, return_inverse=True)
+    pairs = at if outer is None else outer * len(found) + at
+    members, first, at = np.unique(pairs, return_index=True, return_inverse=True)
+    if (
+        ids.dtype.kind in "iu"
+        and len(members) == len(found)
+        and 0 <= found[0]
+        and found[-1] < max(len(found), size)
+    ):
+        return ids
+    return np.argsort(np.argsort(first))[at]
+
+
 def prepare(data, dtype=float, rows=32768):
     """Data in chunks of whole members of `sequence`, about `rows` rows each; padding has weight 0."""
-    id_sequence = np.asarray(data.get("sequence", np.zeros(len(data["x"]))), int)
-    size_sequence = id_sequence.max() + 1
+    known = len(data.get("weights", ()))
+    id_sequence = numbered(data.get("sequence", np.zeros(len(data["x"]), int)), known)
+    size_sequence = max(id_sequence.max() + 1, known)
     weights = np.asarray(data.get("weights", np.ones(size_sequence)), dtype)
     chunks = -(-len(data["x"]) // rows)
     chunk_sequence, place_sequence = np.divmod(np.arange(size_sequence), -(-size_sequence // chunks))
     step = position(id_sequence)
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])),
+        x=put(
+            rows_of(data, "x", dtype, (4,)), (chunk_sequence[id_sequence], step, place_sequence[id_sequence])
+        ),
         weight=put(weights, (chunk_sequence, place_sequence), 0),
         mask_t=put(
             np.ones(len(step), bool), (chunk_sequence[id_sequence], step, place_sequence[id_sequence]), False
@@ -267,7 +297,7 @@ def cluster(x, K, rng, method):
 
 
 def near(probabilities, shape, rng, method):
-    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    """Rows of probabilities near the given ones, but not at that saddle point; anywhere, if "random"."""
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 

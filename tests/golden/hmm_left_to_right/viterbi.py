@@ -189,7 +189,7 @@ def cluster(x, K, rng, method):
 
 
 def near(probabilities, shape, rng, method):
-    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    """Rows of probabilities near the given ones, but not at that saddle point; anywhere, if "random"."""
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 

@@ -1,5 +1,6 @@
 # -*- coding: utf-8 -*-
-"""Hard EM for the network `hmm_mixture_emissions`, derived from its declaration; needs only JAX and NumPy.
+"""Hard EM for the network `hmm_mixture_emissions`, derived from its declaration; needs only JAX and
+NumPy.
 
 for t in 1..T:                                         a chain
     z[t] ~ Categorical(A[z[t-1]])                      latent; z[1] ~ Categorical(pi)
@@ -179,7 +180,7 @@ def cluster(x, K, rng, method):
 
 
 def near(probabilities, shape, rng, method):
-    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    """Rows of probabilities near the given ones, but not at that saddle point; anywhere, if "random"."""
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 

@@ -76,7 +76,8 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
 
 
 def smooth_level(theta: Parameters, m: Array, V: Array, p: Array, P: Array) -> tuple[Array, Array, Array]:
-    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[level[t] | all data] and its covariance.
+    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[level[t] | all data] and its
+    covariance.
 
     Given level[t], later data say no more of level[t-1]: it is m[t-1] + G[t] (level[t] - p[t]) and a rest
     of covariance C[t].

@@ -7,7 +7,8 @@ for t in 1..T:                                   a chain
     level[t] ~ Normal(level[t-1], var=eta)       latent; level[1] ~ Normal(1000, var=10000000)
     x[t] ~ Normal(level[t], var=eps)             observed
 
-The posterior of latents z and parameters theta is approximated by q(z) q(theta), as near as can be in KL divergence.
+The posterior of latents z and parameters theta is approximated by q(z) q(theta), as near as can be in KL
+divergence.
 E-step   m[t] = E[level[t] | data up to t]
          mean_level[t] = E[level[t] | x]
          cov_level[t] = Cov(level[t] | x)
@@ -103,7 +104,8 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
 
 
 def smooth_level(theta: Parameters, m: Array, V: Array, p: Array, P: Array) -> tuple[Array, Array, Array]:
-    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[level[t] | all data] and its covariance.
+    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[level[t] | all data] and its
+    covariance.
 
     Given level[t], later data say no more of level[t-1]: it is m[t-1] + G[t] (level[t] - p[t]) and a rest
     of covariance C[t].
@@ -253,7 +255,7 @@ def start(data, seed=0, method="data"):
 
 
 def init(data, seed=0, method="data") -> Posterior:
-    """q(theta) after an M-step from a point at clusters of the data (method "data") or at random rows ("random")."""
+    """q(theta) after an M-step from clusters of the data (method "data") or from random rows ("random")."""
     theta = start(data, seed, method)
     return m_step(e_step(theta, data), theta)
 

@@ -54,7 +54,7 @@ def ratio(total, count, old):
 
 
 def product(A, B):
-    """A @ B. Small matrices are multiplied by sums written out, which the compiler fuses: BLAS costs more than they do."""
+    """A @ B; small matrices as sums written out, which the compiler fuses: BLAS costs more than they do."""
     if max(A.size * B.shape[-1], B.size * A.shape[-2]) < 4096:
         return (A[..., :, None] * B[..., None, :, :]).sum(-2)
     if A.shape[-1] <= 8:
@@ -98,7 +98,8 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
 def smooth_state(
     theta: Parameters, m: Array, V: Array, p: Array, P: Array, Q_state: Array, F_state: Array
 ) -> tuple[Array, Array, Array]:
-    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[state[t] | all data] and its covariance.
+    """Smoother (Rauch, Tung and Striebel 1965), from the last t back: E[state[t] | all data] and its
+    covariance.
 
     Given state[t], later data say no more of state[t-1]: it is m[t-1] + G[t] (state[t] - p[t]) and a rest
     of covariance C[t].

@@ -72,7 +72,7 @@ class Data(NamedTuple):
 
 
 def product(A, B):
-    """A @ B. Small matrices are multiplied by sums written out, which the compiler fuses: BLAS costs more than they do."""
+    """A @ B; small matrices as sums written out, which the compiler fuses: BLAS costs more than they do."""
     if max(A.size * B.shape[-1], B.size * A.shape[-2]) < 4096:
         return (A[..., :, None] * B[..., None, :, :]).sum(-2)
     if A.shape[-1] <= 8:

@@ -57,7 +57,7 @@ def ratio(total, count, old):
 
 
 def solve(moments, products):
-    """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
+    """The x with moments x = products; where the moments are singular, of all such the one nearest to 0."""
     diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * moments * scale[..., None, :]
@@ -147,6 +147,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
@@ -154,7 +162,7 @@ def prepare(data, dtype=float, rows=4096):
     chunks = -(-N // rows)
     chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+        x=put(rows_of(data, "x", dtype, (4,)), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )
 
 
@@ -189,7 +197,7 @@ def cluster(x, K, rng, method):
 
 
 def near(probabilities, shape, rng, method):
-    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    """Rows of probabilities near the given ones, but not at that saddle point; anywhere, if "random"."""
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 

@@ -122,6 +122,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
@@ -129,7 +137,7 @@ def prepare(data, dtype=float, rows=4096):
     chunks = -(-N // rows)
     chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+        x=put(rows_of(data, "x", dtype, (4,)), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )
 
 

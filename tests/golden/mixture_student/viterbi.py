@@ -70,7 +70,7 @@ def hardmax(x, axis):
 
 
 def gamma_shape(s):
-    """The a > 0 with ln a - digamma(a) = s > 0: Newton's method in 1/a, from a start within 2% (Minka 2002)."""
+    """The a > 0 with ln a - digamma(a) = s > 0: Newton's method in 1/a (Minka 2002), from within 2%."""
     s = jnp.maximum(s, 100 * jnp.finfo(s.dtype).eps)  # nearer to 0 it would be rounding
     a = (3 - s + jnp.sqrt((3 - s) ** 2 + 24 * s)) / (12 * s)
     for _ in range(4):  # the number of correct digits doubles in each
@@ -158,6 +158,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
@@ -165,7 +173,7 @@ def prepare(data, dtype=float, rows=4096):
     chunks = -(-N // rows)
     chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+        x=put(rows_of(data, "x", dtype, (2,)), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )
 
 
@@ -200,7 +208,7 @@ def cluster(x, K, rng, method):
 
 
 def near(probabilities, shape, rng, method):
-    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    """Rows of probabilities near the given ones, but not at that saddle point; anywhere, if "random"."""
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 

@@ -110,6 +110,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `d`, about `rows` rows each; padding has weight 0."""
     N = len(data["x"])
@@ -117,7 +125,7 @@ def prepare(data, dtype=float, rows=4096):
     chunks = -(-N // rows)
     chunk_d, place_d = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_d, place_d)), weight=put(weights, (chunk_d, place_d), 0)
+        x=put(rows_of(data, "x", dtype, (6,)), (chunk_d, place_d)), weight=put(weights, (chunk_d, place_d), 0)
     )
 
 
@@ -163,7 +171,7 @@ def shares(x):
 
 
 def near(probabilities, shape, rng, method):
-    """Rows of probabilities near the given ones, but not there: that is a saddle point. "random": anywhere."""
+    """Rows of probabilities near the given ones, but not at that saddle point; anywhere, if "random"."""
     noise = rng.exponential(size=shape) if method == "random" else rng.uniform(0.5, 1.5, shape)
     return probabilities * noise / (probabilities * noise).sum(-1, keepdims=True)
 

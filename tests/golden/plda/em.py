@@ -140,7 +140,7 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
 
 
 def corners(mean, scatter, count):
-    """D + 1 rows, and the weight of each, that count together, have that mean, and scatter (D, D) so about it."""
+    """D + 1 rows, and the weight of each, with that count, that mean, and that scatter (D, D) about it."""
     size = len(mean) + 1
     scale = np.sqrt(np.diagonal(scatter))
     scale = np.where(scale > 0, scale, 1)
@@ -153,7 +153,7 @@ def corners(mean, scatter, count):
 
 
 def scatter(x, weights, means, group):
-    """The sum over rows n of weights[n] (x[n] - means[group[n]]) (x[n] - means[group[n]])', some rows at a time."""
+    """The sum over n of weights[n] r r' with r = x[n] - means[group[n]], some rows at a time."""
     total = np.zeros((x.shape[1], x.shape[1]))
     for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
         r = x[rows] - means[group[rows]]
@@ -166,12 +166,13 @@ def scatter(x, weights, means, group):
 def condensed(data):
     """The data, or fewer rows that tell the same.
 
-    A speaker enters the E-step by its count, its mean and the scatter about it: of all scatter one speaker can be the bearer,
-    the rows of the others stand at their means. Where many speakers have the same count, fewer tell the same.
+    A speaker enters the E-step by its count, its mean and the scatter about it: of all scatter
+    one speaker can be the bearer, the rows of the others stand at their means. Where many speakers
+    have the same count, fewer tell the same.
     """
-    x = np.asarray(data["x"], float)
+    x = rows_of(data, "x", float, (4,))
     N, D = x.shape
-    member = np.asarray(data.get("speaker", np.zeros(N)), int)
+    member = numbered(data.get("speaker", np.zeros(N, int)), len(data.get("weights", ())))
     count = np.bincount(member)
     weights = np.asarray(data.get("weights", np.ones(len(count))), float)
     if count.min() == 0 or N <= len(count) + D:
@@ -228,6 +229,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def position(group):
     """For each element of `group` how many equal ones stand before it."""
     order = np.argsort(group, kind="stable")
@@ -237,11 +246,31 @@ def position(group):
     return rank
 
 
+def numbered(ids, size=0, outer=None):
+    """Ids (of members within `outer`) as numbers from 0: themselves where they are, else by first appearance.
+
+    Numbers below `size` are those of members, also if some of these have no rows.
+    """
+    ids = np.asarray(ids)
+    found, at = np.unique(ids, return_inverse=True)
+    pairs = at if outer is None else outer * len(found) + at
+    members, first, at = np.unique(pairs, return_index=True, return_inverse=True)
+    if (
+        ids.dtype.kind in "iu"
+        and len(members) == len(found)
+        and 0 <= found[0]
+        and found[-1] < max(len(found), size)
+    ):
+        return ids
+    return np.argsort(np.argsort(first))[at]
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `speaker`, about `rows` rows each; padding has weight 0."""
     data = condensed(data)
-    id_speaker = np.asarray(data.get("speaker", np.zeros(len(data["x"]))), int)
-    size_speaker = id_speaker.max() + 1
+    known = len(data.get("weights", ()))
+    id_speaker = numbered(data.get("speaker", np.zeros(len(data["x"]), int)), known)
+    size_speaker = max(id_speaker.max() + 1, known)
     weights = np.asarray(data.get("weights", np.ones(size_speaker)), dtype)
     chunks = -(-len(data["x"]) // rows)
     chunk_speaker, place_speaker = np.divmod(np.arange(size_speaker), -(-size_speaker // chunks))
@@ -249,7 +278,7 @@ def prepare(data, dtype=float, rows=4096):
     chunk_utterance = chunk_speaker[speaker_of_utterance]
     place_utterance = position(chunk_utterance)
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_utterance, place_utterance)),
+        x=put(rows_of(data, "x", dtype, (4,)), (chunk_utterance, place_utterance)),
         weight=put(weights, (chunk_speaker, place_speaker), 0),
         weight_utterance=put(
             np.asarray(data.get("weights of utterance", np.ones(len(place_utterance))), dtype),

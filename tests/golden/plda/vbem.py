@@ -9,7 +9,8 @@ for s in 1..S:                                   speaker
     for u in 1..U[s]:                            utterance
         x[s,u] ~ Normal(z[s], cov=Sigma_wc)      observed
 
-The posterior of latents z and parameters theta is approximated by q(z) q(theta), as near as can be in KL divergence.
+The posterior of latents z and parameters theta is approximated by q(z) q(theta), as near as can be in KL
+divergence.
 E-step   V_z[s,d,e] = Cov(z[s] | x) = (Sigma_ac^-1 + count_utterance Sigma_wc^-1)^-1
          d_z[s,d] = E[z[s] | x] - mu
 M-step   q(mu), q(Sigma_ac), q(Sigma_wc) in turn, each the best given the others
@@ -263,6 +264,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def position(group):
     """For each element of `group` how many equal ones stand before it."""
     order = np.argsort(group, kind="stable")
@@ -272,10 +281,30 @@ def position(group):
     return rank
 
 
+def numbered(ids, size=0, outer=None):
+    """Ids (of members within `outer`) as numbers from 0: themselves where they are, else by first appearance.
+
+    Numbers below `size` are those of members, also if some of these have no rows.
+    """
+    ids = np.asarray(ids)
+    found, at = np.unique(ids, return_inverse=True)
+    pairs = at if outer is None else outer * len(found) + at
+    members, first, at = np.unique(pairs, return_index=True, return_inverse=True)
+    if (
+        ids.dtype.kind in "iu"
+        and len(members) == len(found)
+        and 0 <= found[0]
+        and found[-1] < max(len(found), size)
+    ):
+        return ids
+    return np.argsort(np.argsort(first))[at]
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `speaker`, about `rows` rows each; padding has weight 0."""
-    id_speaker = np.asarray(data.get("speaker", np.zeros(len(data["x"]))), int)
-    size_speaker = id_speaker.max() + 1
+    known = len(data.get("weights", ()))
+    id_speaker = numbered(data.get("speaker", np.zeros(len(data["x"]), int)), known)
+    size_speaker = max(id_speaker.max() + 1, known)
     weights = np.asarray(data.get("weights", np.ones(size_speaker)), dtype)
     chunks = -(-len(data["x"]) // rows)
     chunk_speaker, place_speaker = np.divmod(np.arange(size_speaker), -(-size_speaker // chunks))
@@ -283,7 +312,7 @@ def prepare(data, dtype=float, rows=4096):
     chunk_utterance = chunk_speaker[speaker_of_utterance]
     place_utterance = position(chunk_utterance)
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_utterance, place_utterance)),
+        x=put(rows_of(data, "x", dtype, (4,)), (chunk_utterance, place_utterance)),
         weight=put(weights, (chunk_speaker, place_speaker), 0),
         weight_utterance=put(np.ones(len(place_utterance), dtype), (chunk_utterance, place_utterance), 0),
         speaker_of_utterance=put(
@@ -344,7 +373,7 @@ def start(data, seed=0, method="data"):
 
 
 def init(data, seed=0, method="data") -> Posterior:
-    """q(theta) after an M-step from a point at clusters of the data (method "data") or at random rows ("random")."""
+    """q(theta) after an M-step from clusters of the data (method "data") or from random rows ("random")."""
     theta = start(data, seed, method)
     return m_step(e_step(theta, data), theta)
 

@@ -53,7 +53,7 @@ def ratio(total, count, old):
 
 
 def solve(moments, products):
-    """The x with moments x = products; of all that do, where the moments are singular, the one nearest to 0."""
+    """The x with moments x = products; where the moments are singular, of all such the one nearest to 0."""
     diagonal = jnp.diagonal(moments, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0)
     scaled = scale[..., :, None] * moments * scale[..., None, :]
@@ -129,7 +129,7 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
 
 
 def corners(mean, scatter, count):
-    """D + 1 rows, and the weight of each, that count together, have that mean, and scatter (D, D) so about it."""
+    """D + 1 rows, and the weight of each, with that count, that mean, and that scatter (D, D) about it."""
     size = len(mean) + 1
     scale = np.sqrt(np.diagonal(scatter))
     scale = np.where(scale > 0, scale, 1)
@@ -142,7 +142,7 @@ def corners(mean, scatter, count):
 
 
 def scatter(x, weights, means, group):
-    """The sum over rows n of weights[n] (x[n] - means[group[n]]) (x[n] - means[group[n]])', some rows at a time."""
+    """The sum over n of weights[n] r r' with r = x[n] - means[group[n]], some rows at a time."""
     total = np.zeros((x.shape[1], x.shape[1]))
     for rows in (slice(start, start + 4096) for start in range(0, len(x), 4096)):
         r = x[rows] - means[group[rows]]
@@ -153,8 +153,8 @@ def scatter(x, weights, means, group):
 
 
 def condensed(data):
-    """The data, or fewer rows that tell the same: rows enter the E-step by their count, sum and scatter alone."""
-    x = np.asarray(data["x"], float)
+    """The data, or fewer rows that tell the same: the E-step reads their count, sum and scatter alone."""
+    x = rows_of(data, "x", float, (4,))
     N, D = x.shape
     if N <= 2 * (D + 1):
         return data
@@ -177,6 +177,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `n`, about `rows` rows each; padding has weight 0."""
     data = condensed(data)
@@ -185,7 +193,7 @@ def prepare(data, dtype=float, rows=4096):
     chunks = -(-N // rows)
     chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
+        x=put(rows_of(data, "x", dtype, (4,)), (chunk_n, place_n)), weight=put(weights, (chunk_n, place_n), 0)
     )
 
 

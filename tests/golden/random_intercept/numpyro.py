@@ -116,6 +116,14 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
+def rows_of(data, name, dtype, shape=()):
+    """The rows of a variable, each of this shape."""
+    values = np.asarray(data[name], dtype)
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    return values
+
+
 def position(group):
     """For each element of `group` how many equal ones stand before it."""
     order = np.argsort(group, kind="stable")
@@ -125,10 +133,30 @@ def position(group):
     return rank
 
 
+def numbered(ids, size=0, outer=None):
+    """Ids (of members within `outer`) as numbers from 0: themselves where they are, else by first appearance.
+
+    Numbers below `size` are those of members, also if some of these have no rows.
+    """
+    ids = np.asarray(ids)
+    found, at = np.unique(ids, return_inverse=True)
+    pairs = at if outer is None else outer * len(found) + at
+    members, first, at = np.unique(pairs, return_index=True, return_inverse=True)
+    if (
+        ids.dtype.kind in "iu"
+        and len(members) == len(found)
+        and 0 <= found[0]
+        and found[-1] < max(len(found), size)
+    ):
+        return ids
+    return np.argsort(np.argsort(first))[at]
+
+
 def prepare(data, dtype=float, rows=4096):
     """Data in chunks of whole members of `batch`, about `rows` rows each; padding has weight 0."""
-    id_batch = np.asarray(data.get("batch", np.zeros(len(data["x"]))), int)
-    size_batch = id_batch.max() + 1
+    known = len(data.get("weights", ()))
+    id_batch = numbered(data.get("batch", np.zeros(len(data["x"]), int)), known)
+    size_batch = max(id_batch.max() + 1, known)
     weights = np.asarray(data.get("weights", np.ones(size_batch)), dtype)
     chunks = -(-len(data["x"]) // rows)
     chunk_batch, place_batch = np.divmod(np.arange(size_batch), -(-size_batch // chunks))
@@ -136,7 +164,7 @@ def prepare(data, dtype=float, rows=4096):
     chunk_sample = chunk_batch[batch_of_sample]
     place_sample = position(chunk_sample)
     return Data(
-        x=put(np.asarray(data["x"], dtype), (chunk_sample, place_sample)),
+        x=put(rows_of(data, "x", dtype), (chunk_sample, place_sample)),
         weight=put(weights, (chunk_batch, place_batch), 0),
         weight_sample=put(np.ones(len(place_sample), dtype), (chunk_sample, place_sample), 0),
         batch_of_sample=put(

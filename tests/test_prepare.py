@@ -1,0 +1,73 @@
+"""`prepare` of emitted files: ids of any kind, and rows that do not have the shape of their variable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bnlab as bn
+from bnlab.runtime.load import load_source
+from bnlab.runtime.proof.draws import random_parameters
+from tests.gaussian_networks import linear_chain, nested_effects, nested_means, two_covariances
+
+RNG = np.random.default_rng(0)
+PAIRS, NUMBERS = RNG.normal(size=(12, 2)), RNG.normal(size=12)
+GROUP = np.repeat([0, 1, 2], [5, 3, 4])
+SCHOOL, ROOM = np.repeat([0, 1], [7, 5]), np.repeat([0, 1, 2, 3], [4, 3, 2, 3])
+
+
+def log_p(net: bn.Network, data: dict[str, object]) -> float:
+    """ln p of the data as the emitted file finds it, at parameters of the network's own."""
+    module = load_source(bn.emit(net, "em"), net.graph.name)
+    theta = module.Parameters(**random_parameters(net.graph, np.random.default_rng(1)))
+    return float(module.log_evidence(theta, module.prepare(data)))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        np.array([7, 3, 5])[GROUP],
+        np.array(["b", "a", "c"])[GROUP],
+        np.array([-1, 0, 1])[GROUP],
+        np.array([2, 0, 1])[GROUP],
+        GROUP.astype(float),
+    ],
+    ids=["gaps", "text", "negative", "another order", "floats"],
+)
+def test_ids_may_be_anything(ids: np.ndarray) -> None:
+    net = two_covariances()
+    expected = log_p(net, {"x": PAIRS, "group": GROUP})
+    assert log_p(net, {"x": PAIRS, "group": ids}) == pytest.approx(expected, rel=1e-13)
+    chain = linear_chain()
+    sequence = next(plate.name for plate in chain.graph.plates if plate.size is None and not plate.chain)
+    seen = next(v for v in chain.graph.in_role("observed"))
+    rows = RNG.normal(size=(12, *seen.domain.shape))
+    expected = log_p(chain, {seen.name: rows, sequence: GROUP})
+    assert log_p(chain, {seen.name: rows, sequence: ids}) == pytest.approx(expected, rel=1e-13)
+
+
+def test_members_without_rows_keep_their_numbers_where_something_tells_of_them() -> None:
+    """Member 1 has a weight, or a value of its own, and no rows."""
+    ids = np.array([0, 2, 3])[GROUP]
+    module = load_source(bn.emit(two_covariances(), "em"), "two_covariances")
+    data = module.prepare({"x": PAIRS, "group": ids, "weights": np.ones(4)})
+    assert data.weight.sum() == 4
+    net = nested_effects()
+    rows = {"x": NUMBERS, "room": ROOM, "size": np.array([1.0, 2.0, 3.0])}
+    whole = log_p(net, {**rows, "school": np.array([0, 2])[SCHOOL]})
+    swapped = log_p(net, {**rows, "size": np.array([1.0, 3.0, 2.0]), "school": SCHOOL})
+    assert whole == pytest.approx(swapped, rel=1e-13)
+
+
+def test_ids_of_inner_members_may_begin_anew_in_each_outer_one() -> None:
+    net = nested_means()
+    expected = log_p(net, {"x": NUMBERS, "school": SCHOOL, "room": ROOM})
+    anew = np.array([0, 1, 0, 1])[ROOM]
+    assert log_p(net, {"x": NUMBERS, "school": SCHOOL, "room": anew}) == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("x", [PAIRS.reshape(2, 6, 2), PAIRS[:, :1], NUMBERS])
+def test_rows_of_another_shape_are_refused_by_name(x: np.ndarray) -> None:
+    module = load_source(bn.emit(two_covariances(), "em"), "two_covariances")
+    with pytest.raises(ValueError, match=r"x has the shape .*; it takes rows of the shape \(2,\)"):
+        module.prepare({"x": x, "group": GROUP})
