@@ -31,9 +31,9 @@ from bnlab.program.ops import Axes, Expr, JointBasis, Symbol
 from bnlab.program.walk import symbols
 
 NOTHING = Knowledge()
+"""No value is missing, and nothing is known of latents."""
 WHOLE = {"theta": "all parameters together", "chunk": "a part of the data"}
 """What functions call their arguments."""
-"""No value is missing, and nothing is known of latents."""
 
 Kind = Literal["em", "viterbi"]
 Messages = Literal["scaled", "log"]
@@ -190,8 +190,6 @@ def _posteriors(run: Elimination, variable: Variable) -> list[tuple[Field, Expr]
 
 def _marginal(run: Elimination, variable: Variable) -> Expr:
     factor = next(f for f in run.plan.factors if f.variable == variable.name and f.steps != "first")
-    step = run.consumer(factor.name)
-    assert step is not None
     found = run.posterior(factor.name)
     assert found is not None
     wanted = (*run.layout.members(variable.plates), run.layout.states[VarRef(variable.name)])
@@ -377,7 +375,7 @@ def _log_prior(axes: Layout) -> Function | None:
         symbol = Symbol(parameter.name, axes.parameter(parameter), "theta")
         event = axes.event(parameter.name, len(parameter.domain.event_shape))
         if len(event) == 1 and parameter.prior.argument("cov") is not None:
-            event = pair(axes, parameter.name, event)
+            event = pair(axes, event)
         family = registry()[parameter.prior.family]
         terms.append(family.log_prior(symbol, dict(parameter.prior.arguments), event))
     if not terms:
@@ -427,7 +425,7 @@ def _proxy(graph: Graph, name: str) -> str:
     return ""
 
 
-def pair(axes: Layout, name: str, event: Axes) -> Axes:
+def pair(axes: Layout, event: Axes) -> Axes:
     """The axis of a vector's entries, and a second one for the columns of a matrix over them."""
     twin = next(
         (

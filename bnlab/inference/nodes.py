@@ -247,7 +247,7 @@ def _slope(
     ref = VarRef(term.variable.name, term.variable.lag)
     entries = layout.vector(ref)
     event = layout.event(variable.name, 2) if variable.domain.event_shape else ()
-    name, formula = _called(layout, term.variable, variable, piece)
+    name, formula = _called(layout, term.variable, piece)
     columns = layout.columns.get((variable.name, ref), ()) if term.op != "scale" else ()
     elementwise = term.op == "scale" and (bool(entries) or not event)
     held = columns[:1] or (event[:1] if entries else ())
@@ -287,7 +287,7 @@ def _term(layout: Layout, term: NetworkTerm, variable: Variable, piece: Piece) -
     target = term.coefficient.target
     free = isinstance(target, str) and layout.graph.parameter(target).value is None
     at = coefficient if value is None else _product(value, coefficient, columns[:1])
-    name, formula = _called(layout, term.variable, variable, piece)
+    name, formula = _called(layout, term.variable, piece)
     return Term(term.sign, own, value, columns[:1], columns[1:], free, name, formula), at
 
 
@@ -324,7 +324,7 @@ def _product(left: Expr, right: Expr, over: Axes) -> Expr:
     return einsum(tuple(axis for axis in union(left, right) if axis not in over), left, right)
 
 
-def _called(layout: Layout, ref: VarRef | None, variable: Variable, piece: Piece) -> tuple[str, str]:
+def _called(layout: Layout, ref: VarRef | None, piece: Piece) -> tuple[str, str]:
     """The name of a regressor in statistics, and the regressor with its indices."""
     if ref is None:
         return "", ""

@@ -27,7 +27,7 @@ from bnlab.network.ir import CPD, Graph, Variable, VarRef
 
 @dataclass(frozen=True, slots=True)
 class SumOut:
-    """`variable` is summed out of the product of `factors`, a table over `clique`; `message` is what is left."""
+    """`variable` is summed out of the product of `factors`, a table over `joint`; `message` is what is left."""
 
     variable: VarRef
     factors: tuple[str, ...]
@@ -74,7 +74,7 @@ class SumChain:
 
 @dataclass(frozen=True, slots=True)
 class Integrate:
-    """The Gaussian latent `variable` is integrated out of the product of its own distribution `own` and `factors`."""
+    """The Gaussian latent `variable` is integrated out of the product of its own distribution `own` and `others`."""
 
     variable: VarRef
     own: str

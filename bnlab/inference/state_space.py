@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnlab.families.base import Node, Slope
+from bnlab.families.base import Slope
 from bnlab.inference.gaussian import (
     Quadratic,
     Spread,
@@ -265,13 +265,12 @@ class _Stack:
             if not outside:
                 b[name] = offset(self.run, self.step, labels[name], " at first" if first else "")
             for slope in node.slopes:
-                self._add(name, node, slope, F, b, L, first)
+                self._add(name, slope, F, b, L, first)
         return F, b, self._covariances(L, spreads)
 
     def _add(
         self,
         name: str,
-        node: Node,
         slope: Slope,
         F: dict[tuple[str, str], Expr],
         b: dict[str, Expr],

@@ -142,9 +142,7 @@ def _spelled_normal(use: Use) -> tuple[str, ...]:
     if is_matrix(use):
         residual = difference(use.value(), use.argument("mean"))
         covariance = use.argument("cov")
-        size = use.variable.domain.event_shape[0]
         constant = f"{half} \\ln \\left|2 \\pi {covariance}\\right|"
-        assert size > 0
         return (constant, rf"{half} {residual}^{{\top}} {inverse(covariance)} {residual}")
     square = power(difference(use.value("state", letter), use.argument("mean", "state", letter)), 2)
     sign = rf"\sum_{{{letter}}} " if letter else ""

@@ -19,7 +19,7 @@ from bnlab.notation import tex
 from bnlab.printers.latex_text import array
 from bnlab.printers.latex_width import width
 from bnlab.program.ir import Function, Program, Statement
-from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Constant, Symbol
+from bnlab.program.ops import EVENT, ROW, STATE, Axes, Axis, Constant, Symbol
 from bnlab.program.walk import parts, symbols
 
 LETTERS = {
@@ -92,10 +92,6 @@ class Names:
         """The indices of a member of some plates."""
         found = index_letters(self.graph)
         return [found[plate] for plate in plates]
-
-    def order(self, axes: Axes) -> Axes:
-        """Members of plates first, outermost first."""
-        return tuple(sorted(axes, key=lambda axis: {ROW: 0, STEP: 1}.get(axis.kind, 2)))
 
     def index(self, axis: Axis) -> str:
         """The index of an axis: that of a row names the members that it lies in, too."""

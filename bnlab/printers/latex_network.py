@@ -266,6 +266,6 @@ def constant_tex(names: Names, values: Values) -> str:
     return array(values.flat, values.shape)
 
 
-def own_name(names: Names, parameter: Parameter, entry: str = "") -> str:
+def own_name(names: Names, parameter: Parameter) -> str:
     """A parameter with the letters of its own plates."""
-    return tex(parameter.name, [*names.members(parameter.plates), *([entry] if entry else [])])
+    return tex(parameter.name, names.members(parameter.plates))

@@ -15,7 +15,6 @@ from itertools import product
 from bnlab.program.ir import Field, Function, Program, Statement
 from bnlab.program.ops import (
     ROW,
-    Axis,
     Binary,
     Broadcast,
     Call,
@@ -58,14 +57,8 @@ class Polynomial:
         if max(self.inner, self.outer) > 1:
             raise Other
 
-    @property
-    def alike(self) -> bool:
-        """Whether it is the same for all rows."""
-        return self == FIXED
-
 
 FIXED = Polynomial({0: 0})
-COUNTED = Polynomial({0: 0}, frozenset((0,)))
 
 
 def condensable(program: Program) -> bool:
@@ -130,12 +123,6 @@ class _Reader:
 
     program: Program
     known: dict[str, Polynomial]
-
-    @property
-    def rows(self) -> tuple[Axis, ...]:
-        return tuple(
-            axis for field in self.program.chunk for axis in field.axes if axis.kind == ROW and field.made
-        )
 
     def is_sum(self, result: Expr) -> bool:
         """Whether a statistic is a weighted sum over rows."""

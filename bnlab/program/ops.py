@@ -373,7 +373,7 @@ class Reliable:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function of the program applied to symbols; `meaning` is the quantity it returns, as a formula."""
+    """A function of the program applied to symbols."""
 
     function: str
     arguments: tuple[Expr, ...]

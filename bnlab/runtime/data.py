@@ -65,9 +65,7 @@ def bind(
         except DataError as error:
             faults.extend(error.faults)
     faults = id_faults + faults
-    layout, layout_faults = _layout(
-        graph, paths, {graph.variable(name): one for name, one in rows.items()}, numbered
-    )
+    layout, layout_faults = _layout(graph, paths, {graph.variable(name): one for name, one in rows.items()})
     faults += layout_faults + [
         fault for name in asked if name in rows for fault in nothing_allowed(name, rows[name].array)
     ]
@@ -156,7 +154,6 @@ def _layout(
     graph: Graph,
     paths: Mapping[str, tuple[str, ...]],
     rows: Mapping[Variable, Rows],
-    numbered: Mapping[str, Any],
 ) -> tuple[Layout, list[Fault]]:
     """The members of every sizeless plate, on which all variables must agree."""
     lengths: dict[str, tuple[str, NDArray[np.int64]]] = {}
