@@ -405,10 +405,8 @@ def starts_of(run: Elimination) -> tuple[Start, ...]:
             seen = any(factor.variable == node.variable for factor in run.plan.seen)
             node = replace(node, proxy=node.variable if seen else _proxy(graph, node.variable))
         for start in registry()[piece.cpd.family].starts(node):
-            if (
-                start.parameter not in found
-                or start.kind == "lines" != found[start.parameter].kind != "fixed"
-            ):
+            kind = found[start.parameter].kind if start.parameter in found else ""
+            if not kind or (start.kind == "lines" and kind not in ("lines", "fixed")):
                 found[start.parameter] = start
     return set_apart(graph, (found[parameter.name] for parameter in graph.parameters))
 

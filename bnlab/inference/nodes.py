@@ -7,6 +7,7 @@ from bnlab.families.base import Node, Slope, Term
 from bnlab.inference.axes import Layout, coefficient_axes, mean_terms
 from bnlab.inference.pieces import Piece
 from bnlab.inference.scope import gaussian_scope
+from bnlab.naming import lagged_name, step_of
 from bnlab.network.graph import alignment, coefficients, cpds
 from bnlab.network.ir import CPD, Affine, Argument, Ref, Variable, VarRef
 from bnlab.network.ir import Term as NetworkTerm
@@ -101,7 +102,7 @@ def _known(layout: Layout, cpd: CPD) -> dict[str, Values]:
 
 def _is_gaussian(layout: Layout, variable: Variable, cpd: CPD) -> bool:
     """Whether a distribution is that of a Gaussian latent, or has one in its mean."""
-    return variable.role == "latent" and not variable.discrete or bool(gaussian_scope(layout.graph, cpd))
+    return variable.continuous_latent or bool(gaussian_scope(layout.graph, cpd))
 
 
 def _is_regression(layout: Layout, cpd: CPD) -> bool:
@@ -122,7 +123,7 @@ def _is_regression(layout: Layout, cpd: CPD) -> bool:
 
 def _suffix(layout: Layout, variable: Variable, piece: Piece) -> str:
     sole = sum(not other.discrete for other in layout.graph.in_role("observed", "latent")) == 1
-    first = "_first" + piece.label.partition(".first")[2] if ".first" in piece.label else ""
+    first = step_of(piece.label)
     return first if sole else f"_{variable.name}{first}"
 
 
@@ -136,9 +137,8 @@ def _same_entries(layout: Layout, ref: VarRef, variable: Variable, piece: Piece)
 def alone(argument: Argument) -> Ref | None:
     """The one parameter or constant that an argument is; None for data, sums and products."""
     if isinstance(argument, Affine):
-        term = argument.terms[0]
-        plain = len(argument.terms) == 1 and term.variable is None and term.sign > 0
-        return term.coefficient if plain and isinstance(term.coefficient, Ref) else None
+        coefficient = argument.terms[0].coefficient
+        return coefficient if argument.alone and isinstance(coefficient, Ref) else None
     return argument if isinstance(argument, Ref) else None
 
 
@@ -328,7 +328,7 @@ def _called(layout: Layout, ref: VarRef | None, piece: Piece) -> tuple[str, str]
     """The name of a regressor in statistics, and the regressor with its indices."""
     if ref is None:
         return "", ""
-    name = ref.name + ("_prev" + (str(ref.lag) if ref.lag > 1 else "") if ref.lag else "")
+    name = lagged_name(ref.name, ref.lag)
     graph, letters = layout.graph, []
     for plate in graph.variable(ref.name).plates:
         letter = layout.plates[plate].letter

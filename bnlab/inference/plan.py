@@ -21,6 +21,7 @@ from bnlab.inference.interfaces import connected, depths, interface_of
 from bnlab.inference.intractable import coupled, refuse_chain, refuse_gaps, refuse_mixture
 from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
 from bnlab.inference.sizes import check_table, check_total
+from bnlab.naming import label_of
 from bnlab.network.graph import cpds, topological_order
 from bnlab.network.ir import CPD, Graph, Variable, VarRef
 
@@ -203,8 +204,7 @@ def _factors(graph: Graph) -> Iterable[Factor]:
             yield Factor(name, (name,), given, scope, variable.plates, "all", name, gaussian)
             continue
         for step, cpd in enumerate(variable.first):
-            title = f"{variable.name}.first" + (str(step) if step else "")
-            yield _factor(graph, variable, cpd, title, "first", step)
+            yield _factor(graph, variable, cpd, label_of(variable.name, step), "first", step)
         steps: Steps = "later" if variable.first else "all"
         yield _factor(graph, variable, variable.cpd, variable.name, steps, len(variable.first))
 

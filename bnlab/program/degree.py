@@ -59,6 +59,7 @@ class Polynomial:
 
 
 FIXED = Polynomial({0: 0})
+NOTHING: Mapping[str, Polynomial] = {}
 
 
 def condensable(program: Program) -> bool:
@@ -82,9 +83,9 @@ def condensable(program: Program) -> bool:
     return True
 
 
-def _read(program: Program, function: Function) -> _Reader:
-    """What is known after the statements of a function."""
-    reader = _Reader(program, {})
+def _read(program: Program, function: Function, given: Mapping[str, Polynomial] = NOTHING) -> _Reader:
+    """What is known after the statements of a function, of its arguments what is given."""
+    reader = _Reader(program, dict(given))
     for item in function.body:
         if not isinstance(item, Statement):
             raise Other
@@ -215,12 +216,7 @@ class _Reader:
         given = [argument for argument in arguments if argument.axes or _is_local(argument)]
         values = [self.of(argument) for argument in given]
         own = {symbol.name: value for symbol, value in zip(function.arguments, values, strict=True)}
-        inside = _Reader(self.program, own)
-        for item in function.body:
-            if not isinstance(item, Statement):
-                raise Other
-            inside.known[item.target.name] = inside.of(item.expression)
-        return inside.of(function.results[0])
+        return _read(self.program, function, own).of(function.results[0])
 
 
 def _is_local(expr: Expr) -> bool:
