@@ -84,6 +84,22 @@ def fresh(name: str, taken: Collection[str]) -> str:
     return next(free)
 
 
+def label_of(name: str, step: int | None) -> str:
+    """What a distribution of a variable is called: `x`, and at the initial steps of a chain `x.first`, `x.first1` ..."""
+    return name if step is None else f"{name}.first" + (str(step) if step else "")
+
+
+def step_of(label: str) -> str:
+    """The end of a name for what belongs to the initial step that a label tells: `_first`, `_first1`; else empty."""
+    _, first, step = label.partition(".first")
+    return f"_first{step}" if first else ""
+
+
+def lagged_name(name: str, lag: int) -> str:
+    """What a variable is called so many steps before: `x_prev`, `x_prev2`."""
+    return name + ("_prev" if lag else "") + (str(lag) if lag > 1 else "")
+
+
 def quoted(text: str) -> str:
     """Any text, in double quotes and ASCII, cut to a length that an error message can bear."""
     return json.dumps(text if len(text) <= 64 else f"{text[:61]}...")

@@ -25,6 +25,9 @@ SPELLED = {"lam": "lambda"}
 SQUARED = frozenset(["sigma2", "tau2"])
 """Names of variances, which are written as squares of standard deviations."""
 
+SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+"""Characters that TeX has a command for, as a backslash before them would mean something else."""
+
 _NAME = re.compile(r"([A-Za-z]+)([0-9]*)((?:_[A-Za-z0-9]+)*)")
 
 

@@ -240,9 +240,7 @@ def test_functions_that_a_file_imports_are_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text("import bnlab as bn\n\ndef alpha() -> bn.Network: ...\n")
     own = "from other import alpha\nimport bnlab as bn\n\ndef beta() -> bn.Network:\n"
     own += "    with bn.Network('beta') as net:\n        with bn.plate('n'):\n"
-    own += (
-        "            bn.observed('x', bn.Normal(0.0, var=1.0))\n    return net\n"
-    )
+    own += "            bn.observed('x', bn.Normal(0.0, var=1.0))\n    return net\n"
     (tmp_path / "mine.py").write_text(own)
     assert load_model(str(tmp_path / "mine.py")).network.graph.name == "beta"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 from bnlab.families import normal_prior
 from bnlab.families.base import PriorOn, Term, Use
@@ -312,10 +313,7 @@ def _either(found: System, upper: Mapping[tuple[str, str], Expr], one: str, othe
 
 
 def _size(axes: Axes) -> int:
-    size = 1
-    for axis in axes:
-        size *= axis.size or 1
-    return size
+    return prod(axis.size or 1 for axis in axes)
 
 
 def _signed(sign: int, value: Expr) -> Expr:

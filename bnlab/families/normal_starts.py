@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Literal
 
 from bnlab.families.base import Node, Slope, Term
@@ -114,7 +115,7 @@ def _lines(node: Node) -> tuple[Read, ...]:
         if term.columns and term.own.axes[-1:] != term.columns:
             return ()
         found.append(read)
-        counts.add(_product(_shape(cells(node, term))))
+        counts.add(prod(_shape(cells(node, term))))
     return tuple(found) if len(set(found)) == len(found) and len(counts) <= 2 else ()
 
 
@@ -128,10 +129,3 @@ def _read(term: Term) -> Read | None:
             return name, lag
         case _:
             return None
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    size = 1
-    for one in shape:
-        size *= one
-    return size

@@ -122,7 +122,7 @@ def _plates(graph: Graph, letters: Mapping[str, str]) -> dict[str, Axis]:
 
 def _families(graph: Graph) -> Iterator[frozenset[str]]:
     for variable in graph.variables:
-        yield frozenset({variable.name, *(ref.name for ref in _subscripts(graph, variable))})
+        yield frozenset({variable.name, *(ref.name for ref in _subscripts(variable))})
 
 
 def _crowded(
@@ -158,7 +158,7 @@ def _steps_before(graph: Graph) -> dict[str, int]:
     """
     latents = graph.in_role("latent")
     found = {v.name: 1 for v in latents if any(graph.plate(plate).chain for plate in v.plates)}
-    for ref in (ref for variable in graph.variables for ref in _subscripts(graph, variable)):
+    for ref in (ref for variable in graph.variables for ref in _subscripts(variable)):
         if ref.lag:
             found[ref.name] = max(ref.lag, found.get(ref.name, 0))
     return found
@@ -343,7 +343,7 @@ def _indexed_plates(graph: Graph) -> dict[str, str]:
     return found
 
 
-def _subscripts(graph: Graph, variable: Variable) -> list[VarRef]:
+def _subscripts(variable: Variable) -> list[VarRef]:
     refs = [ref for cpd in cpds(variable) for ref in coefficients(cpd)]
     return [subscript for ref in refs for subscript in ref.subscripts if isinstance(subscript, VarRef)]
 

@@ -109,6 +109,11 @@ class Chain:
         return self.inner(self.mask, "on") if self.mask else None
 
     @property
+    def scaled(self) -> bool:
+        """Whether messages are rescaled at each step; where maxima are taken, they are logs."""
+        return self.run.scaled and not self.run.maximise
+
+    @property
     def orders(self) -> int:
         """From this step on, counted from 0, all steps have the same tables."""
         return max((self.run.plan.factor(name).at for name in self.step.later), default=1)

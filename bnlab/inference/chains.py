@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bnlab.errors import Fault, IntractableError
 from bnlab.inference import chain_log, chain_scaled, wording
 from bnlab.inference.chain import chain_of, cut
+from bnlab.inference.intractable import refuse_unseen
 from bnlab.inference.plan import Factor, SumChain
 from bnlab.inference.potentials import Potential
 from bnlab.program import build
@@ -28,8 +29,7 @@ def sum_chain(run: Elimination, step: SumChain) -> None:
     value = build.add(*(log for log in logs if log != Number(0.0)))
     words = (write(run.layout, observed) for write in (wording.formula, wording.formula_tex))
     log_b = run.statement("log_b" + chain.suffix, value, "multiply", *words)
-    scaled = run.scaled and not run.maximise
-    total = chain_scaled.forward(chain, log_b) if scaled else chain_log.forward(chain, log_b)
+    total = chain_scaled.forward(chain, log_b) if chain.scaled else chain_log.forward(chain, log_b)
     text, tex = (write(run.layout, step.message) for write in (wording.formula, wording.formula_tex))
     message = run.statement(wording.title(step.message) + "_in_chain", total, "recursion", text, tex)
     run.joints[step.message.name] = log_b
@@ -40,8 +40,7 @@ def sum_chain(run: Elimination, step: SumChain) -> None:
 def chain_posterior(run: Elimination, step: SumChain) -> Expr:
     """The posterior of the states at every step."""
     chain = chain_of(run, step)
-    scaled = run.scaled and not run.maximise
-    return chain_scaled.posterior(chain) if scaled else chain_log.posterior(chain)
+    return chain_scaled.posterior(chain) if chain.scaled else chain_log.posterior(chain)
 
 
 def chain_expected(
@@ -54,7 +53,7 @@ def chain_expected(
     if factor.steps == "first" and not factor.at:
         heads = (cut(operand, chain.shape.step, "first") for operand in operands)
         return build.einsum(axes, Steps(posterior, chain.shape.step, "first"), *heads)
-    if run.scaled and not run.maximise:
+    if chain.scaled:
         return chain_scaled.pairs(chain, factor, operands, axes)
     return chain.array(f"pairs {factor.name}")
 
@@ -66,6 +65,4 @@ def _check(run: Elimination, step: SumChain) -> None:
             reason = f"The density of `{variable}` depends on the states of two steps: not derived yet."
             raise IntractableError(Fault(reason, "Let it depend on the states of its own step."))
     if not step.every:
-        names = ", ".join(f"`{name}`" for name in step.variables)
-        reason = f"Nothing observed depends on the chain of {names}, so its parameters cannot be learnt."
-        raise IntractableError(Fault(reason, "Give it an observed child."))
+        refuse_unseen(step.variables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 from bnlab.domains import Integer
 from bnlab.inference.axes import Layout, layout
@@ -136,9 +137,7 @@ def _size(graph: Graph, joint: Factor) -> str:
         assert isinstance(domain, Integer), "only discrete variables are in tables"
         steps = f", {ref.lag}" if ref.lag > 1 else ""
         sizes.append((f'previous("{ref.name}"{steps})' if ref.lag else ref.name, domain.size))
-    entries = 1
-    for _, size in sizes:
-        entries *= size
+    entries = prod(size for _, size in sizes)
     spelled = " x ".join(f"{size} ({name})" for name, size in sizes)
     each = " for each member" if joint.plates else ""
     return f"{spelled} = {entries} entries{each}" if len(sizes) > 1 else f"{spelled} entries{each}"

@@ -203,8 +203,6 @@ def _posteriors(run: Elimination, variable: Variable) -> list[tuple[Field, Expr]
 
 def _marginal(run: Elimination, variable: Variable) -> Expr:
     factor = next(f for f in run.plan.factors if f.variable == variable.name and f.steps != "first")
-    step = run.consumer(factor.name)
-    assert step is not None
     found = run.posterior(factor.name)
     assert found is not None
     wanted = (*run.layout.members(variable.plates), run.layout.states[VarRef(variable.name)])
@@ -391,7 +389,7 @@ def _log_prior(axes: Layout) -> Function | None:
         symbol = Symbol(parameter.name, axes.parameter(parameter), "theta")
         event = axes.event(parameter.name, len(parameter.domain.event_shape))
         if len(event) == 1 and parameter.prior.argument("cov") is not None:
-            event = pair(axes, parameter.name, event)
+            event = pair(axes, event)
         family = registry()[parameter.prior.family]
         terms.append(family.log_prior(symbol, dict(parameter.prior.arguments), event))
     if not terms:
@@ -426,8 +424,8 @@ def starts_of(run: Elimination, evidence: Collection[str] = ()) -> tuple[Start, 
             )
             node = replace(node, proxy=node.variable if seen else _proxy(graph, node.variable))
         for start in registry()[piece.cpd.family].starts(node):
-            old = found.get(start.parameter)
-            if old is None or (start.kind == "lines" and old.kind not in ("lines", "fixed")):
+            kind = found[start.parameter].kind if start.parameter in found else ""
+            if not kind or (start.kind == "lines" and kind not in ("lines", "fixed")):
                 found[start.parameter] = start
     return set_apart(graph, (found[parameter.name] for parameter in graph.parameters))
 
@@ -444,7 +442,7 @@ def _proxy(graph: Graph, name: str) -> str:
     return ""
 
 
-def pair(axes: Layout, name: str, event: Axes) -> Axes:
+def pair(axes: Layout, event: Axes) -> Axes:
     """The axis of a vector's entries, and a second one for the columns of a matrix over them."""
     twin = next(
         (

@@ -140,9 +140,7 @@ def expected(run: Elimination, factor: Factor, piece: Piece, operands: tuple[Exp
     node = run.nodes[piece.label]
     posterior = run.posterior(factor.name)
     weight = () if posterior is None else (_part(run, factor, posterior),)
-    parted = tuple(
-        _part(run, factor, operand) if not _is_cut(run, piece, operand) else operand for operand in operands
-    )
+    parted = tuple(_part(run, factor, operand) if not _is_cut(operand) else operand for operand in operands)
     chosen = indicators(run.layout, run.layout.graph.variable(factor.variable), piece)
     have = {axis for operand in (*parted, *weight) for axis in operand.axes}
     picks = tuple(_part(run, factor, chosen[axis]) for axis in axes if axis not in have and axis in chosen)
@@ -159,7 +157,7 @@ def expected(run: Elimination, factor: Factor, piece: Piece, operands: tuple[Exp
     return _together(axes, value, *found, *beside)
 
 
-def _is_cut(run: Elimination, piece: Piece, operand: Expr) -> bool:
+def _is_cut(operand: Expr) -> bool:
     """Whether an operand is at the steps of its factor already."""
     return isinstance(operand, Symbol) and operand.space == "local"
 

@@ -6,10 +6,10 @@ S = (I + P Lambda)^-1 and n = S' (eta - Lambda p) the filtered moments are V = S
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import Slope
 from bnlab.inference.chain import extents, local
 from bnlab.inference.gaussian import (
@@ -23,6 +23,7 @@ from bnlab.inference.gaussian import (
     turned,
     unit,
 )
+from bnlab.inference.intractable import refuse_unseen
 from bnlab.inference.plan import IntegrateChain
 from bnlab.inference.products import multiplied
 from bnlab.inference.state_space import System, system
@@ -93,9 +94,7 @@ def integrate_chain(run: Elimination, step: IntegrateChain) -> None:
     found = multiplied(run, step.every)
     told = [name for name in (*step.variables, *step.beside) if VarRef(name) in found.shift]
     if not told:
-        names = " and ".join(f"`{name}`" for name in step.variables)
-        reason = f"Nothing observed depends on the chain of {names}, so its parameters cannot be learnt."
-        raise IntractableError(Fault(reason, "Give it an observed child."))
+        refuse_unseen(step.variables)
     chain = run.filters[step.message.name] = _filter(run, step, found)
     function = _forward(chain)
     run.functions.append(function)
@@ -239,9 +238,9 @@ def predicted(chain: Filter, m: Expr, V: Expr, at: dict[Symbol, Symbol]) -> tupl
     return build.add(mean, offset) if offset != Number(0.0) else mean, build.add(moved, noise)
 
 
-def with_coefficient(slope: Slope, change: object) -> Slope:
+def with_coefficient(slope: Slope, change: Callable[[Expr], Expr]) -> Slope:
     """The slope with its coefficient changed."""
-    return slope if slope.coefficient is None else replace(slope, coefficient=change(slope.coefficient))  # type: ignore[operator]
+    return slope if slope.coefficient is None else replace(slope, coefficient=change(slope.coefficient))
 
 
 def across(matrix: Expr, slope: Slope, entries: Axes, earlier: Axes) -> Expr:

@@ -90,11 +90,7 @@ def contract(over: Axes, *operands: Expr) -> Expr:
 
 def is_identity(spread: Spread) -> bool:
     """Whether a covariance is known to be the identity matrix."""
-    value = spread.value
-    if not isinstance(value, Constant) or not spread.full or len(value.shape) != 2:
-        return False
-    size = value.shape[0]
-    return value.flat == tuple(float(i == j) for i in range(size) for j in range(size))
+    return isinstance(spread.value, Constant) and spread.full and spread.value.is_identity
 
 
 def matrix_times(matrix: Expr, right: Expr, entries: Axes) -> Expr:

@@ -73,6 +73,12 @@ def refuse_chain(
         _refuse_beside(graph, chain, names, ref, reader, outer, [f for f in pending if f not in factors])
 
 
+def refuse_unseen(names: Sequence[str]) -> None:
+    """Raises IntractableError for a chain of which nothing is seen."""
+    reason = f"Nothing observed depends on the chain of {_listed(names)}, so its parameters cannot be learnt."
+    raise IntractableError(Fault(reason, "Give it an observed child."))
+
+
 def _refuse_beside(
     graph: Graph,
     chain: str,

@@ -7,6 +7,7 @@ from bnlab.families.base import Node, Slope, Term
 from bnlab.inference.axes import Layout, coefficient_axes, mean_terms
 from bnlab.inference.pieces import Piece
 from bnlab.inference.scope import gaussian_scope
+from bnlab.naming import lagged_name, step_of
 from bnlab.network.graph import alignment, coefficients, cpds
 from bnlab.network.ir import CPD, Affine, Argument, Ref, Variable, VarRef
 from bnlab.network.ir import Term as NetworkTerm
@@ -101,7 +102,7 @@ def _known(layout: Layout, cpd: CPD) -> dict[str, Values]:
 
 def _is_gaussian(layout: Layout, variable: Variable, cpd: CPD) -> bool:
     """Whether a distribution is that of a Gaussian latent, or has one in its mean."""
-    return variable.role == "latent" and not variable.discrete or bool(gaussian_scope(layout.graph, cpd))
+    return variable.continuous_latent or bool(gaussian_scope(layout.graph, cpd))
 
 
 def _is_regression(layout: Layout, cpd: CPD) -> bool:
@@ -122,7 +123,7 @@ def _is_regression(layout: Layout, cpd: CPD) -> bool:
 
 def _suffix(layout: Layout, variable: Variable, piece: Piece) -> str:
     sole = sum(not other.discrete for other in layout.graph.in_role("observed", "latent")) == 1
-    first = "_first" + piece.label.partition(".first")[2] if ".first" in piece.label else ""
+    first = step_of(piece.label)
     return first if sole else f"_{variable.name}{first}"
 
 
@@ -136,9 +137,8 @@ def _same_entries(layout: Layout, ref: VarRef, variable: Variable, piece: Piece)
 def alone(argument: Argument) -> Ref | None:
     """The one parameter or constant that an argument is; None for data, sums and products."""
     if isinstance(argument, Affine):
-        term = argument.terms[0]
-        plain = len(argument.terms) == 1 and term.variable is None and term.sign > 0
-        return term.coefficient if plain and isinstance(term.coefficient, Ref) else None
+        coefficient = argument.terms[0].coefficient
+        return coefficient if argument.alone and isinstance(coefficient, Ref) else None
     return argument if isinstance(argument, Ref) else None
 
 
@@ -247,7 +247,7 @@ def _slope(
     ref = VarRef(term.variable.name, term.variable.lag)
     entries = layout.vector(ref)
     event = layout.event(variable.name, 2) if variable.domain.event_shape else ()
-    name, formula = _called(layout, term.variable, variable, piece)
+    name, formula = _called(layout, term.variable, piece)
     columns = layout.columns.get((variable.name, ref), ()) if term.op != "scale" else ()
     elementwise = term.op == "scale" and (bool(entries) or not event)
     held = columns[:1] or (event[:1] if entries else ())
@@ -287,7 +287,7 @@ def _term(layout: Layout, term: NetworkTerm, variable: Variable, piece: Piece) -
     target = term.coefficient.target
     free = isinstance(target, str) and layout.graph.parameter(target).value is None
     at = coefficient if value is None else _product(value, coefficient, columns[:1])
-    name, formula = _called(layout, term.variable, variable, piece)
+    name, formula = _called(layout, term.variable, piece)
     return Term(term.sign, own, value, columns[:1], columns[1:], free, name, formula), at
 
 
@@ -324,11 +324,11 @@ def _product(left: Expr, right: Expr, over: Axes) -> Expr:
     return einsum(tuple(axis for axis in union(left, right) if axis not in over), left, right)
 
 
-def _called(layout: Layout, ref: VarRef | None, variable: Variable, piece: Piece) -> tuple[str, str]:
+def _called(layout: Layout, ref: VarRef | None, piece: Piece) -> tuple[str, str]:
     """The name of a regressor in statistics, and the regressor with its indices."""
     if ref is None:
         return "", ""
-    name = ref.name + ("_prev" + (str(ref.lag) if ref.lag > 1 else "") if ref.lag else "")
+    name = lagged_name(ref.name, ref.lag)
     graph, letters = layout.graph, []
     for plate in graph.variable(ref.name).plates:
         letter = layout.plates[plate].letter

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnlab.inference.factor import Factor
+from bnlab.naming import label_of
 from bnlab.network.ir import CPD, Graph
 
 
@@ -36,7 +37,6 @@ def pieces(graph: Graph, factor: Factor) -> tuple[Piece, ...]:
     if factor.steps == "later" or not variable.first:
         return (Piece(factor.name, variable.cpd),)
     initial = (
-        Piece(f"{variable.name}.first" + (str(step) if step else ""), cpd, step, True)
-        for step, cpd in enumerate(variable.first)
+        Piece(label_of(variable.name, step), cpd, step, True) for step, cpd in enumerate(variable.first)
     )
     return (*initial, Piece(factor.name, variable.cpd, len(variable.first)))

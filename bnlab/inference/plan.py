@@ -21,13 +21,14 @@ from bnlab.inference.interfaces import connected, depths, interface_of
 from bnlab.inference.intractable import coupled, refuse_chain, refuse_gaps, refuse_mixture
 from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
 from bnlab.inference.sizes import check_table, check_total
+from bnlab.naming import label_of
 from bnlab.network.graph import cpds, topological_order
 from bnlab.network.ir import CPD, Graph, Variable, VarRef
 
 
 @dataclass(frozen=True, slots=True)
 class SumOut:
-    """`variable` is summed out of the product of `factors`, a table over `clique`; `message` is what is left."""
+    """`variable` is summed out of the product of `factors`, a table over `joint`; `message` is what is left."""
 
     variable: VarRef
     factors: tuple[str, ...]
@@ -74,7 +75,7 @@ class SumChain:
 
 @dataclass(frozen=True, slots=True)
 class Integrate:
-    """The Gaussian latent `variable` is integrated out of the product of its own distribution `own` and `factors`."""
+    """The Gaussian latent `variable` is integrated out of the product of its own distribution `own` and `others`."""
 
     variable: VarRef
     own: str
@@ -203,8 +204,7 @@ def _factors(graph: Graph) -> Iterable[Factor]:
             yield Factor(name, (name,), given, scope, variable.plates, "all", name, gaussian)
             continue
         for step, cpd in enumerate(variable.first):
-            title = f"{variable.name}.first" + (str(step) if step else "")
-            yield _factor(graph, variable, cpd, title, "first", step)
+            yield _factor(graph, variable, cpd, label_of(variable.name, step), "first", step)
         steps: Steps = "later" if variable.first else "all"
         yield _factor(graph, variable, variable.cpd, variable.name, steps, len(variable.first))
 

@@ -54,7 +54,7 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
     faults = []
     where = variable.location
     for cpd in cpds(variable):
-        if cpd.family != "Normal" and (not_discrete(graph, variable) or gaussian_scope(graph, cpd)):
+        if cpd.family != "Normal" and (variable.continuous_latent or gaussian_scope(graph, cpd)):
             reason = f"`{variable.name}` is {cpd.family} and {_meets(graph, variable, cpd)}: no posterior in closed form."
             remedy = "Let it be Normal, or fit this network by NUTS: its NumPyro model can be emitted."
             faults.append(Fault(reason, remedy, where))
@@ -73,12 +73,8 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
     return faults
 
 
-def not_discrete(graph: Graph, variable: Variable) -> bool:
-    return variable.role == "latent" and not variable.discrete
-
-
 def _meets(graph: Graph, variable: Variable, cpd: CPD) -> str:
-    if not_discrete(graph, variable):
+    if variable.continuous_latent:
         return "a continuous latent variable"
     return f"depends on the Gaussian latent `{gaussian_scope(graph, cpd)[0].name}`"
 
@@ -109,7 +105,7 @@ def _plain_faults(variable: Variable, cpd: CPD) -> list[Fault]:
 def _read_faults(graph: Graph, variable: Variable, ref: VarRef) -> list[Fault]:
     """What the distribution of a variable cannot read."""
     parent, where = graph.variable(ref.name), variable.location
-    if ref.lag > 1 and parent.role == "latent" and not parent.discrete:
+    if ref.lag > 1 and parent.continuous_latent:
         reason = f"`{variable.name}` reads `{ref.name}` {ref.lag} steps earlier: not derived yet."
         remedy = (
             f"Carry it along: bn.latent(..., bn.Normal(bn.previous({ref.name!r}), var=bn.constant(0.0)), first=...) is its "

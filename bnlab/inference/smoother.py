@@ -20,7 +20,6 @@ With n[t] sequences that have a step t, of which e[t-1] end at the step before,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from bnlab.families.base import Slope
 from bnlab.inference.chain import cut, local
@@ -51,9 +50,6 @@ from bnlab.program.ops import (
     union,
 )
 from bnlab.program.walk import transform
-
-if TYPE_CHECKING:
-    pass
 
 
 def arguments_of(chain: Filter, slope: Slope, weights: Symbol | None) -> tuple[Symbol, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnlab.families.base import Node, Slope
+from bnlab.families.base import Slope
 from bnlab.inference.gaussian import (
     Quadratic,
     Spread,
@@ -30,6 +30,7 @@ from bnlab.inference.gaussian import (
 from bnlab.inference.linear_nodes import prior_mean, spread_of
 from bnlab.inference.plan import IntegrateChain
 from bnlab.inference.products import named
+from bnlab.naming import label_of
 from bnlab.network.graph import topological_order
 from bnlab.network.ir import VarRef
 from bnlab.program import build
@@ -187,7 +188,7 @@ class _Stack:
         )
         labels = {name: name for name in self.names}
         starts = {
-            name: f"{name}.first" if f"{name}.first" in self.step.first else name for name in self.names
+            name: first if (first := label_of(name, 0)) in self.step.first else name for name in self.names
         }
         F, b, Q = self._moved(labels, first=False)
         _, p, P = self._moved(starts, first=True)
@@ -265,13 +266,12 @@ class _Stack:
             if not outside:
                 b[name] = offset(self.run, self.step, labels[name], " at first" if first else "")
             for slope in node.slopes:
-                self._add(name, node, slope, F, b, L, first)
+                self._add(name, slope, F, b, L, first)
         return F, b, self._covariances(L, spreads)
 
     def _add(
         self,
         name: str,
-        node: Node,
         slope: Slope,
         F: dict[tuple[str, str], Expr],
         b: dict[str, Expr],

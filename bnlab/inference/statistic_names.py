@@ -8,6 +8,7 @@ from bnlab.families.base import Statistic
 from bnlab.inference import wording
 from bnlab.inference.factor import Factor
 from bnlab.inference.pieces import Piece
+from bnlab.naming import step_of
 from bnlab.network.ir import VarRef
 from bnlab.program.ops import SIZED, STATE, Axes, Symbol
 
@@ -21,7 +22,7 @@ ORDINALS = ("first", "second", "third")
 def statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, axes: Axes) -> str:
     variable, gaussian = factor.variable, run.nodes[piece.label].gaussian
     opening = piece.only or (gaussian and factor.steps == "first")
-    behind = "_first" + piece.label.partition(".first")[2] if opening else ""
+    behind = step_of(piece.label) if opening else ""
     moved = gaussian and run.nodes[piece.label].value is None and run.nodes[piece.label].slopes
     if kind.startswith("S "):
         factors = [name or variable for name in kind.split(" ")[1:]]

@@ -112,7 +112,7 @@ def _belief(axes: Layout, beliefs: Beliefs, parameter: Parameter) -> Belief:
     """q of a parameter under its own axes."""
     event = axes.event(parameter.name, len(parameter.domain.event_shape))
     if parameter.name in beliefs.full and len(event) == 1:
-        event = pair(axes, parameter.name, event)
+        event = pair(axes, event)
     return beliefs.of(parameter.name, axes.parameter(parameter), event)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bnlab.inference.axes import Layout
 from bnlab.inference.plan import Factor, Plan, SumOut
+from bnlab.naming import lagged_name
 from bnlab.network.ir import Variable, VarRef
 from bnlab.notation import tex
 
@@ -17,7 +18,7 @@ def joined(names: tuple[str, ...]) -> str:
 
 def title(factor: Factor) -> str:
     """The name of a factor's log in code: `log_p_xz`, `log_p_x_given_z`."""
-    given = tuple(dict.fromkeys(_with_lag(ref) for ref in factor.given))
+    given = tuple(dict.fromkeys(lagged_name(ref.name, ref.lag) for ref in factor.given))
     # where no latent is left that anything observed depends on, probabilities have summed to 1
     head = f"log_p_{joined(factor.left)}" if factor.left else "log_one"
     return head + (f"_given_{joined(given)}" if given else "")
@@ -115,11 +116,7 @@ def posterior_tex(layout: Layout, factor: Factor) -> str:
 
 def posterior_title(scope: tuple[VarRef, ...]) -> str:
     """`q_z`, `q_zc`."""
-    return "q_" + joined(tuple(_with_lag(ref) for ref in scope))
-
-
-def _with_lag(ref: VarRef) -> str:
-    return ref.name + ("_prev" if ref.lag else "") + (str(ref.lag) if ref.lag > 1 else "")
+    return "q_" + joined(tuple(lagged_name(ref.name, ref.lag) for ref in scope))
 
 
 def count_title(names: tuple[str, ...]) -> str:

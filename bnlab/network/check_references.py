@@ -203,7 +203,7 @@ def _known_input(reading: Reading, slot: Slot, read: VarRef) -> Iterator[Fault]:
     what = f"The {slot.name} of {reading.cpd.family}"
     if source.role != "given":
         reason = f'{what} is a parameter, a constant or a given variable, and "{read.name}" is {source.role}.'
-        hint = _table_hint(slot, source) or "Declare a parameter for it."
+        hint = _table_hint(source) or "Declare a parameter for it."
         yield Fault(reason, hint, reading.place(read))
     elif source.domain != UNKNOWN and not isinstance(source.domain, slot.domains):
         kinds = " or ".join(f"bn.{kind.__name__}" for kind in slot.domains)
@@ -211,7 +211,7 @@ def _known_input(reading: Reading, slot: Slot, read: VarRef) -> Iterator[Fault]:
         yield Fault(reason, f'Declare "{read.name}" with {kinds}.', reading.place(read))
 
 
-def _table_hint(slot: Slot, source: Variable) -> str:
+def _table_hint(source: Variable) -> str:
     if not isinstance(source.domain, Integer):
         return ""
     return f"Declare the table as a parameter P in a plate of size {source.domain.size}, and write P[{source.name}]."

@@ -68,6 +68,12 @@ class Affine:
 
     terms: tuple[Term, ...]
 
+    @property
+    def alone(self) -> bool:
+        """Whether it is one parameter, constant or given variable, and no sum or product."""
+        term = self.terms[0]
+        return len(self.terms) == 1 and term.variable is None and term.sign > 0
+
 
 Argument = Ref | VarRef | Affine
 
@@ -132,6 +138,11 @@ class Variable:
     @property
     def discrete(self) -> bool:
         return isinstance(self.domain, Integer)
+
+    @property
+    def continuous_latent(self) -> bool:
+        """Whether it is hidden and has no states to sum over: a Gaussian latent, where inference is exact."""
+        return self.role == "latent" and not self.discrete
 
 
 @dataclass(frozen=True, slots=True)

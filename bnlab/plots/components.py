@@ -54,12 +54,12 @@ def gaussian(graph: Graph, one: View) -> bool:
     return one.variable.cpd.family == "Normal" and readable(graph, one)
 
 
-def components(fit: Fit, one: View, theta: Theta, seed: int = 0) -> list[Component]:
+def components(fit: Fit, one: View, theta: Theta) -> list[Component]:
     """First two moments of each component, read off or from draws."""
     graph = fit.network.graph
     if gaussian(graph, one):
         return _read(graph, one, theta)
-    rows, states = drawn(fit, one, theta, seed)
+    rows, states = drawn(fit, one, theta)
     parts = ((state, rows[states == state]) for state in range(one.states))
     return [Component(k, part.mean(0), _covariance(part)) for k, part in parts if len(part) > 1]
 
@@ -79,13 +79,13 @@ def densities(
     return found
 
 
-def drawn(fit: Fit, one: View, theta: Theta, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def drawn(fit: Fit, one: View, theta: Theta) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Draws of the variable in the layout of the data, (rows, columns), and the state that each row had."""
     graph, bound = fit.network.graph, bound_of(fit)
     given = {each.name: np.asarray(bound.canonical[each.name]) for each in graph.in_role("given")}
     rows, states = [], []
     for number in range(max(1, DRAWS // len(one.values))):
-        values = sampling.drawn(graph, bound.layout, theta, given, np.random.default_rng(seed + number))
+        values = sampling.drawn(graph, bound.layout, theta, given, np.random.default_rng(number))
         rows.append(np.asarray(values[one.variable.name], float).reshape(-1, one.values.shape[1]))
         states.append(_states(fit, one, values, len(rows[-1])))
     return np.concatenate(rows), np.concatenate(states)

@@ -130,9 +130,9 @@ def _panel(axes: Axes, fit: Fit, one: View, theta: Parameters, coloured: bool = 
     model(axes, fit, one, theta, found.mean(0))
 
 
-def _few(found: tuple[int, ...], most: int = 6) -> tuple[int, ...]:
-    """The first, the last, and some in between."""
-    places = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
+def _few(found: tuple[int, ...]) -> tuple[int, ...]:
+    """The first, the last, and up to four in between."""
+    places = np.unique(np.linspace(0, len(found) - 1, min(6, len(found))).round().astype(int))
     return tuple(found[place] for place in places)
 
 

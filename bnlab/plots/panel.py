@@ -55,7 +55,7 @@ def model(axes: Axes, fit: Fit, one: View, theta: Theta, shares: NDArray[np.floa
         case "line":
             _curves(axes, fit, one, theta, shares)
         case "bars":
-            _bars(axes, fit, one, theta, shares)
+            _bars(axes, fit, one, theta)
 
 
 def ellipses(axes: Axes, one: View, part: Component) -> None:
@@ -111,7 +111,7 @@ def _curves(axes: Axes, fit: Fit, one: View, theta: Theta, shares: NDArray[np.fl
     """The density of each component times its share, and their sum."""
     graph = fit.network.graph
     if not readable(graph, one):
-        rows, states = drawn(fit, one, theta, 0)
+        rows, states = drawn(fit, one, theta)
         for state in np.unique(states):
             weights = np.full((states == state).sum(), 1 / len(states))
             bins = np.histogram_bin_edges(one.values[:, 0], bins="fd")
@@ -133,13 +133,13 @@ def _curves(axes: Axes, fit: Fit, one: View, theta: Theta, shares: NDArray[np.fl
     axes.plot(grid, total, color=INK, linewidth=1.0, linestyle="--" if one.states > 1 else "-", zorder=4)
 
 
-def _bars(axes: Axes, fit: Fit, one: View, theta: Theta, shares: NDArray[np.float64]) -> None:
+def _bars(axes: Axes, fit: Fit, one: View, theta: Theta) -> None:
     """Categories: how often in the data, and how probable in each state. Many two-valued variables: a profile."""
     graph = fit.network.graph
     domain = one.variable.domain
     assert isinstance(domain, Integer), "bars are of categories"
     if not readable(graph, one):
-        rows, states = drawn(fit, one, theta, 0)
+        rows, states = drawn(fit, one, theta)
         tables = [(k, _table(rows[states == k], domain.size)) for k in np.unique(states)]
     else:
         found = densities(graph, one, theta, np.arange(domain.size, dtype=float))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bnlab.errors import Fault, FitError
 from bnlab.network.graph import chain_of
-from bnlab.network.ir import Graph, Variable
+from bnlab.network.ir import Variable
 from bnlab.plots.style import DASHES, INK, PALETTE, colours, figure, styled
 from bnlab.plots.view import Labels
 from bnlab.runtime.data_layout import sizeless
@@ -109,8 +109,3 @@ def _ribbon(axes: Axes, latent: Variable, smoothed: Any, rows: NDArray[np.int64]
     if means.shape[1] > 1:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set(ylabel=f"{latent.name}, mean\nand 2 sd", xlim=(-0.5, len(steps) - 0.5))
-
-
-def has_chain(graph: Graph) -> bool:
-    """Whether there is anything to show over time."""
-    return any(chain_of(graph, one) is not None for one in graph.in_role("latent"))

@@ -68,7 +68,7 @@ def expression(expr: Expr) -> ast.expr:
             return literal(value)
         case Constant(flat, ()):
             return literal(flat[0])
-        case Constant(_, (size, columns)) if size == columns > 1 and expr.flat == _identity(size):
+        case Constant(_, (size, _)) if size > 1 and expr.is_identity:
             return call("jnp.eye", literal(size))
         case Constant(flat, (size,)) if size > 1 and flat == tuple(range(size)):
             return call("jnp.arange", literal(size))
@@ -172,10 +172,6 @@ def ordered(expr: Expr, axes: Axes) -> ast.expr:
     if len(axes) == 2:
         return ast.Attribute(tree, "T")
     return method(tree, "transpose", *(literal(expr.axes.index(axis)) for axis in axes))
-
-
-def _identity(size: int) -> tuple[float, ...]:
-    return tuple(float(row == column) for row in range(size) for column in range(size))
 
 
 def _nested(constant: Constant) -> object:

@@ -60,7 +60,7 @@ def shares(x):
     return np.where(total > 0, x, 1) / np.where(total > 0, total, x.shape[-1])
 '''
 
-COUNTED = '''
+FREQUENCIES = '''
 def frequencies({x}, size):
     """How frequent each category is{among}, where each was seen once more."""{chosen}
     counts = np.bincount(x.ravel(), minlength=size) + 1.0
@@ -74,7 +74,7 @@ def relative(y, u):
     return np.std(y) / size
 '''
 
-FREQUENCIES = '''
+ZEROS_AND_ONES = '''
 def zeros_and_ones({x}):
     """The frequencies of 0 and 1{among}, where each was seen once more."""{chosen}
     ones = (x.sum() + 1) / (x.size + 2)
@@ -116,6 +116,8 @@ def lines(u, y, K, rng, method):
 
 CLUSTERED = ("centres", "spread", "levels", "concentration", "shares", "noise")
 """Starts that are made of clusters of a variable's data."""
+CENTRED = ("centres", "levels", "shares")
+"""Those of them that the centres of clusters are read for."""
 
 
 def helpers(program: Program) -> list[str]:
@@ -131,11 +133,11 @@ def helpers(program: Program) -> list[str]:
     levels += [SEEN] if missing and not weighted else []
     levels += [FILLED] if any(not field.integer for field in gaps) else []
     levels += (
-        [_counting(FREQUENCIES, weighted, missing)]
+        [_counting(ZEROS_AND_ONES, weighted, missing)]
         if any(s.kind == "chances" and s.form for s in program.starts)
         else []
     )
-    levels += [_counting(COUNTED, weighted, missing)] if "frequencies" in kinds else []
+    levels += [_counting(FREQUENCIES, weighted, missing)] if "frequencies" in kinds else []
     return clusters + levels + ([EVEN] if kinds & {"even", "frequencies", "chances"} else [])
 
 
@@ -165,7 +167,7 @@ def init(program: Program, name: str = "init", doc: str = START, zero: tuple[Fie
     """The text of `init`, or of the function of another `name`; fields in `zero` start there."""
     body = ["rng = np.random.default_rng(seed)"]
     drawn = {start.variable: start for start in reversed(program.starts) if start.kind == "lines"}
-    centred = {start.variable for start in program.starts if start.kind in ("centres", "levels", "shares")}
+    centred = {start.variable for start in program.starts if start.kind in CENTRED}
     variables = dict.fromkeys(
         start.variable
         for start in program.starts
@@ -241,7 +243,7 @@ def _rows(program: Program, variable: str, shared: tuple[int, ...]) -> str:
 def _centre(program: Program, variable: str) -> Start | None:
     """The start that tells how many clusters the data of a variable are put in: the most that any wants."""
     starts = [start for start in program.starts if start.variable == variable]
-    centres = [start for start in starts if start.kind in ("centres", "levels", "shares")]
+    centres = [start for start in starts if start.kind in CENTRED]
     return max(centres, key=lambda start: _clustered(program, start), default=None)
 
 
@@ -258,7 +260,7 @@ def _rows_from(program: Program, variable: str, lag: int, first: int) -> str:
 def _steps_from(program: Program, variable: str, lag: int, first: int) -> str:
     if not first:
         return _members_of(program, variable)
-    field = next(field for field in program.chunk if field.name == variable)
+    field = _field(program, variable)
     stop = str(-lag) if lag else ""
     start = str(first - lag) if first > lag else ""
     if not program.root:

@@ -92,20 +92,13 @@ def _gaussian(graph: Graph, program: Program, gaps: Collection[str]) -> str:
 
 def densities(named: Names) -> Names:
     """The names, with the density of each variable given all that it reads, observed variables too."""
-    wanted = {_factor(use): use for use in uses(named)}
+    wanted = {use.label: use for use in uses(named)}
     found = {
         function.name: rf"\ln p({wanted[factor].event('state')})"
         for factor, function in named.program.densities.items()
         if factor in wanted
     }
     return replace(named, meanings={**named.meanings, **found})
-
-
-def _factor(use: Use) -> str:
-    """The name of the factor in the plan."""
-    if use.steps != "first":
-        return use.variable.name
-    return f"{use.variable.name}.first" + (str(use.start) if use.start else "")
 
 
 def _e_step(named: Names, steps: list[str]) -> Iterator[str]:

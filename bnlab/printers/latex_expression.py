@@ -16,8 +16,8 @@ from bnlab.notation import tex
 from bnlab.printers.latex_bare import bare, is_zero
 from bnlab.printers.latex_names import Names
 from bnlab.printers.latex_products import ATOM, BIG, PRODUCT, SUM, NotMatricesError, Ready, Text, product
-from bnlab.printers.latex_sums import alone, limited, picked, place, starts_of, sum_sign
-from bnlab.printers.latex_text import array, is_identity, number, power
+from bnlab.printers.latex_sums import alone, limited, picked, starts_of, sum_sign
+from bnlab.printers.latex_text import array, number, power
 from bnlab.program.ops import (
     EVENT,
     ROW,
@@ -53,6 +53,7 @@ from bnlab.program.ops import (
     Unary,
     Where,
 )
+from bnlab.program.plain import index_place
 
 Inside = tuple[str, str, bool]
 """The array that a recursion reads one step of, the step, and whether it is a variable of the network."""
@@ -233,7 +234,7 @@ class Writer:
     def indices(self, axes: Axes, step: str = "") -> list[str]:
         """The indices of an array: members outermost first; `step` is the step where the array is one step of another."""
         shown = [axis for axis in axes if not (self.matrices and axis in self.names.silent)]
-        found = [(place(axis), self._letter(axis)) for axis in shown]
+        found = [(index_place(axis), self._letter(axis)) for axis in shown]
         if step:
             found.append((1, step))
         return [letter for _, letter in sorted(found, key=lambda pair: pair[0])]
@@ -271,9 +272,9 @@ class Writer:
         events = tuple(axis for axis in expr.axes if axis.kind == EVENT)
         if not expr.shape or len(set(expr.flat)) == 1 and len(expr.shape) == 1:
             return number(expr.flat[0]), ATOM if expr.flat[0] >= 0 else SUM
-        if len(expr.shape) == 2 and not events and is_identity(expr):
+        if not events and expr.is_identity:
             return f"[{'='.join(self.indices(expr.axes))}]", ATOM
-        if len(expr.shape) == 2 and len(events) == 2 and is_identity(expr):
+        if len(events) == 2 and expr.is_identity:
             return "I" if self.matrices else rf"[{'='.join(self.indices(expr.axes))}]", ATOM
         named = self.names.constants.get((expr.shape, expr.flat))
         text = named or array(expr.flat, expr.shape, transposed=bool(events) and self.matrices)

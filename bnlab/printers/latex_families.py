@@ -121,10 +121,11 @@ def variance(use: Use, mode: str = "state") -> str:
 
 
 def _normal(use: Use) -> str:
-    return rf"\mathcal{{N}}({use.argument('mean', 'story')}, {_covariance(use, 'story')})"
+    return rf"\mathcal{{N}}({use.argument('mean', 'story')}, {covariance(use, 'story')})"
 
 
-def _covariance(use: Use, mode: Mode) -> str:
+def covariance(use: Use, mode: Mode = "state") -> str:
+    """The covariance of a vector, or the variance of a scalar."""
     text = use.argument(spread_slot(use), mode)
     squared = power(text, 2) if spread_slot(use) == "std" else text
     if not entry_letter(use) or is_matrix(use):
@@ -133,7 +134,7 @@ def _covariance(use: Use, mode: Mode) -> str:
 
 
 def _log_normal(use: Use) -> str:
-    return rf"\ln \mathcal{{N}}({use.value()}; {use.argument('mean')}, {_covariance(use, 'state')})"
+    return rf"\ln \mathcal{{N}}({use.value()}; {use.argument('mean')}, {covariance(use)})"
 
 
 def _spelled_normal(use: Use) -> tuple[str, ...]:
@@ -141,11 +142,9 @@ def _spelled_normal(use: Use) -> tuple[str, ...]:
     half = r"-\tfrac{1}{2}"
     if is_matrix(use):
         residual = difference(use.value(), use.argument("mean"))
-        covariance = use.argument("cov")
-        size = use.variable.domain.event_shape[0]
-        constant = f"{half} \\ln \\left|2 \\pi {covariance}\\right|"
-        assert size > 0
-        return (constant, rf"{half} {residual}^{{\top}} {inverse(covariance)} {residual}")
+        cov = use.argument("cov")
+        constant = f"{half} \\ln \\left|2 \\pi {cov}\\right|"
+        return (constant, rf"{half} {residual}^{{\top}} {inverse(cov)} {residual}")
     square = power(difference(use.value("state", letter), use.argument("mean", "state", letter)), 2)
     sign = rf"\sum_{{{letter}}} " if letter else ""
     times = r"\cdot " if variance(use)[0].isdigit() else ""
@@ -175,11 +174,6 @@ def summands(text: str) -> list[str]:
             found.append(text[start:place].strip())
             start = place + 3 if text[place + 1] == "+" else place + 1
     return [*found, text[start:].strip()]
-
-
-def covariance(use: Use, mode: Mode = "state") -> str:
-    """The covariance of a vector, or the variance of a scalar."""
-    return _covariance(use, mode)
 
 
 def inverse(matrix: str) -> str:

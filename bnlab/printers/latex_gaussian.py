@@ -159,29 +159,21 @@ def _call_text(names: Names, function: object) -> str:
     """The density of what data leave of their mean, which the functions of children are."""
     for factor, density in names.program.densities.items():
         if density == function:
-            return next((_from_residual(use) for use in uses(names) if _label(use) == factor), "")
+            return next((_from_residual(use) for use in uses(names) if use.label == factor), "")
     return ""
 
 
-def _label(use: Use) -> str:
-    name = use.variable.name
-    return name if use.steps != "first" else f"{name}.first" + (str(use.start) if use.start else "")
-
-
 def _from_residual(use: Use) -> str:
-    if use.cpd.family != "Normal" or not any(_is_latent(use, ref.name) for ref in use.parents):
+    if use.cpd.family != "Normal" or not any(
+        use.names.graph.variable(ref.name).continuous_latent for ref in use.parents
+    ):
         return ""
     index = use.value("state").partition("_")[2].strip("{}")
-    density = use.names.program.densities[_label(use)]
+    density = use.names.program.densities[use.label]
     known, data = use.names.bases, {variable.name for variable in use.names.graph.variables}
     made = (each for each in density.arguments if each.name in known and each.name not in data)
     (residual,) = (f"{known[each.name]}_{{{index}}}" for each in made)
     return rf"\ln \mathcal{{N}}({residual}; 0, {covariance(use)})"
-
-
-def _is_latent(use: Use, name: str) -> bool:
-    variable = use.names.graph.variable(name)
-    return variable.role == "latent" and not variable.discrete
 
 
 def e_step(names: Names, walk: EStep) -> Iterator[str]:

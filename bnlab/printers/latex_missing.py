@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from bnlab.network.ir import VarRef
 from bnlab.printers.latex_families import is_matrix, scale_matrix, variance
 from bnlab.printers.latex_layout import display, line
 from bnlab.printers.latex_names import Names, escaped
@@ -40,13 +39,8 @@ def _normal(use: Use) -> Iterator[str]:
         f"In $Q$ and in the statistics this expectation stands for ${use.value()}$, which is itself where it is seen; where "
         "two of its entries are multiplied, their covariance is added."
     )
-    if any(_is_gaussian(use, ref) for ref in use.parents):
+    if any(use.names.graph.variable(ref.name).continuous_latent for ref in use.parents):
         yield from _with_latents(use)
-
-
-def _is_gaussian(use: Use, ref: VarRef) -> bool:
-    variable = use.names.graph.variable(ref.name)
-    return variable.role == "latent" and not variable.discrete
 
 
 def _with_latents(use: Use) -> Iterator[str]:
@@ -86,7 +80,7 @@ class Parts:
     @property
     def given(self) -> str:
         """What is missing, given what is seen and what that depends on."""
-        event = self.event.replace(" " + chr(92) + "mid", ",", 1)
+        event = self.event.replace(r" \mid", ",", 1)
         return rf"{self.use.value('state', 'm')} \mid {event}"
 
     @property

@@ -15,11 +15,11 @@ from bnlab.domains import Values
 from bnlab.network.graph import coefficients, cpds
 from bnlab.network.ir import Graph, VarRef
 from bnlab.network.text import index_letters
-from bnlab.notation import tex
+from bnlab.notation import SPECIAL, tex
 from bnlab.printers.latex_text import array
 from bnlab.printers.latex_width import width
 from bnlab.program.ir import Function, Program, Statement
-from bnlab.program.ops import EVENT, ROW, STATE, STEP, Axes, Axis, Constant, Symbol
+from bnlab.program.ops import EVENT, ROW, STATE, Axes, Axis, Constant, Symbol
 from bnlab.program.walk import parts, symbols
 
 LETTERS = {
@@ -57,7 +57,6 @@ Key = tuple[tuple[int, ...], tuple[float, ...]]
 """The shape and the numbers of a constant array."""
 
 SPARE_LETTERS = "hgvwuqrabcdefijklmnopsxyz"
-SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +91,6 @@ class Names:
         """The indices of a member of some plates."""
         found = index_letters(self.graph)
         return [found[plate] for plate in plates]
-
-    def order(self, axes: Axes) -> Axes:
-        """Members of plates first, outermost first."""
-        return tuple(sorted(axes, key=lambda axis: {ROW: 0, STEP: 1}.get(axis.kind, 2)))
 
     def index(self, axis: Axis) -> str:
         """The index of an axis: that of a row names the members that it lies in, too."""
@@ -290,9 +285,7 @@ def _constants(graph: Graph, program: Program, taken: set[str]) -> dict[Key, str
     for parameter in graph.parameters:
         values = [] if parameter.prior is None else [value for _, value in parameter.prior.arguments]
         found.update(dict.fromkeys((value.shape, value.flat) for value in values if _is_wide(value)))
-    matrices = (
-        part for part in constants_of(program.m_step) if len(part.shape) > 1 and not _is_identity(part)
-    )
+    matrices = (part for part in constants_of(program.m_step) if len(part.shape) > 1 and not part.is_identity)
     found.update(dict.fromkeys((part.shape, part.flat) for part in matrices))
     return {key: letter if len(found) == 1 else f"{letter}^{{({i + 1})}}" for i, key in enumerate(found)}
 
@@ -326,15 +319,6 @@ def symbols_of(program: Program) -> tuple[Symbol, ...]:
 def constants_of(item: object) -> Iterator[Constant]:
     """The constants in an expression, statement or function."""
     return (part for part in parts(item) if isinstance(part, Constant))
-
-
-def _is_identity(part: Constant) -> bool:
-    rows, columns = (*part.shape, 0)[:2]
-    return (
-        len(part.shape) == 2
-        and all(value == float(place // columns == place % columns) for place, value in enumerate(part.flat))
-        and rows == columns
-    )
 
 
 def axes_of(item: object) -> Iterator[Axis]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bnlab.domains import Values
+from bnlab.naming import label_of
 from bnlab.network.graph import alignment, reads, selectors
 from bnlab.network.ir import CPD, Affine, Argument, Parameter, Ref, Term, Variable, VarRef
 from bnlab.notation import tex
@@ -46,6 +47,11 @@ class Use:
         graph = self.names.graph
         found = [ref for ref in self.parents if graph.variable(ref.name).role == "latent"]
         return (*found, VarRef(self.variable.name)) if self.variable.role == "latent" else tuple(found)
+
+    @property
+    def label(self) -> str:
+        """What the distribution is called in the plan."""
+        return label_of(self.variable.name, self.start if self.steps == "first" else None)
 
     def value(self, mode: Mode = "state", entry: str = "") -> str:
         """The variable, or the letter of its state."""
@@ -89,7 +95,7 @@ class Use:
         """The arguments by name; of a mean that is a sum its coefficients, as `mean W`."""
         found: list[str] = []
         for slot, argument in self.cpd.arguments:
-            if isinstance(argument, Affine) and not is_alone(argument):
+            if isinstance(argument, Affine) and not argument.alone:
                 refs = (term.coefficient for term in argument.terms)
                 found += [
                     f"{slot} {ref.target}"
@@ -106,7 +112,7 @@ class Use:
         argument = self.cpd.argument(slot) if term is None else term.coefficient
         if isinstance(argument, Affine):
             coefficient = argument.terms[0].coefficient
-            return coefficient if isinstance(coefficient, Ref) and is_alone(argument) else None
+            return coefficient if isinstance(coefficient, Ref) and argument.alone else None
         return argument if isinstance(argument, Ref) else None
 
     def parameter(self, slot: str) -> str:
@@ -163,11 +169,7 @@ def argument_tex(use: Use, argument: Argument, mode: Mode, entry: str = "") -> s
         case Affine(terms):
             found = [(term.sign, term_tex(use, term, mode, entry)) for term in terms]
             text = " ".join(f"{'+' if sign > 0 else '-'} {part}" for sign, part in found)
-            return (
-                text.removeprefix("+ ").replace("- ", "-", 1)
-                if text.startswith("- ")
-                else text.removeprefix("+ ")
-            )
+            return text.replace("- ", "-", 1) if text.startswith("- ") else text.removeprefix("+ ")
     raise AssertionError(argument)
 
 
@@ -183,12 +185,6 @@ def has_named_mean(use: Use) -> bool:
     """Whether the mean is called by a name: it is a sum."""
     mean = use.cpd.argument("mean")
     return isinstance(mean, Affine) and len(mean.terms) > 1
-
-
-def is_alone(affine: Affine) -> bool:
-    """Whether a mean is one parameter or constant."""
-    term = affine.terms[0]
-    return len(affine.terms) == 1 and term.variable is None and term.sign > 0
 
 
 def term_tex(use: Use, term: Term, mode: Mode, entry: str = "") -> str:
@@ -266,6 +262,6 @@ def constant_tex(names: Names, values: Values) -> str:
     return array(values.flat, values.shape)
 
 
-def own_name(names: Names, parameter: Parameter, entry: str = "") -> str:
+def own_name(names: Names, parameter: Parameter) -> str:
     """A parameter with the letters of its own plates."""
-    return tex(parameter.name, [*names.members(parameter.plates), *([entry] if entry else [])])
+    return tex(parameter.name, names.members(parameter.plates))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bnlab.printers.latex_names import Names
-from bnlab.printers.latex_text import is_identity, number, power, transposed
+from bnlab.printers.latex_text import number, power, transposed
 from bnlab.program.ops import Axes, Binary, Constant, Expr, Number
 
 SUM, BIG, PRODUCT, ATOM = range(4)
@@ -109,7 +109,7 @@ def _diagonal(writer: Pen, above: Sequence[Expr], below: list[Expr]) -> tuple[li
         return [*above], below
     unit = next((item for item in above if isinstance(item, Constant) and len(writer.shape(item)) == 2), None)
     vectors = [item for item in below if writer.shape(item)]
-    if unit is None or not is_identity(unit) or len(vectors) > 1 or len(writer.shape(vectors[0])) != 1:
+    if unit is None or not unit.is_identity or len(vectors) > 1 or len(writer.shape(vectors[0])) != 1:
         raise NotMatricesError
     diagonal = Ready(rf"\operatorname{{diag}}({writer.text_of(vectors[0])})^{{-1}}", unit.axes)
     return [diagonal if item is unit else item for item in above], [i for i in below if i is not vectors[0]]

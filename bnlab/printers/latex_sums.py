@@ -19,14 +19,10 @@ from bnlab.program.ops import (
     Steps,
     Symbol,
 )
+from bnlab.program.plain import index_place
 from bnlab.program.walk import parts, symbols
 
 NOTHING: Mapping[str, int] = {}
-
-
-def place(axis: Axis) -> int:
-    """Where an index stands: members of plates outermost first."""
-    return {ROW: 0, STEP: 1}.get(axis.kind, 2)
 
 
 def sum_sign(
@@ -38,7 +34,7 @@ def sum_sign(
     so that the steps have no last one of theirs.
     """
     starts = shifted or {}
-    ordered = sorted(over, key=place)
+    ordered = sorted(over, key=index_place)
     alone = len(ordered) == 1 and ordered[0].kind in (ROW, STEP) and "," not in names.index(ordered[0])
     if alone and not (of_all and "_" in names.size(ordered[0].name)):
         return limited(names, ordered[0], str(starts.get(ordered[0], 1)))

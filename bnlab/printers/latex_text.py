@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bnlab.program.ops import Constant
-
 
 def power(text: str, exponent: int) -> str:
     """A power of what may have an index already, but no exponent."""
@@ -40,10 +38,3 @@ def array(flat: tuple[float, ...], shape: tuple[int, ...], transposed: bool = Fa
         inside = r" \\ ".join(" & ".join(number(value) for value in row) for row in rows)
         return rf"\begin{{pmatrix}} {inside} \end{{pmatrix}}"
     return r"\mathrm{const}"
-
-
-def is_identity(expr: Constant) -> bool:
-    rows, columns = expr.shape
-    return rows == columns and all(
-        value == float(place // columns == place % columns) for place, value in enumerate(expr.flat)
-    )

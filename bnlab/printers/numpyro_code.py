@@ -88,11 +88,7 @@ def add(terms: tuple[tuple[int, Code], ...]) -> Code:
         return terms[0][1]
     rank = max(term.rank for _, term in terms)
     text = "".join(f"{' + ' if sign > 0 else ' - '}{lift(term, rank).text}" for sign, term in terms)
-    text = (
-        text.removeprefix(" + ").replace(" - ", "-", 1)
-        if text.startswith(" - ")
-        else text.removeprefix(" + ")
-    )
+    text = text.replace(" - ", "-", 1) if text.startswith(" - ") else text.removeprefix(" + ")
     return Code(f"({text})", rank, any(term.batched for _, term in terms))
 
 

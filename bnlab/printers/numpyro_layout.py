@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from bnlab.errors import Fault, ModelError
-from bnlab.naming import MODULE_NAMES, fresh
+from bnlab.naming import MODULE_NAMES, fresh, lagged_name
 from bnlab.network.graph import crossed_plates, sizeless_plates
 from bnlab.network.ir import Graph, Variable, VarRef
 from bnlab.network.sites import Sites, sites
@@ -201,7 +201,7 @@ def _wanted(graph: Graph, lagged: Mapping[str, int]) -> Iterator[tuple[str, str]
             yield from ((f"{outer} of {inner}", f"{outer}_of_{inner}") for outer in path[:depth])
     for name, lag in lagged.items():
         for steps in range(1, lag + 1):
-            yield f"{name} {steps}", f"{name}_prev" if steps == 1 else f"{name}_prev{steps}"
+            yield f"{name} {steps}", lagged_name(name, steps)
 
 
 def needs_ids(graph: Graph) -> tuple[str, ...]:

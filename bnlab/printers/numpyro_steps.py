@@ -42,7 +42,7 @@ def formal_reads(graph: Graph, chain: str) -> dict[str, tuple[VarRef, ...]]:
     """What each variable of a chain must formally read."""
     found = {variable.name: _own_past(graph, chain, variable) for variable in _path(graph, chain)}
     for outer in unheard(graph, chain):
-        host = _host(graph, _path(graph, chain), graph.variable(outer))
+        host = _host(_path(graph, chain), graph.variable(outer))
         if host is not None:
             found[host.name] = (*found[host.name], VarRef(outer))
     for variable in _members(graph, chain):
@@ -64,7 +64,7 @@ def _own_past(graph: Graph, chain: str, variable: Variable) -> tuple[VarRef, ...
     return tuple(ref for ref in wanted if ref not in read)
 
 
-def _host(graph: Graph, path: tuple[Variable, ...], outer: Variable) -> Variable | None:
+def _host(path: tuple[Variable, ...], outer: Variable) -> Variable | None:
     """A latent of the path in all plates of `outer`, so that it can read it."""
     return next((variable for variable in path if set(outer.plates) <= set(variable.plates)), None)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import assert_never
 
-from bnlab.notation import tex
+from bnlab.notation import SPECIAL, tex
 from bnlab.printers.base import Printer
 from bnlab.printers.geometry import Point
 from bnlab.printers.layout import Layout
@@ -133,9 +133,6 @@ def _index(index: Symbol) -> str:
 
 def _words(text: str) -> str:
     return text.replace("_", r"\_")
-
-
-SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,6 @@ from itertools import product
 from bnlab.program.ir import Field, Function, Program, Statement
 from bnlab.program.ops import (
     ROW,
-    Axis,
     Binary,
     Broadcast,
     Call,
@@ -58,14 +57,9 @@ class Polynomial:
         if max(self.inner, self.outer) > 1:
             raise Other
 
-    @property
-    def alike(self) -> bool:
-        """Whether it is the same for all rows."""
-        return self == FIXED
-
 
 FIXED = Polynomial({0: 0})
-COUNTED = Polynomial({0: 0}, frozenset((0,)))
+NOTHING: Mapping[str, Polynomial] = {}
 
 
 def condensable(program: Program) -> bool:
@@ -89,9 +83,9 @@ def condensable(program: Program) -> bool:
     return True
 
 
-def _read(program: Program, function: Function) -> _Reader:
-    """What is known after the statements of a function."""
-    reader = _Reader(program, {})
+def _read(program: Program, function: Function, given: Mapping[str, Polynomial] = NOTHING) -> _Reader:
+    """What is known after the statements of a function, of its arguments what is given."""
+    reader = _Reader(program, dict(given))
     for item in function.body:
         if not isinstance(item, Statement):
             raise Other
@@ -130,12 +124,6 @@ class _Reader:
 
     program: Program
     known: dict[str, Polynomial]
-
-    @property
-    def rows(self) -> tuple[Axis, ...]:
-        return tuple(
-            axis for field in self.program.chunk for axis in field.axes if axis.kind == ROW and field.made
-        )
 
     def is_sum(self, result: Expr) -> bool:
         """Whether a statistic is a weighted sum over rows."""
@@ -228,12 +216,7 @@ class _Reader:
         given = [argument for argument in arguments if argument.axes or _is_local(argument)]
         values = [self.of(argument) for argument in given]
         own = {symbol.name: value for symbol, value in zip(function.arguments, values, strict=True)}
-        inside = _Reader(self.program, own)
-        for item in function.body:
-            if not isinstance(item, Statement):
-                raise Other
-            inside.known[item.target.name] = inside.of(item.expression)
-        return inside.of(function.results[0])
+        return _read(self.program, function, own).of(function.results[0])
 
 
 def _is_local(expr: Expr) -> bool:

@@ -60,6 +60,14 @@ class Constant:
     shape: tuple[int, ...]
     axes: Axes
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether it is the identity matrix."""
+        if len(self.shape) != 2 or self.shape[0] != self.shape[1]:
+            return False
+        size = self.shape[0]
+        return all(value == float(place // size == place % size) for place, value in enumerate(self.flat))
+
 
 @dataclass(frozen=True, slots=True)
 class Einsum:
@@ -373,7 +381,7 @@ class Reliable:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function of the program applied to symbols; `meaning` is the quantity it returns, as a formula."""
+    """A function of the program applied to symbols."""
 
     function: str
     arguments: tuple[Expr, ...]

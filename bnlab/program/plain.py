@@ -56,11 +56,15 @@ WORDS = {
 SHIFTS = {"later": "", "earlier": "-1", "opening": "", "next": "+1"}
 
 
+def index_place(axis: Axis) -> int:
+    """Where an index stands: members of plates outermost first."""
+    return {ROW: 0, STEP: 1}.get(axis.kind, 2)
+
+
 def indices(axes: Axes, letters: Letters | None = None) -> str:
     """`[s,t,k]`: the members of plates outermost first, then all else as the array has it."""
     own = letters or {}
-    placed = sorted(axes, key=lambda axis: {ROW: 0, STEP: 1}.get(axis.kind, 2))
-    found = ",".join(own.get(axis, axis.letter) for axis in placed)
+    found = ",".join(own.get(axis, axis.letter) for axis in sorted(axes, key=index_place))
     return f"[{found}]" if found else ""
 
 

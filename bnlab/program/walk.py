@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar
 
 from bnlab.errors import InternalError
+from bnlab.naming import lagged_name
 from bnlab.program.ops import Axis, Expr, Steps, Symbol, Take
 
 Tree = TypeVar("Tree")
@@ -69,7 +70,7 @@ def read_name(read: Expr) -> str:
         case Symbol(name):
             return name
         case Steps(operand, _, "range", _, end):
-            return read_name(operand) + ("_prev" + (str(end) if end > 1 else "") if end else "")
+            return lagged_name(read_name(operand), end)
         case Steps(operand):
             return read_name(operand)
         case Take(table):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,7 @@ from bnlab.runtime.records import Status
 
 FORMAT = "bnlab checkpoint 1"
 GROUPS = ("theta", "before", "active", "ever", "counts", "memory")
-STATUSES: tuple[Status | None, ...] = (
-    None,
-    "converged",
-    "max_iter",
-    "degenerate",
-    "non_monotone",
-    "nan",
-    "interrupted",
-)
+STATUSES: tuple[Status | None, ...] = (None, *get_args(Status))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

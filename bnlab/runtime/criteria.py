@@ -13,7 +13,7 @@ from bnlab.network.ir import Graph
 from bnlab.runtime.data_layout import sizeless
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
-from bnlab.runtime.load import load_source
+from bnlab.runtime.load import ready
 from bnlab.runtime.records import Bound
 
 
@@ -34,7 +34,5 @@ def log_joint(net: Network, parameters: Mapping[str, NDArray[Any]], bound: Bound
     target = "viterbi" if latents else "em"
     with precision(dtype):
         text = emitted(net, target, partial=bound.partial)
-        module = load_source(text, f"{net.graph.name}_{target}")
-        data = module.prepare(dict(bound.canonical), np.dtype(dtype))
-        given = {name: np.asarray(value, dtype=dtype) for name, value in parameters.items()}
-        return float(module.e_step(module.Parameters(**given), data).log_p)
+        module, given, data = ready(text, f"{net.graph.name}_{target}", parameters, bound.canonical, dtype)
+        return float(module.e_step(given, data).log_p)

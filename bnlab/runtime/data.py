@@ -33,10 +33,10 @@ def bind(
 ) -> Bound:
     """Data for the variables of `graph` in `roles`, checked.
 
-    `data` is a mapping from variable names to arrays, lists or the tidy form with ids, or a data frame (design.md section
-    2). Values of latents are left aside, with a warning; what is known of them is `evidence`, in the same form. Missing
-    categories are -1 in the canonical data, missing numbers NaN. `ids`, by plate and variable, may as well stand in
-    `data["ids"]`. Raises DataError with everything that is wrong.
+    `data` is a mapping from variable names to arrays, lists or the tidy form with ids, or a data frame
+    (docs/language.md, Data). Values of latents are left aside, with a warning; what is known of them is `evidence`, in the
+    same form. Missing categories are -1 in the canonical data, missing numbers NaN. `ids`, by plate and variable, may as
+    well stand in `data["ids"]`. Raises DataError with everything that is wrong.
     """
     if is_frame(data) or columns is not None:
         data = from_frame(graph, data, columns)
@@ -65,9 +65,7 @@ def bind(
         except DataError as error:
             faults.extend(error.faults)
     faults = id_faults + faults
-    layout, layout_faults = _layout(
-        graph, paths, {graph.variable(name): one for name, one in rows.items()}, numbered
-    )
+    layout, layout_faults = _layout(graph, paths, {graph.variable(name): one for name, one in rows.items()})
     faults += layout_faults + [
         fault for name in asked if name in rows for fault in nothing_allowed(name, rows[name].array)
     ]
@@ -156,7 +154,6 @@ def _layout(
     graph: Graph,
     paths: Mapping[str, tuple[str, ...]],
     rows: Mapping[Variable, Rows],
-    numbered: Mapping[str, Any],
 ) -> tuple[Layout, list[Fault]]:
     """The members of every sizeless plate, on which all variables must agree."""
     lengths: dict[str, tuple[str, NDArray[np.int64]]] = {}

@@ -69,7 +69,7 @@ def iteration(step: ModuleType, floors: tuple[Floor, ...], spaces: tuple[Space, 
         stay = reason > 0
 
         own, low = of.stepped(seen.statistics, c.theta, scales)
-        far, far_low, length = _ahead(step, floors, spaces, c, own, scales)
+        far, far_low, length = _ahead(floors, spaces, c, own, scales)
         leap = (c.memory["phase"] == SECOND) & (length > 1)
         new, new_low = select(leap, far, own), select(leap, far_low, low)
         back = step.Parameters(*(c.memory[f"own.{name}"] for name in step.Parameters._fields))
@@ -95,7 +95,6 @@ def iteration(step: ModuleType, floors: tuple[Floor, ...], spaces: tuple[Space, 
 
 
 def _ahead(
-    step: ModuleType,
     floors: tuple[Floor, ...],
     spaces: tuple[Space, ...],
     c: Carry,

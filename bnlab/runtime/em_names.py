@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnlab.runtime.emitted import emitted
-from bnlab.runtime.load import load_source
+from bnlab.runtime.load import ready
 from bnlab.runtime.proof.relabel import groups, rename
 from bnlab.runtime.records import Partial, Problem
 
@@ -58,6 +58,6 @@ def _known(evidence: NDArray[Any], size: int) -> NDArray[np.float64]:
 
 def _without_evidence(problem: Problem, theta: Arrays) -> dict[str, NDArray[Any]]:
     text = emitted(problem.network, "posterior", partial=Partial(problem.bound.partial.missing))
-    module = load_source(text, f"{problem.graph.name}_posterior")
-    data = module.prepare(dict(problem.bound.canonical), np.dtype(problem.dtype))
-    return {name: np.asarray(q) for name, q in module.posterior(module.Parameters(**theta), data).items()}
+    name, canonical = f"{problem.graph.name}_posterior", problem.bound.canonical
+    module, given, data = ready(text, name, theta, canonical, problem.dtype)
+    return {latent: np.asarray(q) for latent, q in module.posterior(given, data).items()}

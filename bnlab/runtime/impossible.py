@@ -13,7 +13,7 @@ from bnlab.network.declare import Network
 from bnlab.network.ir import Graph, Variable
 from bnlab.runtime.data_layout import sizeless
 from bnlab.runtime.emitted import emitted
-from bnlab.runtime.load import load_source
+from bnlab.runtime.load import ready
 from bnlab.runtime.records import Bound
 
 NAMED = 5
@@ -38,10 +38,8 @@ def impossible(net: Network, theta: Arrays, bound: Bound, dtype: str) -> str:
 def _scores(net: Network, theta: Arrays, bound: Bound, canonical: Arrays, dtype: str) -> NDArray[Any]:
     """ln p of each member of the outermost plate."""
     text = emitted(net, "posterior", partial=bound.partial)
-    module = load_source(text, f"{net.graph.name}_posterior")
-    data = module.prepare(dict(canonical), np.dtype(dtype))
-    given = {name: np.asarray(value, dtype=dtype) for name, value in theta.items()}
-    return np.atleast_1d(module.score(module.Parameters(**given), data))
+    module, given, data = ready(text, f"{net.graph.name}_posterior", theta, canonical, dtype)
+    return np.atleast_1d(module.score(given, data))
 
 
 def _first(net: Network, theta: Arrays, bound: Bound, dtype: str, member: int) -> str:

@@ -7,11 +7,14 @@ import importlib.util
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
+import numpy as np
 
 from bnlab.atomic import write_bytes
 from bnlab.errors import InternalError
@@ -40,6 +43,16 @@ def load_source(text: str, name: str) -> ModuleType:
         del sys.modules[title]
         raise
     return module
+
+
+def ready(
+    text: str, name: str, theta: Mapping[str, Any], canonical: Mapping[str, Any], dtype: str
+) -> tuple[ModuleType, Any, Any]:
+    """The module that `text` is, and what its functions are asked about: the parameters, and the canonical data, prepared."""
+    module = load_source(text, name)
+    data = module.prepare(dict(canonical), np.dtype(dtype))
+    given = {each: np.asarray(value, dtype=dtype) for each, value in theta.items()}
+    return module, module.Parameters(**given), data
 
 
 def _folder() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -18,9 +17,9 @@ from bnlab.runtime.data_layout import mirror
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.impossible import impossible
-from bnlab.runtime.load import load_source
+from bnlab.runtime.load import load_source, ready
 from bnlab.runtime.pooling import pooled
-from bnlab.runtime.records import Bound, Partial
+from bnlab.runtime.records import Bound
 
 Parameters = Mapping[str, NDArray[Any]]
 
@@ -50,7 +49,8 @@ def score_over(net: Network, draws: Parameters, bound: Bound, dtype: str) -> NDA
 def _each(net: Network, draws: Parameters, bound: Bound, dtype: str, question: str) -> Iterator[Any]:
     """The module's answer at every draw, one chain after the other."""
     with precision(dtype):
-        module = _module(net, bound.partial)
+        text = emitted(net, "posterior", partial=bound.partial)
+        module = load_source(text, f"{net.graph.name}_posterior")
         data = jax.device_put(module.prepare(dict(bound.canonical), np.dtype(dtype)))
         fixed = {
             one.name: one.value.array.astype(dtype) for one in net.graph.parameters if one.value is not None
@@ -102,16 +102,9 @@ def _possible(net: Network, parameters: Parameters, bound: Bound, dtype: str) ->
 def ask(net: Network, parameters: Parameters, bound: Bound, dtype: str, question: str) -> Any:
     """What the emitted posterior module answers to "posterior", "predict" or "score", over canonical rows."""
     with precision(dtype):
-        module = _module(net, bound.partial)
-        data = module.prepare(dict(bound.canonical), np.dtype(dtype))
-        theta = module.Parameters(
-            **{name: np.asarray(value, dtype=dtype) for name, value in parameters.items()}
-        )
+        text = emitted(net, "posterior", partial=bound.partial)
+        module, theta, data = ready(text, f"{net.graph.name}_posterior", parameters, bound.canonical, dtype)
         return jax.device_get(vars(module)[question](theta, data))
-
-
-def _module(net: Network, partial: Partial) -> ModuleType:
-    return load_source(emitted(net, "posterior", partial=partial), f"{net.graph.name}_posterior")
 
 
 def mirrored(net: Network, bound: Bound, answer: Mapping[str, Any]) -> dict[str, Any]:

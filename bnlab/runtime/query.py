@@ -25,7 +25,7 @@ from bnlab.runtime.data_layout import mirror, sizeless, sizes
 from bnlab.runtime.data_titles import by_names, name_of, renamed
 from bnlab.runtime.em import precision
 from bnlab.runtime.emitted import emitted
-from bnlab.runtime.load import load_source
+from bnlab.runtime.load import ready
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Bound
 
@@ -157,9 +157,7 @@ def _asked(
 ) -> Mapping[str, Any]:
     with precision("float64"):
         text = emitted(graph, "posterior", partial=bound.partial, joint=joint)
-        module = load_source(text, f"{graph.name}_query")
-        data = module.prepare(dict(bound.canonical), np.dtype("float64"))
-        filled = module.Parameters(**theta)
+        module, filled, data = ready(text, f"{graph.name}_query", theta, bound.canonical, "float64")
         _possible(bound, np.atleast_1d(module.score(filled, data)))
         answer: Mapping[str, Any] = jax.device_get(vars(module)[question](filled, data))
         return answer

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import h5py
 import xarray as xr
@@ -27,7 +27,7 @@ FORMAT = "bnlab fit 1"
 ENGINE: Final = "h5netcdf"
 LARGEST = 1 << 32
 """Bytes that a file may ask for when it is loaded, whatever its compressed size."""
-STATUSES: tuple[Status, ...] = ("converged", "max_iter", "degenerate", "non_monotone", "nan", "interrupted")
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 def tree(fit: Fit) -> xr.DataTree:

@@ -111,7 +111,7 @@ def moved(graph: Graph, symmetry: Symmetry, theta: Arrays, maps: Array) -> dict[
     for use in symmetry.uses:
         name = parameter_of(use)
         if name in symmetry.parameters:
-            found[name] = _moved(use, np.asarray(theta[name]), maps, symmetry, graph)
+            found[name] = _moved(use, np.asarray(theta[name]), maps, symmetry)
     return found
 
 
@@ -189,7 +189,7 @@ def _consistent(graph: Graph, found: Symmetry, priors: bool, rng: np.random.Gene
     for use in found.uses:
         name = parameter_of(use)
         if name in found.parameters:
-            again = _moved(use, theta[name], maps, found, graph)
+            again = _moved(use, theta[name], maps, found)
             if not np.allclose(again, after[name], rtol=CLOSE, atol=CLOSE):
                 return False
     if any(name in found.parameters for name in _read_elsewhere(graph, found)):
@@ -247,7 +247,7 @@ def _size(graph: Graph, label: str) -> int:
     return size
 
 
-def _moved(use: Use, value: Array, maps: Array, symmetry: Symmetry, graph: Graph) -> Array:
+def _moved(use: Use, value: Array, maps: Array, symmetry: Symmetry) -> Array:
     """One parameter moved by maps that are spread out along its own leading axes."""
     lead = maps.ndim - 2 - len(symmetry.labels)
     order = [symmetry.labels.index(label) for label in use.axes if label in symmetry.labels]

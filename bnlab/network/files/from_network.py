@@ -34,7 +34,7 @@ def tables_of(network: Network, complete: bool = True) -> Tables:
     if len(set(shown.values())) < len(shown):
         shown = {name: name for name in shown}
     nodes = tuple(
-        _node(graph, variable, values, shown) for variable in map(graph.variable, topological_order(graph))
+        _node(variable, values, shown) for variable in map(graph.variable, topological_order(graph))
     )
     return Tables(graph.name, nodes, graph.doc)
 
@@ -61,7 +61,7 @@ def _faults(graph: Graph) -> Iterator[Fault]:
 JSON = "Write a .json file: it holds every network."
 
 
-def _node(graph: Graph, variable: Variable, values: dict[str, Table], shown: dict[str, str]) -> Node:
+def _node(variable: Variable, values: dict[str, Table], shown: dict[str, str]) -> Node:
     assert variable.cpd is not None and isinstance(variable.domain, Integer), "checked before"
     ((_, probs),) = variable.cpd.arguments
     assert isinstance(probs, Ref), "the probabilities of a table are a parameter or a constant"

@@ -55,11 +55,11 @@ def eased(deviations: Iterable[Deviation], rounding: float) -> Iterator[Deviatio
         yield replace(one, tolerance=max(one.tolerance, rounding)) if one.tolerance >= OF_SUMS else one
 
 
-def worst(law: str, deviations: Iterable[Deviation], tolerance: float = 0.0) -> Deviation:
+def worst(law: str, deviations: Iterable[Deviation]) -> Deviation:
     """The deviation that is largest in units of its tolerance; 0 of an empty list."""
     found = list(deviations)
     if not found:
-        return Deviation(law, 0.0, tolerance)
+        return Deviation(law, 0.0, 0.0)
 
     def badness(one: Deviation) -> float:
         ratio = one.number / one.tolerance if one.tolerance else np.inf if one.number else 0.0
