@@ -483,3 +483,19 @@ def test_a_fit_does_not_change_with_the_array_that_it_was_given() -> None:
     for trace in (fit.objective, fit.log_likelihood):
         with pytest.raises(ValueError, match="read-only"):
             trace[0] = 1
+
+
+def test_columns_of_a_frame_fill_the_members_of_a_sized_plate() -> None:
+    answers = np.random.default_rng(0).integers(2, size=(6, 3))
+    with bn.Network("answers") as net:
+        with bn.plate("item", 3):
+            p = bn.parameter("p", bn.Probability())
+        with bn.plate("n"), bn.plate("item", 3):
+            bn.observed("x", bn.Bernoulli(p))
+    frame = pd.DataFrame(answers, columns=["a", "b", "c"])
+    expected = bn.fit(net, {"x": answers}, progress=False)
+    for columns in ({"x": ["a", "b", "c"]}, None):
+        found = bn.fit(net, frame, columns=columns, progress=False)
+        np.testing.assert_array_equal(found.parameters["p"], expected.parameters["p"])
+    with pytest.raises(bn.DataError, match="x has the dimension 3, but 2 columns: a, b"):
+        bn.fit(net, frame, columns={"x": ["a", "b"]})

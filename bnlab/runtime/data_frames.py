@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from bnlab.errors import DataError, Fault
 from bnlab.naming import did_you_mean
 from bnlab.network.ir import Graph, Variable
-from bnlab.runtime.data_layout import nesting
+from bnlab.runtime.data_layout import nesting, sizes
 from bnlab.runtime.data_rows import as_array
 
 Columns = Mapping[str, str | Sequence[str]]
@@ -30,8 +31,9 @@ def is_frame(data: Any) -> bool:
 def from_frame(graph: Graph, data: Any, columns: Columns | None) -> dict[str, Any]:
     """The mapping from variable and plate names to arrays that a frame, or a mapping of columns, stands for.
 
-    A scalar variable without an entry in `columns` takes the column of its own name; a sole vector variable takes all
-    numeric columns that are left. Columns named like plates are ids. Raises DataError with all that does not fit.
+    A scalar variable without an entry in `columns` takes the column of its own name; a sole variable with several numbers a row
+    takes all numeric columns that are left. Members of sized plates come first, then a matrix's rows one after the other.
+    Columns named like plates are ids. Raises DataError with all that does not fit.
     """
     table = _table(data)
     asked = {
@@ -39,14 +41,15 @@ def from_frame(graph: Graph, data: Any, columns: Columns | None) -> dict[str, An
     }
     variables = [variable for variable in graph.variables if variable.role != "latent"]
     plates = nesting(graph)
+    shapes = {variable.name: _row_shape(graph, variable) for variable in variables}
     faults = _faults(table, asked, variables, plates)
     for plate in plates.keys() & table.keys():
         asked.setdefault(plate, [plate])
     for variable in variables:
-        if variable.name not in asked and not variable.domain.event_shape and variable.name in table:
+        if variable.name not in asked and not shapes[variable.name] and variable.name in table:
             asked[variable.name] = [variable.name]
     unbound = [variable for variable in variables if variable.name not in asked]
-    if len(unbound) == 1 and len(unbound[0].domain.event_shape) == 1:
+    if len(unbound) == 1 and len(shapes[unbound[0].name]) == 1:
         taken = {column for entry in asked.values() for column in entry}
         left = [
             column for column, values in table.items() if column not in taken and values.dtype.kind in "biuf"
@@ -54,11 +57,15 @@ def from_frame(graph: Graph, data: Any, columns: Columns | None) -> dict[str, An
         asked[unbound[0].name] = left
         unbound = []
     faults += [_unbound(variable, table) for variable in unbound]
-    faults += [fault for variable in variables if (fault := _width(variable, asked.get(variable.name)))]
+    faults += [fault for name, shape in shapes.items() if (fault := _width(name, shape, asked.get(name)))]
     if faults:
         raise DataError(*faults)
-    vectors = {variable.name for variable in variables if variable.domain.event_shape}
-    return {name: _gather(table, entry, name in vectors) for name, entry in asked.items()}
+    return {name: _gather(table, entry, shapes.get(name, ())) for name, entry in asked.items()}
+
+
+def _row_shape(graph: Graph, variable: Variable) -> tuple[int, ...]:
+    """What a row of a variable holds: the members of its plates with a size, then its entries."""
+    return (*sizes(graph, variable.plates), *variable.domain.event_shape)
 
 
 def _table(data: Any) -> dict[str, NDArray[Any]]:
@@ -69,8 +76,10 @@ def _table(data: Any) -> dict[str, NDArray[Any]]:
     return {str(name): np.asarray(data[name]) for name in names}
 
 
-def _gather(table: Mapping[str, NDArray[Any]], names: list[str], vector: bool) -> NDArray[Any]:
-    return np.stack([table[name] for name in names], axis=-1) if vector else table[names[0]]
+def _gather(table: Mapping[str, NDArray[Any]], names: list[str], shape: tuple[int, ...]) -> NDArray[Any]:
+    if not shape:
+        return table[names[0]]
+    return np.stack([table[name] for name in names], axis=-1).reshape(-1, *shape)
 
 
 def _faults(
@@ -100,12 +109,9 @@ def _unbound(variable: Variable, table: Mapping[str, Any]) -> Fault:
     return Fault(reason, f'Write columns={{"{variable.name}": [...]}}.')
 
 
-def _width(variable: Variable, names: list[str] | None) -> Fault | None:
-    """A fault if the number of columns is not the variable's dimension."""
-    event = variable.domain.event_shape
-    wanted = event[0] if event else 1
-    if names is None or (len(names) == wanted and len(event) < 2):
+def _width(name: str, shape: tuple[int, ...], columns: list[str] | None) -> Fault | None:
+    """A fault if there are not as many columns as a row has numbers."""
+    if columns is None or len(columns) == prod(shape):
         return None
-    return Fault(
-        f"{variable.name} has the dimension {wanted}, but {len(names)} columns: {', '.join(names) or 'none'}."
-    )
+    wanted = f"{name} has the {'shape' if len(shape) > 1 else 'dimension'} {' x '.join(map(str, shape)) or 1}"
+    return Fault(f"{wanted}, but {len(columns)} columns: {', '.join(columns) or 'none'}.")
