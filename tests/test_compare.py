@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from bnlab.comparison.estimates import rows
 from bnlab.comparison.naming import best_naming, symmetries
 from bnlab.comparison.predictive import split_of
 from bnlab.comparison.proposal import propose
+from bnlab.comparison.records import Loo, Score
 from bnlab.comparison.run import _with_updates
+from bnlab.comparison.text import SCORES
 from bnlab.errors import FitError
 from bnlab.runtime import em_method
 from bnlab.runtime.align import interchangeable
@@ -86,6 +89,16 @@ def test_predictions_of_members_left_out(compared: Comparison) -> None:
     assert (
         loo is not None and loo.members == 80 and abs(loo.elpd - compared.scores["nuts"].log_likelihood) < 20
     )
+
+
+@pytest.mark.parametrize(
+    ("unreliable", "told"), [(0, "-120.50 +- 4.25"), (3, "-120.50 +- 4.25 (3 unreliable)")]
+)
+def test_members_that_loo_cannot_be_trusted_for_are_told(unreliable: int, told: str) -> None:
+    loo = Loo(-120.5, 4.25, 2.0, unreliable, 80)
+    score = Score("nuts", "max_iter", 500, -118.0, -121.0, loo=loo)
+    assert dict(SCORES)["LOO"](score) == told
+    assert dict(SCORES)["LOO"](replace(score, loo=None)) == ""
 
 
 def test_what_it_cost_is_counted(compared: Comparison) -> None:

@@ -1,4 +1,4 @@
-"""The names, signatures and forms that users and other programs rely on: what design.md fixes in sections 1 to 4."""
+"""The names, signatures and forms that users and other programs rely on: those of docs/language.md and docs/architecture.md."""
 
 from __future__ import annotations
 

@@ -372,6 +372,11 @@ def test_one_line_off_a_terminal_and_nothing_if_not_wanted(capfd: pytest.Capture
     assert out == "" and err.count("\n") == 1 and "converged after" in err
 
 
+def test_a_setting_misspelt_is_told() -> None:
+    with pytest.raises(bn.FitError, match='Did you mean "ids"'):
+        fit(idz={})
+
+
 def test_all_wrong_settings_at_once() -> None:
     with pytest.raises(bn.FitError) as error:
         fit(

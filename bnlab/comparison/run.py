@@ -100,7 +100,7 @@ def compare(
     alone. SVI and NUTS start where EM ended. `options` are those of `bn.fit` by method: {"nuts": {"num_samples": 500}}.
     Intervals hold `level` of the probability. `held_out` is the part of the members of the outermost plate that second fits
     leave out, to be predicted; 0 saves the time. `certify` holds the densities and optima of EM and NumPyro against one
-    another. `evidence` is what is known of discrete latents, as in `bn.fit`.
+    another. `evidence` is what is known of latents, as in `bn.fit`.
 
     Ctrl-C ends the method that runs, and what is done becomes the result. A method that fails is left out with a warning.
     Raises DataError or FitError where nothing can be compared.

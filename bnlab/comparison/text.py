@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bnlab.comparison.records import Certificate, Comparison, Estimate, Score
+    from bnlab.comparison.records import Certificate, Comparison, Estimate, Loo, Score
 
 Cells = list[list[str]]
 TITLES = {"em": "EM", "viterbi": "Viterbi", "vbem": "VB-EM", "svi": "SVI", "nuts": "NUTS"}
@@ -60,13 +60,21 @@ def tables(one: Comparison) -> Iterator[tuple[str, Cells]]:
         yield "Certificates", certificates(one.certificates)
 
 
+def _loo(found: Loo | None) -> str:
+    """With its standard error; and for how many members it cannot be trusted, if there are any."""
+    if found is None:
+        return ""
+    doubt = f" ({found.unreliable} unreliable)" if found.unreliable else ""
+    return f"{found.elpd:.2f} +- {found.error:.2f}{doubt}"
+
+
 SCORES: tuple[tuple[str, Callable[[Score], str]], ...] = (
     ("status", lambda s: s.status),
     ("ln p(x|theta)", lambda s: number(s.log_likelihood, 9)),
     ("ln p(x,theta)", lambda s: number(s.log_joint, 9)),
     ("ELBO", lambda s: number(s.elbo, 9)),
     ("held out", lambda s: number(s.held_out, 5)),
-    ("LOO", lambda s: f"{s.loo.elpd:.2f} +- {s.loo.error:.2f}" if s.loo else ""),
+    ("LOO", lambda s: _loo(s.loo)),
     ("seconds", lambda s: "" if s.seconds is None else f"{s.seconds:.1f}"),
     ("E-steps", lambda s: _count(s.e_steps)),
     ("gradients", lambda s: _count(s.gradients)),

@@ -37,7 +37,7 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
-    """Lines of Python that are the same in every file that has them."""
+    """Lines of Python as they stand: helpers that are the same in every file but for some names, and lines made elsewhere."""
 
     text: str
 

@@ -33,10 +33,10 @@ def bind(
 ) -> Bound:
     """Data for the variables of `graph` in `roles`, checked.
 
-    `data` is a mapping from variable names to arrays, lists or the tidy form with ids, or a data frame (design.md section
-    2). Values of latents are left aside, with a warning; what is known of them is `evidence`, in the same form. Missing
-    categories are -1 in the canonical data, missing numbers NaN. `ids`, by plate and variable, may as well stand in
-    `data["ids"]`. Raises DataError with everything that is wrong.
+    `data` is a mapping from variable names to arrays, lists or the tidy form with ids, or a data frame
+    (docs/language.md, Data). Values of latents are left aside, with a warning; what is known of them is `evidence`, in the
+    same form. Missing categories are -1 in the canonical data, missing numbers NaN. `ids`, by plate and variable, may as
+    well stand in `data["ids"]`. Raises DataError with everything that is wrong.
     """
     if is_frame(data) or columns is not None:
         data = from_frame(graph, data, columns)

@@ -91,7 +91,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a run stops: design.md section 3."""
+    """When a run stops: docs/fitting.md, How it ended."""
 
     max_iter: int
     tol: float

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from bnlab.errors import Fault, FitError
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
+from bnlab.network.ir import Graph
 from bnlab.runtime.apart import confounded
 from bnlab.runtime.criteria import observations
 from bnlab.runtime.data import bind
@@ -59,7 +60,8 @@ def fit(
 ) -> Fit:
     """Fit the network to data.
 
-    Methods: "em" (maximum likelihood, or with priors the mode of the posterior), "viterbi" (hard EM), "svi", "nuts".
+    Methods: "em" (maximum likelihood, or with priors the mode of the posterior), "viterbi" (hard EM), "vbem" (variational
+    EM), "svi", "nuts".
 
     `init` is "data", "random", or a dict of arrays, complete or partial; by default it is `net.parameters` for a network
     that brings some along, else "data". The best of `n_init` starts is kept. EM stops when its objective rises by at most
@@ -71,24 +73,17 @@ def fit(
     `columns` names a frame's columns for each variable. `ids` has the members of a plate by variable where two have different
     row counts: `ids={"group": {"x": ..., "w": ...}}`. `weights` has a number for each member of the outermost plate.
 
-    `evidence` has what is known of discrete latents, in the layout of data: values, -1 for unknown; or booleans with one
-    more axis, the states allowed; or `bn.final(states)`. The likelihood is then that of the data and the evidence.
+    `evidence` has what is known of latents, in the layout of data: of a discrete one values, -1 for unknown; or booleans
+    with one more axis, the states allowed; or `bn.final(states)`. Of a Gaussian one numbers, NaN for unknown. The likelihood
+    is then that of the data and the evidence.
 
     Raises DataError or FitError with everything that is wrong.
     """
     graph = net.graph
     init = net.parameters if init is None and net.known else init
-    settings: dict[str, Any] = {
-        "init": init,
-        "n_init": n_init,
-        "max_iter": max_iter,
-        "tol": tol,
-        "seed": seed,
-        "dtype": dtype,
-    }
-    _check(method, settings, options)
-    if isinstance(init, Mapping):
-        checked(graph, init, complete=False)
+    settings = _settings(
+        graph, method, options, init=init, n_init=n_init, max_iter=max_iter, tol=tol, seed=seed, dtype=dtype
+    )
     data, columns = by_names(net, data, columns)
     known = renamed(net, evidence or {})
     bound = bind(graph, data, columns=columns, weights=weights, dtype=dtype, evidence=known, ids=ids)
@@ -112,17 +107,7 @@ def fit_bound(
 ) -> Fit:
     """The same for data that have been bound in this dtype. Raises FitError with everything that is wrong."""
     graph = net.graph
-    settings: dict[str, Any] = {
-        "init": init,
-        "n_init": n_init,
-        "max_iter": max_iter,
-        "tol": tol,
-        "seed": seed,
-        "dtype": dtype,
-    }
-    _check(method, settings)
-    if isinstance(init, Mapping):
-        checked(graph, init, complete=False)
+    _settings(graph, method, init=init, n_init=n_init, max_iter=max_iter, tol=tol, seed=seed, dtype=dtype)
     fits_memory(graph, bound)
     free = [parameter.name for parameter in graph.parameters if parameter.value is None]
     started = isinstance(init, Mapping) and all(name in init for name in free)
@@ -184,12 +169,21 @@ def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seco
     )
 
 
-def _check(method: str, settings: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> None:
-    """Raises FitError with every setting that cannot be, and every option that is a setting misspelt."""
-    known = (*settings, "evidence", "progress", "checkpoint", "columns", "weights")
+def _settings(
+    graph: Graph, method: str, options: Mapping[str, Any] | None = None, **settings: Any
+) -> dict[str, Any]:
+    """The settings. Raises FitError with every one that cannot be, and every option that is a setting misspelt."""
+    _check(method, settings, options or {})
+    if isinstance(settings["init"], Mapping):
+        checked(graph, settings["init"], complete=False)
+    return settings
+
+
+def _check(method: str, settings: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    known = (*settings, "evidence", "progress", "checkpoint", "columns", "ids", "weights")
     faults = [
         Fault(f'There is no setting "{name}".', meant.strip())
-        for name in options or ()
+        for name in options
         if (meant := did_you_mean(name, known))
     ]
     if method not in METHODS:

@@ -88,8 +88,8 @@ class Fit:
     ) -> dict[str, Any]:
         """For each discrete latent the probabilities of its states given the data (those fitted to, if None), states
         last; for each Gaussian one its "mean" and "cov", a scalar's variance. In the layout of the data. Of a fit
-        with draws they are those of the mixture over the draws, an E-step each. `evidence` is what is known of discrete
-        latents, as in `bn.fit`."""
+        with draws they are those of the mixture over the draws, an E-step each. `evidence` is what is known of latents, as
+        in `bn.fit`."""
         bound = self._bound(data, columns, evidence, ids)
         if self.draws is not None:
             return queries.posterior_over(self.network, self.draws, bound, self._dtype)

@@ -32,7 +32,7 @@ def sample(
     given: Mapping[str, Any] | None = None,
     evidence: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Every variable of the network, drawn at `parameters`, in the layout of data (design.md section 2).
+    """Every variable of the network, drawn at `parameters`, in the layout of data (docs/language.md, Data).
 
     `sizes` has for each plate without a size the number of its members: a number, or inside another plate a list with one
     entry for each member of that (nested lists for deeper ones). Equal lengths make arrays, a list of lengths makes lists

@@ -1,4 +1,4 @@
-"""Every law of design.md section 8 and practice.md section 7, for every example, of the code that was emitted."""
+"""Every law of bnlab/runtime/proof (docs/architecture.md, Proof), for every example, of the code that was emitted."""
 
 from __future__ import annotations
 
