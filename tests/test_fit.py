@@ -373,7 +373,7 @@ def test_one_line_off_a_terminal_and_nothing_if_not_wanted(capfd: pytest.Capture
 
 
 def test_a_setting_misspelt_is_told() -> None:
-    with pytest.raises(bn.FitError, match='no setting "idz".*mean "ids"'):
+    with pytest.raises(bn.FitError, match='Did you mean "ids"'):
         fit(idz={})
 
 

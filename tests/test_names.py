@@ -259,3 +259,22 @@ def test_evidence_makes_data_of_a_latent() -> None:
     assert "def e_step" in bn.emit(net, "em")
     with pytest.raises(bn.IntractableError, match=r"`theta` has data"):
         bn.emit(net, "em", evidence=["theta"])
+
+
+@pytest.mark.parametrize("plate", ["rows", "weight", "mask", "allowed", "index", "step"])
+def test_a_plate_may_be_called_like_what_prepare_makes(plate: str) -> None:
+    found = []
+    for called in ("group", plate):
+        with bn.Network("nested") as net:
+            p = bn.parameter("p", bn.Simplex(2))
+            with bn.plate("k", 2):
+                mu = bn.parameter("mu", bn.Real())
+            with bn.plate(called):
+                z = bn.latent("z", bn.Categorical(p))
+                with bn.plate("n"):
+                    bn.observed("x", bn.Normal(mu[z], var=1.0))
+        data = {"x": np.array([0.0, 1.0, 2.0, 5.0]), called: np.array([0, 0, 1, 1])}
+        fit = bn.fit(net, data, max_iter=3, progress=False)
+        found.append([fit.log_likelihood, fit.posterior()["z"]])
+    for plain, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(plain, other)

@@ -260,7 +260,7 @@ def chunk_fields(axes: Layout, found: Plan, run: Elimination) -> tuple[Field, ..
         inner = axes.plates[level[-1]]
         for outer in level[:-1]:
             name = run.index(inner, axes.plates[outer]).name
-            fields.append(Field(name, (inner,), f"row of {outer}", integer=True, made=outer))
+            fields.append(Field(name, (inner,), f"row of {outer}", integer=True, made="index", of=outer))
     for chain in graph.plates:
         if chain.chain and (mask := run.mask(chain.name)) is not None:
             fields.append(Field(mask.name, mask.axes, "False past the end", made="mask"))

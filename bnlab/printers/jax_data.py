@@ -249,7 +249,7 @@ def _fill(program: Program, field: Field, steps: str) -> str:
         return f"{field.name}=put({ones}, {index}, 0)"
     if field.made == "mask":
         return f"{field.name}=put(np.ones(len(step), bool), {index}, False)"
-    outer = field.made
+    outer = field.of
     return f"{field.name}=put(place_{outer}[{outer}_of_{level}], {index}, place_{outer}.max() + 1)"
 
 

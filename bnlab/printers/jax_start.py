@@ -207,8 +207,8 @@ def _members_of(program: Program, variable: str) -> str:
         return f"np.asarray(data.{variable})" + ("" if steps else "[None]")
     weight = _weight(program, variable)
     if not weight:
-        outer = {f.made: f.name for f in program.chunk if f.made in ("weight", program.root)}
-        arrays = (variable, outer["weight"], _row_weight(program, field), outer[program.root])
+        outer = {f.made: f.name for f in program.chunk if f.made in ("weight", "index")}
+        arrays = (variable, outer["weight"], _row_weight(program, field), outer["index"])
         return f"alike({', '.join(f'np.asarray(data.{name})' for name in arrays)})"
     return f"np.asarray(data.{variable})[np.asarray(data.{weight}){'' if steps else ' > 0'}]"
 

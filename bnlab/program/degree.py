@@ -70,7 +70,7 @@ def condensable(program: Program) -> bool:
     fields = [field for field in program.chunk if not field.made]
     if not all(_real_rows(field, inner) for field in fields) or not 1 <= len(fields) <= (1 if nested else 9):
         return False
-    if any(field.made not in ("", "weight", "rows", program.root) for field in program.chunk):
+    if any(field.made not in ("", "weight", "rows", "index") for field in program.chunk):
         return False
     functions = [program.expect, *([program.evidence] if program.evidence else [])]
     try:
@@ -195,7 +195,7 @@ class _Reader:
         """Whether an index says which outer member a row belongs to."""
         if not isinstance(index, Symbol) or index.space != "chunk":
             return False
-        return self.field(index.name).made == self.program.root
+        return self.field(index.name).of == self.program.root
 
     def field(self, name: str) -> Field:
         return next(field for field in self.program.chunk if field.name == name)

@@ -95,10 +95,10 @@ class Field:
 
     `made` tells what `prepare` makes it of; "" for a variable's data: "allowed" (of a variable's values, -1 where they are
     unknown, or of tables of its states), "weight" of the members of the outermost plate,
-    "rows" (1 for those of an inner plate that are no padding), "mask" (the steps before the end of a sequence), or the name of
-    the outer plate whose row each row of an inner one belongs to. Of a result, `made` is "mean" or "cov" where it is
+    "rows" (1 for those of an inner plate that are no padding), "mask" (the steps before the end of a sequence), or "index" (the
+    row of the outer plate `of` that each row of an inner one belongs to). Of a result, `made` is "mean" or "cov" where it is
     that of the Gaussian latent `of`, "joint" where it is of several latents, `of` their names; `of` is also the latent that
-    another name than its own stands for.
+    another name than its own stands for, or the parameter that a hyperparameter is of.
     """
 
     name: str
