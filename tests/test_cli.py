@@ -249,3 +249,25 @@ def test_functions_that_a_file_imports_are_not_its_own(tmp_path: Path) -> None:
 def test_all_targets_are_on_the_command_line(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["emit", str(ROOT / "data" / "asia.bif"), target]) in (0, 1)
     assert "Choose from" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a,b\n1,2,3\n2,3,4\n4,5,6\n", "names 2 columns, and the next line has 3"),
+        ("a,a\n1,2\n2,3\n", "names a more than once"),
+    ],
+)
+def test_a_table_that_does_not_fit_its_first_line_is_refused(
+    text: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data.csv").write_text(text)
+    assert main(["fit", str(ROOT / "models" / "gmm.py"), "--data", str(tmp_path / "data.csv")]) != 0
+    assert reason in capsys.readouterr().err
+
+
+def test_an_array_that_is_no_archive_is_refused_in_a_line(tmp_path: Path) -> None:
+    with (tmp_path / "data.npz").open("wb") as file:
+        np.save(file, np.ones((4, 2)))
+    with pytest.raises(DataError, match="cannot be read as arrays"):
+        load_data(tmp_path / "data.npz", load_model(str(ROOT / "models" / "gmm.py")))

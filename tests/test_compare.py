@@ -319,3 +319,20 @@ def test_evidence_is_part_of_what_is_compared() -> None:
     alone = bn.fit(mixture(), data, evidence=labels, progress=False, **once)
     assert found.fits["em"].log_likelihood.tolist() == alone.log_likelihood.tolist()
     assert found.fits["em"].bound.partial.evidence == ("z",)
+
+
+def test_a_network_that_learns_nothing_compares() -> None:
+    with bn.Network("fixed") as net:
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(1.0, var=2.0))
+    found = bn.compare(net, {"x": np.arange(5.0)}, ("em",), progress=False)
+    assert set(found.scores) == {"em"}
+
+
+def test_a_variable_without_values_is_named_before_priors_are_proposed() -> None:
+    with bn.Network("normal") as net:
+        m, v = bn.parameter("m", bn.Real()), bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(m, var=v))
+    with pytest.raises(bn.DataError, match="x is missing in every row"):
+        bn.weakly_informative(net, {"x": np.full(5, np.nan)})

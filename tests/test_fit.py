@@ -13,6 +13,7 @@ import pytest
 
 import bnlab as bn
 from bnlab.runtime import em_resume
+from bnlab.runtime.diagnostics import unmixed
 
 FAITHFUL = np.loadtxt(Path(__file__).parents[1] / "data" / "faithful.csv", delimiter=",", skiprows=1)
 DATA = {"x": FAITHFUL}
@@ -446,3 +447,61 @@ def test_variables_with_rows_of_their_own() -> None:
     np.testing.assert_allclose(tidy.posterior()["c"], ragged.posterior()["c"][persons], atol=1e-12)
     np.testing.assert_array_equal(tidy.predict()["c"], ragged.predict()["c"][persons])
     np.testing.assert_allclose(tidy.score(), ragged.score()[persons], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "value"),
+    [
+        ("svi", "step_size", -1.0),
+        ("svi", "step_size", "a"),
+        ("svi", "num_samples", 2.5),
+        ("svi", "num_particles", 0),
+        ("svi", "rank", -1),
+        ("svi", "batch", -3),
+        ("nuts", "num_samples", 0),
+        ("nuts", "num_chains", 0),
+        ("nuts", "max_tree_depth", 0),
+        ("nuts", "target_accept", 1.5),
+        ("vbem", "num_samples", -2),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_by_name(method: str, option: str, value: Any) -> None:
+    with pytest.raises(bn.FitError, match=f"{option} is {value!r}; it is a"):
+        bn.fit(proposed(), {"x": [0.1, 0.5, 2.0, 3.0]}, method, progress=False, **{option: value})
+
+
+@pytest.mark.parametrize("method", ["svi", "nuts", "vbem"])
+def test_methods_without_checkpoints_say_so(method: str, tmp_path: Path) -> None:
+    with pytest.raises(bn.FitError, match="keeps no checkpoint"):
+        path = tmp_path / "state"
+        bn.fit(proposed(), {"x": [0.1, 0.5, 2.0, 3.0]}, method, progress=False, checkpoint=path)
+
+
+def proposed() -> bn.Network:
+    """One normal with priors."""
+    with bn.Network("normal") as net:
+        m = bn.parameter("m", bn.Real(), prior=bn.Normal(0.0, std=5.0))
+        v = bn.parameter("v", bn.Positive(), prior=bn.InverseGamma(2.0, 1.0))
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(m, var=v))
+    return net
+
+
+def test_draws_too_few_to_tell_are_no_sign_of_convergence() -> None:
+    options = {"num_warmup": 5, "num_samples": 3, "num_chains": 2}
+    fit = bn.fit(proposed(), {"x": [0.1, 0.5, 2.0, 3.0]}, "nuts", progress=False, **options)
+    assert not fit.converged
+    assert any("too few to tell" in str(warning) for warning in fit.warnings)
+
+
+def test_chains_that_never_moved_are_told() -> None:
+    stuck = {"m": np.full((2, 10), 0.3), "pi": np.ones((2, 10, 1))}
+    assert [note.concerns for note in unmixed(stuck)] == ["m"]
+
+
+def test_the_bootstrap_checks_what_it_is_told() -> None:
+    fit = bn.fit(proposed(), {"x": [0.1, 0.5, 2.0, 3.0]}, progress=False)
+    with pytest.raises(bn.FitError, match="no setting foo"):
+        fit.bootstrap(5, progress=False, foo=3)
+    with pytest.raises(bn.FitError, match="count is 1"):
+        fit.bootstrap(1, progress=False)

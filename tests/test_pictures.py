@@ -19,6 +19,7 @@ import pytest
 import bnlab as bn
 from bnlab import drawing, render
 from bnlab.domains import Integer, Real, Simplex, Values
+from bnlab.inference.cliques import junction_tree
 from bnlab.network.ir import CPD, Affine, Graph, Parameter, Plate, Ref, Term, Variable
 from bnlab.notation import split, tex
 from bnlab.printers.base import registry
@@ -456,3 +457,14 @@ class TestTikz:
         finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert finished.returncode == 0, finished.stdout[-2000:]
         assert (tmp_path / "picture.pdf").stat().st_size > 0
+
+
+def test_gaussian_latents_stand_in_cliques() -> None:
+    """A filter's clique holds the latent at two steps; a mixture's the class and the factor."""
+    chain = junction_tree(linear_system().graph)
+    assert [{ref.name for ref in clique.variables} for clique in chain] == [{"y"}]
+    assert {ref.lag for ref in chain[0].variables} == {0, 1}
+    mixture = junction_tree(factor_analysers().graph)
+    latents = {variable.name for variable in factor_analysers().graph.in_role("latent")}
+    assert [{ref.name for ref in clique.variables} for clique in mixture] == [latents]
+    assert all(clique.variables for clique in (*chain, *mixture))

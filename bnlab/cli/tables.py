@@ -68,18 +68,31 @@ def read_arrays(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, BadCompression) as error:
+    except (ValueError, TypeError, OSError, EOFError, MemoryError, BadZipFile, BadCompression) as error:
         raise DataError(f"{path} cannot be read as arrays: {error}") from None
 
 
 def read_columns(path: Path) -> Any:
     """The .csv file as a data frame; its first line names the columns."""
+    import csv
+    import itertools
+
     import pandas as pd
 
     try:
-        return pd.read_csv(path)
+        frame = pd.read_csv(path)
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            heads, *rows = itertools.islice(csv.reader(file), 2)
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise DataError(f"{path} cannot be read as a table: {error}") from None
+    if rows and len(rows[0]) > len(heads):  # pandas takes the first cells of longer rows for names of rows
+        reason = f"its first line names {len(heads)} columns, and the next line has {len(rows[0])}."
+        raise DataError(f"{path} cannot be read as a table: {reason}")
+    twice = sorted({head for head in heads if heads.count(head) > 1})
+    if twice:
+        reason = f"its first line names {', '.join(twice)} more than once."
+        raise DataError(f"{path} cannot be read as a table: {reason}")
+    return frame
 
 
 def parse_binding(binding: str) -> tuple[str, list[str]]:

@@ -66,6 +66,8 @@ def optima_agree(net: Network, bound: Bound, theta: Arrays, seed: int) -> Iterat
         ready = marginal_of(net, bound, "float64")
         best = float(ready.log_joint(inside(net.graph, theta)))
         chart = coordinates(net.graph, inside(net.graph, theta))
+        if not chart.names:  # nothing is learnt
+            return
         away = AWAY * np.random.default_rng(seed).standard_normal(len(chart.names))
         start = {name: np.asarray(value) for name, value in chart.theta(jnp.asarray(away)).items()}
         ways = {

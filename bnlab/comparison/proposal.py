@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bnlab.comparison.records import Proposal
 from bnlab.domains import Covariance, Positive, Probability, Real, Simplex, Values
-from bnlab.errors import Fault, FitError
+from bnlab.errors import DataError, Fault, FitError
 from bnlab.families.base import registry
 from bnlab.network.declare import Network
 from bnlab.network.graph import cpds
@@ -189,6 +189,10 @@ def _moments(graph: Graph, variable: Variable, bound: Bound) -> tuple[Array, Arr
     if shown is None:
         return np.zeros(variable.domain.event_shape), np.ones(variable.domain.event_shape)
     values = bound.canonical[shown.name].reshape(-1, *shown.domain.event_shape).astype(float)
+    if np.isnan(values).all(axis=0).any():
+        raise DataError(
+            Fault(f"{shown.name} is missing in every row, or a column of it is.", "Leave it out.")
+        )
     deviation = np.nanstd(values, axis=0)
     whole = deviation.mean() if deviation.mean() > 0 else 1.0
     return np.nanmean(values, axis=0), np.where(deviation > 0, deviation, whole)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import prod
 
 from bnlab.domains import Integer
-from bnlab.inference.plan import LeavePlates, Plan, Step, SumChain, plan
+from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates, Plan, Step, plan
 from bnlab.network.cliques import Clique
 from bnlab.network.ir import Graph, VarRef
 
@@ -26,14 +26,27 @@ def junction_tree(graph: Graph) -> tuple[Clique, ...]:
         target = _target(found, step)
         cliques.append(
             Clique(
-                step.joint.scope,
+                tuple(dict.fromkeys((*step.joint.scope, *_gaussian(step)))),
                 step.joint.plates,
                 prod(_size(latent, ref) for ref in step.joint.scope),
                 places[target.message.name] if target else None,
-                step.message.scope,
+                (*step.message.scope, *step.message.continuous),
             )
         )
     return _maximal(cliques)
+
+
+def _gaussian(step: Step) -> tuple[VarRef, ...]:
+    """The Gaussian latents that meet in a step: they take no room in its table."""
+    match step:
+        case Integrate():
+            own: tuple[VarRef, ...] = (step.variable,)
+        case IntegrateChain():
+            own = tuple(VarRef(name, lag) for lag in (0, 1) for name in step.variables)
+            own += tuple(map(VarRef, step.beside))
+        case _:
+            own = ()
+    return (*own, *step.joint.continuous, *step.message.continuous)
 
 
 def _size(graph: Graph, ref: VarRef) -> int:
@@ -44,12 +57,11 @@ def _size(graph: Graph, ref: VarRef) -> int:
 
 def _target(found: Plan, step: Step) -> Step | None:
     """The next step with a table that the message goes into, if it is over anything."""
-    if not step.message.scope:
+    if not step.message.scope and not step.message.continuous:
         return None
     name = step.message.name
     for other in found.steps:
-        used = (*other.first, *other.later, *other.every) if isinstance(other, SumChain) else other.factors
-        if name in used:
+        if name in other.factors:
             return _target(found, other) if isinstance(other, LeavePlates) else other
     return None
 

@@ -36,7 +36,9 @@ def cliques(graph: Graph, tree: tuple[Clique, ...], titles: Mapping[str, str]) -
     nodes = (*ellipses, *separators)
     largest = max((clique.entries for clique in tree), default=0)
     count = "1 clique" if len(tree) == 1 else f"{len(tree)} cliques"
-    note = f"{count}; the largest table has {largest:,} entries."
+    if any(not graph.variable(ref.name).discrete for clique in tree for ref in clique.variables):
+        count += " (Gaussian latents take no room in tables)"
+    note = f"{count}; the largest table has {largest:,} {'entry' if largest == 1 else 'entries'}."
     return Picture(graph.name, nodes, edges, boxes(graph, nodes), notes=(note,))
 
 

@@ -25,6 +25,8 @@ from bnlab.runtime.sampling import drawn
 
 FEWEST = 2
 """Replicates without which nothing scatters."""
+SETTINGS = frozenset(("n_init", "max_iter", "tol", "dtype", "accelerate", "batch"))
+"""What the fits of replicates may be told."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -58,6 +60,11 @@ def bootstrap(
     if "weights" in bound.canonical:
         reason = "Weighted data cannot be drawn again: a weight does not say how many rows a row stands for."
         raise FitError(Fault(reason, "Use standard_errors(), or repeat the rows."))
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < FEWEST:
+        raise FitError(Fault(f"count is {count!r}; it is a whole number of at least {FEWEST}."))
+    if unknown := sorted(set(settings) - SETTINGS):
+        reason = f"The bootstrap has no setting {', '.join(unknown)}."
+        raise FitError(Fault(reason, f"Those of the fits by EM are {', '.join(sorted(SETTINGS))}."))
     graph = network.graph
     generator = np.random.default_rng(seed)
     found: list[Arrays] = []

@@ -48,6 +48,15 @@ def unmixed(draws: Arrays) -> tuple[FitWarning, ...]:
     """Parameters whose chains disagree, or whose draws are worth too few independent ones."""
     notes = []
     for name, value in draws.items():
+        if value.shape[1] < 4:
+            message = f"{value.shape[1]} draws a chain are too few to tell whether chains have mixed."
+            notes.append(FitWarning(name, message, "Raise num_samples."))
+            continue
+        if value.size and value.std() == 0 and value.flat[0] != 1:  # 1: the only state of a simplex
+            notes.append(
+                FitWarning(name, "the chains have never moved.", "Raise num_warmup and num_samples.")
+            )
+            continue
         apart, worth = r_hat(value), effective(value)
         worst = float(np.nanmax(apart, initial=1.0))
         least = float(np.nanmin(worth, initial=np.inf))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -152,4 +152,36 @@ def options_of(problem: Problem, defaults: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         reason = f'method "{problem.method}" has no option {", ".join(unknown)}.'
         raise FitError(Fault(reason, f"Its options are {', '.join(defaults)}."))
-    return {**defaults, **problem.options}
+    if problem.checkpoint is not None:
+        raise FitError(Fault(f'method "{problem.method}" keeps no checkpoint.', "Leave it out."))
+    options = {**defaults, **problem.options}
+    faults = [fault for name, value in options.items() for fault in _option_faults(name, value)]
+    if faults:
+        raise FitError(*faults)
+    return options
+
+
+LEAST = {
+    "num_warmup": 0,
+    "num_samples": 1,
+    "num_chains": 1,
+    "num_particles": 1,
+    "max_tree_depth": 1,
+    "rank": 0,
+    "batch": 0,
+}
+"""The options that are whole numbers, and the lowest that each can be."""
+
+
+def _option_faults(name: str, value: Any) -> Iterator[Fault]:
+    if name in LEAST:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < LEAST[name]:
+            yield Fault(f"{name} is {value!r}; it is a whole number of at least {LEAST[name]}.")
+        return
+    highest = {"step_size": np.inf, "target_accept": 1.0}.get(name)
+    if highest is not None:
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not number or not 0 < value < highest:
+            yield Fault(
+                f"{name} is {value!r}; it is a number above 0{' and below 1' if highest == 1 else ''}."
+            )

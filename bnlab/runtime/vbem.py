@@ -66,8 +66,6 @@ def run(problem: Problem) -> Outcome:
     IntractableError where q(theta) has no closed form.
     """
     options = options_of(problem, DEFAULTS)
-    if problem.checkpoint is not None:
-        raise FitError(Fault('method "vbem" keeps no checkpoint.', "Leave it out."))
     with precision(problem.dtype):
         ready = _engine(problem, "scaled")
         with interruptible() as pressed, reporter(problem.progress, "vbem", problem.max_iter) as report:
