@@ -42,12 +42,15 @@ class Multinomial(AbstractFamily):
         assert node.value is not None
         value, probs, entries = node.value, node.arguments["probs"], node.event[:1]
         axes = minus(union(value, probs), entries)
-        possible, logs = local("possible", probs.axes), local("log_probs", probs.axes)
+        above = Binary(
+            ">", probs, Number(0.0)
+        )  # its axes are in order, those of a table as it is subscripted
+        possible, logs = local("possible", above.axes), local("log_probs", above.axes)
         never, ways = local("never", axes), local("log_ways", minus(value.axes, entries))
         one = Number(1.0)
         factorials = total(Unary("gammaln", add(value, one)), entries)
         body = (
-            Statement(possible, Binary(">", probs, Number(0.0)), "numerics"),
+            Statement(possible, above, "numerics"),
             Statement(logs, log(Where(possible, probs, one)), "numerics"),
             Statement(
                 never,

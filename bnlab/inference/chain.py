@@ -94,8 +94,15 @@ class Chain:
     def fresh(self, name: str) -> str:
         return self.run.fresh(name + self.suffix)
 
+    @property
+    def moving(self) -> tuple[Symbol, ...]:
+        """The drivers that differ between steps; others, as a condition of the sequence, do not."""
+        return tuple(driver for driver in self.drivers if self.shape.step in driver.axes)
+
     def inner(self, symbol: Symbol, name: str | None = None) -> Symbol:
-        """What a recursion reads of an array at one step."""
+        """What a recursion reads of an array at one step: itself, where it is the same at all."""
+        if self.shape.step not in symbol.axes:
+            return local(symbol)
         title = name or f"{symbol.name}_{self.shape.step.letter}"
         return Symbol(self.local(title), tuple(axis for axis in symbol.axes if axis != self.shape.step))
 
@@ -184,7 +191,7 @@ class Chain:
         """What a step forward takes in: its part of `array`, whether it is, and the data that the next step is driven by."""
         on = self.on()
         mask = ((on, local(self.mask)),) if on and self.mask else ()
-        driving = ((nexts[driver], Steps(local(driver), self.shape.step, "next")) for driver in self.drivers)
+        driving = ((nexts[driver], Steps(local(driver), self.shape.step, "next")) for driver in self.moving)
         return (*self.number(local(array)), (own, local(array)), *mask, *driving)
 
     def spread(self, value: Expr, like: Expr) -> Expr:

@@ -172,7 +172,11 @@ def _backward(
     inputs += [(t, Steps(count, shape.step, "later")) for t, count in chain.number(local(log_alpha))]
     if on and chain.mask:
         inputs.append((on, Steps(local(chain.mask), shape.step, "later")))
-    inputs += [(here[s], Steps(local(s), shape.step, "later")) for s in (*chain.drivers, *data)]
+    inputs += [
+        (here[s], Steps(local(s), shape.step, "later"))
+        for s in (*chain.moving, *data)
+        if shape.step in s.axes
+    ]
     collected = Symbol("q_later", shape.all)
     scan = Scan(tuple(carries), tuple(inputs), body, ((q, collected),), tuple(lasts), reverse=True)
     whole = Prepend(lasts[0], collected, shape.step)

@@ -131,7 +131,7 @@ def _backward(chain: Chain, b: Symbol, c: Symbol) -> Function:
     inputs: list[tuple[Symbol, Expr]] = [*chain.number(local(b)), (b_t, local(b)), (c_t, local(c))]
     if on and chain.mask:
         inputs.append((on, local(chain.mask)))
-    inputs += [(here[driver], local(driver)) for driver in chain.drivers]
+    inputs += [(here[driver], local(driver)) for driver in chain.moving]
     beta = Symbol("beta", shape.all)
     last = Broadcast(Number(1.0), Steps(local(c), shape.step, "last"), shape.message)
     carry = (beta_t, last, Where(on, before, Number(1.0)) if on else before)

@@ -3,7 +3,7 @@ mean that nothing varies about."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bnlab.errors import Fault, IntractableError
@@ -51,6 +51,7 @@ def _faults(graph: Graph, parameter: Parameter, without: str) -> Iterator[Fault]
     if len(families) > 1:
         reason = f"`{parameter.name}` is shared by {' and '.join(families)}: one closed form does not maximise both."
         yield Fault(reason, "Declare a parameter for each, or fit by NUTS.", parameter.location)
+    yield from _two_ways(parameter, tuple(slots))
     if parameter.prior is None:
         return
     for family, slot in slots:
@@ -62,12 +63,24 @@ def _faults(graph: Graph, parameter: Parameter, without: str) -> Iterator[Fault]
             yield Fault(reason, remedy, parameter.prior.location or parameter.location)
 
 
+def _two_ways(parameter: Parameter, slots: Sequence[tuple[str, Slot]]) -> Iterator[Fault]:
+    """A parameter that is a variance here and a deviation there has no closed form either."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for family, slot in slots:
+        if slot.group:
+            groups.setdefault((family, slot.group), []).append(f"{slot.name}=")
+    for (family, _), names in groups.items():
+        if len(names) > 1:
+            reason = f"`{parameter.name}` is {' here and '.join(names)} there, of {family}: no closed form maximises both."
+            yield Fault(reason, "Declare a parameter for each, or fit by NUTS.", parameter.location)
+
+
 def _unmoved(graph: Graph, parameter: Parameter) -> Iterator[Fault]:
     """EM explains the old means where nothing varies about them, so it would keep them; the M-step divides by the spread."""
     for variable in graph.variables:
         for cpd in cpds(variable):
             slots = registry()[cpd.family].slots
-            spread = next((s.name for s in slots if s.group and singular(graph, cpd.argument(s.name))), "")
+            spread = next((s.name for s in slots if s.group and singular(graph, cpd, s.name)), "")
             if spread and any(slot.mean and _stands_in(parameter, cpd, slot) for slot in slots):
                 where = (
                     f"in the mean of {variable.name}, whose {spread}= leaves some direction without spread"

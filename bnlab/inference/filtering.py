@@ -138,9 +138,9 @@ def _moving(chain: Filter) -> tuple[Expr, ...]:
 
 
 def fixed_arrays(chain: Filter, *parts: Expr) -> tuple[Symbol, ...]:
-    """The arrays made before, the same at each step, that some expressions read."""
+    """The arrays made before, and data of sequences, the same at each step, that some expressions read."""
     found = (symbol for part in parts for symbol in symbols(part))
-    return tuple(s for s in found if s.space == "local" and chain.axis not in s.axes)
+    return tuple(s for s in found if s.space in ("local", "chunk") and chain.axis not in s.axes)
 
 
 def _forward(chain: Filter) -> Function:

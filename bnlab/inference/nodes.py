@@ -175,7 +175,8 @@ def _subscript_axis(layout: Layout, ref: Ref, place: int, plate: str) -> Axis:
         return layout.states[subscript]
     if plate:
         return layout.plates[plate]
-    return Axis(SIZED, 900 + place, f"constant {place}", "ABCDE"[place], 1)
+    assert not isinstance(ref.target, str)
+    return Axis(SIZED, 900 + place, f"constant {place}", "ABCDE"[place], ref.target.shape[place])
 
 
 def taken(layout: Layout, ref: Ref, variable: Variable, own: Symbol | Constant, piece: Piece) -> Expr:

@@ -97,7 +97,7 @@ def _sum_inside(run: Elimination, value: Einsum, source: tuple[str, ...], target
     if len(differ) > 1:
         return _sum(run, value, source, target)
     if not differ:
-        return contract((), count(run, source, target), value)
+        return _sum(run, value, source, target)
     inside = summed(run, differ[0], source, target)
     operands = [inside if operand is differ[0] else operand for operand in value.operands]
     over = tuple({axis for operand in value.operands for axis in operand.axes} - set(value.axes))

@@ -39,7 +39,9 @@ def statistic_title(run: Elimination, factor: Factor, piece: Piece, kind: str, a
         first = [f for f in run.plan.factors if f.steps == "first" and f.at == factor.at]
         name = f"N_{ORDINALS[factor.at]}" if factor.at < len(ORDINALS) else f"N_step_{factor.at + 1}"
         return name if len(first) == 1 else f"{name}_{variable}"
-    names = tuple(axis.name.rstrip("'") for axis in axes if axis.kind in (SIZED, STATE))
+    names = tuple(
+        axis.name.rstrip("'") for axis in axes if axis.kind in (SIZED, STATE) and " " not in axis.name
+    )
     return wording.count_title(names or (variable,))
 
 

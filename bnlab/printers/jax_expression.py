@@ -422,8 +422,18 @@ def _blocks(expr: Blocks) -> ast.expr:
 
 def _as_real(expr: Expr) -> ast.expr:
     """A number with its point, so that an array of numbers alone is no array of integers."""
-    number = isinstance(expr, Number) or (isinstance(expr, Constant) and not expr.shape)
-    return ast.Constant(float(expression(expr).value)) if number else expression(expr)  # type: ignore[attr-defined]
+    match expr:
+        case Number(value):
+            return _with_point(value)
+        case Constant((value,), ()):
+            return _with_point(value)
+        case _:
+            return expression(expr)
+
+
+def _with_point(value: float) -> ast.expr:
+    size = ast.Constant(abs(float(value)))
+    return ast.UnaryOp(ast.USub(), size) if value < 0 else size
 
 
 def _part(expr: Part) -> ast.expr:

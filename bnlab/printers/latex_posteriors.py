@@ -75,7 +75,7 @@ class Posteriors:
             for symbol in (*_posteriors(self.names), *self.pairs)
             if wanted <= {axis.name for axis in symbol.axes if axis.kind == STATE}
         ]
-        return min(fitting, key=lambda symbol: len(symbol.axes))
+        return min(fitting, key=lambda symbol: len(symbol.axes), default=None)
 
 
 def _posteriors(names: Names) -> list[Symbol]:

@@ -96,5 +96,5 @@ def _without_density(layout: Layout) -> list[Fault]:
         )
         for variable in graph.in_role("latent")
         for slot in ("cov", "var", "std")
-        if any(singular(graph, cpd.argument(slot)) for cpd in cpds(variable))
+        if any(singular(graph, cpd, slot) for cpd in cpds(variable))
     ]

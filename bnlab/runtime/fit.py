@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +24,7 @@ from bnlab.runtime.data import bind
 from bnlab.runtime.data_checks import fittable
 from bnlab.runtime.data_frames import Columns
 from bnlab.runtime.data_titles import by_names, renamed
+from bnlab.runtime.members import independent, taken
 from bnlab.runtime.memory import fits_memory
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.progress import conclude
@@ -138,10 +140,27 @@ def fit_bound(
         options=options,
     )
     began = time.perf_counter()
-    outcome: Outcome = import_module(METHODS[method]).run(problem)
+    outcome = _ran(problem)
     found = _fit(problem, outcome, notes, time.perf_counter() - began)
     conclude(progress, f"{graph.name}: {found.headline()}")
     return found
+
+
+def _ran(problem: Problem) -> Outcome:
+    """What the method makes of the problem. Members of weight 0 are left out where they alone are impossible: 0 times ln 0."""
+    run = import_module(METHODS[problem.method]).run
+    weights = problem.bound.canonical.get("weights")
+    plate = independent(problem.graph, problem.bound)
+    if weights is None or plate is None or (weights > 0).all() or not (weights > 0).any():
+        return run(problem)  # type: ignore[no-any-return]
+    try:
+        outcome: Outcome = run(problem)
+        if outcome.status != "nan":
+            return outcome
+    except FitError:
+        pass
+    counted = taken(problem.graph, problem.bound, plate, np.flatnonzero(weights))
+    return run(replace(problem, bound=counted))  # type: ignore[no-any-return]
 
 
 def _fit(problem: Problem, outcome: Outcome, notes: tuple[FitWarning, ...], seconds: float) -> Fit:

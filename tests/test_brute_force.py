@@ -1,0 +1,201 @@
+"""Networks of shapes that a random search against brute force once found wrong, or broken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import gammaln, logsumexp
+from scipy.stats import multivariate_normal
+
+import bnlab as bn
+
+RNG = np.random.default_rng(0)
+
+
+def log_p(net: bn.Network, data: dict[str, object], theta: dict[str, np.ndarray]) -> float:
+    return float(bn.fit(net, data, init=theta, max_iter=0, progress=False).log_likelihood[0])
+
+
+def test_a_latent_seen_alike_by_all_members_of_a_sized_plate() -> None:
+    """Each of three members adds to its precision."""
+    with bn.Network("items") as net:
+        w, S = bn.parameter("w", bn.Real(2)), bn.parameter("S", bn.Covariance(2))
+        with bn.plate("n"):
+            y = bn.latent("y", bn.Normal(0.0, var=1.0))
+            with bn.plate("item", 3):
+                bn.observed("x", bn.Normal(w * y, cov=S))
+    x = RNG.normal(size=(5, 3, 2))
+    theta = {"w": np.array([1.0, -2.0]), "S": np.array([[1.0, 0.3], [0.3, 2.0]])}
+    W = np.tile(theta["w"], 3)
+    cov = np.outer(W, W) + np.kron(np.eye(3), theta["S"])
+    expected = multivariate_normal(np.zeros(6), cov).logpdf(x.reshape(5, -1)).sum()
+    assert log_p(net, {"x": x}, theta) == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_counts_whose_table_has_its_subscripts_in_another_order(states: int) -> None:
+    with bn.Network("counts") as net:
+        p, q = bn.parameter("p", bn.Simplex(2)), bn.parameter("q", bn.Simplex(states))
+        with bn.plate("j", states), bn.plate("k", 2):
+            B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("g"):
+            a = bn.latent("a", bn.Categorical(p))
+            with bn.plate("n"):
+                b = bn.latent("b", bn.Categorical(q))
+                bn.observed("x", bn.Multinomial(B[b, a]))
+    rng = np.random.default_rng(1)
+    theta = {"p": np.array([0.6, 0.4]), "q": rng.dirichlet(np.ones(states))}
+    theta["B"] = rng.dirichlet(np.ones(3), size=(states, 2))
+    x = [rng.integers(4, size=(n, 3)).astype(float) for n in (2, 2, 1)]
+    expected = 0.0
+    for rows in x:
+        of_a = np.log(theta["p"])
+        for row in rows:
+            ways = gammaln(row.sum() + 1) - gammaln(row + 1).sum()
+            of_a = (
+                of_a + ways + logsumexp(np.log(theta["q"]) + np.log(theta["B"].swapaxes(0, 1)) @ row, axis=1)
+            )
+        expected += logsumexp(of_a)
+    assert log_p(net, {"x": x}, theta) == pytest.approx(expected, rel=1e-13)
+
+
+def test_a_deviation_here_and_a_variance_there_is_refused() -> None:
+    with bn.Network("both") as net:
+        s = bn.parameter("s", bn.Positive())
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(0.0, std=s))
+            bn.observed("w", bn.Normal(0.0, var=s))
+    with pytest.raises(bn.IntractableError, match=r"`s` is std= here and var= there"):
+        bn.emit(net, "em")
+
+
+def test_a_row_of_weight_0_does_not_count_even_if_it_becomes_impossible() -> None:
+    with bn.Network("rows") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Categorical(B[z]))
+    weighted = bn.fit(net, {"x": [0, 1, 0, 1, 2]}, weights=[1, 1, 1, 1, 0], progress=False)
+    plain = bn.fit(net, {"x": [0, 1, 0, 1]}, progress=False)
+    assert weighted.status == plain.status == "converged"
+    assert weighted.log_likelihood[-1] == pytest.approx(plain.log_likelihood[-1], abs=1e-9)
+
+
+def test_a_square_table_of_variances_is_no_matrix() -> None:
+    with bn.Network("chosen") as net:
+        mu = bn.parameter("mu", bn.Real(2))
+        with bn.plate("n"):
+            a = bn.given("a", bn.Integer(2))
+            bn.observed("y", bn.Normal(mu, var=bn.constant([[1.0, 2.0], [2.0, 1.0]])[a]))
+    y = np.array([[1.0, 2.0], [3.0, 5.0]])
+    found = bn.fit(net, {"y": y, "a": [0, 1]}, max_iter=1, progress=False).parameters["mu"]
+    np.testing.assert_allclose(found, [(1 + 3 / 2) / 1.5, (2 / 2 + 5) / 1.5], rtol=1e-12)
+
+
+def states_of_conditions(by_step: bool) -> bn.Network:
+    with bn.Network("conditions") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("condition", 2), bn.plate("state", 2):
+            A = bn.parameter("A", bn.Simplex(2))
+        with bn.plate("state", 2):
+            B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("s"):
+            if not by_step:
+                d = bn.given("d", bn.Integer(2))
+            with bn.chain("t"):
+                if by_step:
+                    d = bn.given("d", bn.Integer(2))
+                z = bn.latent("z", bn.Categorical(A[d, bn.previous("z")]), first=bn.Categorical(p))
+                bn.observed("x", bn.Categorical(B[z]))
+    return net
+
+
+@pytest.mark.parametrize("method", ["em", "viterbi"])
+def test_transitions_of_a_condition_of_the_sequence(method: str) -> None:
+    """The same as where the condition is told again at each step."""
+    x, d = [np.array([0, 2, 1, 1]), np.array([2, 0, 0])], np.array([1, 0])
+    steps = [np.full(len(rows), each) for rows, each in zip(x, d, strict=True)]
+    options = {"method": method, "max_iter": 5, "tol": 0, "progress": False}
+    one = bn.fit(states_of_conditions(False), {"x": x, "d": d}, **options)
+    other = bn.fit(states_of_conditions(True), {"x": x, "d": steps}, **options)
+    np.testing.assert_allclose(one.objective, other.objective, rtol=1e-12)
+    for left, right in zip(one.posterior()["z"], other.posterior()["z"], strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-9)
+
+
+def levels_of_conditions(by_step: bool) -> bn.Network:
+    with bn.Network("levels") as net:
+        with bn.plate("condition", 2):
+            a = bn.parameter("a", bn.Real())
+        b, q, r = (
+            bn.parameter("b", bn.Real()),
+            bn.parameter("q", bn.Positive()),
+            bn.parameter("r", bn.Positive()),
+        )
+        with bn.plate("s"):
+            if not by_step:
+                g, u = bn.given("g", bn.Integer(2)), bn.given("u", bn.Real())
+            with bn.chain("t"):
+                if by_step:
+                    g, u = bn.given("g", bn.Integer(2)), bn.given("u", bn.Real())
+                move = a[g] * bn.previous("y") + b * u
+                y = bn.latent("y", bn.Normal(move, var=q), first=bn.Normal(0.0, var=1.0))
+                bn.observed("x", bn.Normal(y, var=r))
+    return net
+
+
+def test_a_gaussian_chain_driven_by_what_is_given_of_the_sequence() -> None:
+    x = [RNG.normal(size=4), RNG.normal(size=3)]
+    g, u = np.array([1, 0]), np.array([0.5, -1.0])
+    steps = {
+        name: [np.full(len(rows), one) for rows, one in zip(x, each, strict=True)]
+        for name, each in (("g", g), ("u", u))
+    }
+    start = {"a": np.array([0.5, 0.9]), "b": 0.3, "q": 0.7, "r": 0.4}
+    options = {"init": start, "max_iter": 5, "tol": 0, "progress": False}
+    one = bn.fit(levels_of_conditions(False), {"x": x, "g": g, "u": u}, **options)
+    other = bn.fit(levels_of_conditions(True), {"x": x, **steps}, **options)
+    np.testing.assert_allclose(one.objective, other.objective, rtol=1e-12)
+
+
+def test_a_constant_spread_picked_from_a_table() -> None:
+    with bn.Network("picked") as net:
+        m = bn.parameter("m", bn.Real())
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(m, std=bn.constant([1.3, 1.8])[1]))
+    x = np.array([0.3, 1.0, 2.0])
+    expected = multivariate_normal(np.full(3, 0.5), 1.8**2).logpdf(x)
+    assert log_p(net, {"x": x}, {"m": np.array(0.5)}) == pytest.approx(expected, rel=1e-13)
+
+
+def test_a_negative_number_among_coefficients_of_chains() -> None:
+    with bn.Network("two") as net:
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("s"), bn.chain("t"):
+            first = bn.Normal(0.0, var=1.0)
+            y = bn.latent("y", bn.Normal(0.5 * bn.previous("y"), var=1.0), first=first)
+            u = bn.latent("u", bn.Normal(-0.5 * bn.previous("u") + y, var=1.0), first=first)
+            bn.observed("x", bn.Normal(u, var=v))
+    x = np.array([0.3, 1.0, -0.5])
+    L = np.zeros((6, 6))  # y1 u1 y2 u2 y3 u3 from independent noise
+    L[0, 0] = L[1, 1] = 1
+    for t in (1, 2):
+        L[2 * t] = 0.5 * L[2 * t - 2] + np.eye(6)[2 * t]
+        L[2 * t + 1] = -0.5 * L[2 * t - 1] + L[2 * t] + np.eye(6)[2 * t + 1]
+    cov = (L @ L.T)[1::2, 1::2] + 0.7 * np.eye(3)
+    expected = multivariate_normal(np.zeros(3), cov).logpdf(x)
+    assert log_p(net, {"x": [x]}, {"v": np.array(0.7)}) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_derivation_of_a_chain_with_a_fixed_transition_table() -> None:
+    with bn.Network("chain") as net:
+        p = bn.parameter("p", bn.Simplex(2))
+        with bn.plate("state", 2):
+            A = bn.parameter("A", bn.Simplex(2), value=[[0.9, 0.1], [0.2, 0.8]])
+            B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("s"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(p))
+            bn.observed("x", bn.Categorical(B[z]))
+    assert r"\end{document}" in bn.emit(net, "latex")
