@@ -199,3 +199,30 @@ def test_the_derivation_of_a_chain_with_a_fixed_transition_table() -> None:
             z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(p))
             bn.observed("x", bn.Categorical(B[z]))
     assert r"\end{document}" in bn.emit(net, "latex")
+
+
+def test_what_is_not_derived_yet_is_refused_by_name() -> None:
+    with bn.Network("tied") as net:
+        p, F = bn.parameter("p", bn.Simplex(2)), bn.parameter("F", bn.Simplex(2))
+        with bn.plate("i", 2):
+            B = bn.parameter("B", bn.Simplex(2))
+            with bn.plate("j", 2):
+                A = bn.parameter("A", bn.Simplex(2))
+        with bn.plate("s"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(p))
+            with bn.plate("item", 2):
+                u = bn.latent("u", bn.Categorical(A[bn.previous("u"), z]), first=bn.Categorical(F))
+                bn.observed("x", bn.Categorical(B[u]))
+    with pytest.raises(bn.IntractableError, match="`z` ties together several chains.*not derived yet"):
+        bn.derive(net)
+    with bn.Network("first") as net:
+        f, m = bn.parameter("f", bn.Real()), bn.parameter("m", bn.Real())
+        with bn.plate("s"):
+            y = bn.latent("y", bn.Normal(0.0, var=1.0))
+            with bn.chain("t"):
+                first = bn.Normal(m + y, var=1.0)
+                bn.observed("x", bn.Normal(y + f * bn.previous("x"), var=1.0), first=first)
+    with pytest.raises(
+        bn.IntractableError, match="`x` depends on a Gaussian latent and has a distribution of"
+    ):
+        bn.derive(net)

@@ -220,7 +220,7 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert record["fits"]["em"]["log_likelihood"] == pytest.approx(
         -1130.264, abs=5e-4
     )  # three decimals are printed
-    assert set(record["comparison"]["scores"]) == {"em", "viterbi", "svi", "nuts"}
+    assert set(record["comparison"]["scores"]) == {"em", "viterbi", "vbem", "svi", "nuts"}
     assert record["files"][-1] == str(tmp_path / "report" / "index.html")
     for file in record["files"]:
         assert Path(file).stat().st_size > 0

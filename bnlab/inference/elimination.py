@@ -23,6 +23,7 @@ from bnlab.inference.expectation import Random, expected
 from bnlab.inference.filtering import Filter, integrate_chain
 from bnlab.inference.gaussian import Quadratic
 from bnlab.inference.integrate import Moved, Solved, integrate
+from bnlab.inference.intractable import refuse_own_first
 from bnlab.inference.leaves import unseen, where_seen
 from bnlab.inference.linear_nodes import declare_child, declare_seen, prior_mean
 from bnlab.inference.missing import Filled, offset_of_seen, with_gaps
@@ -185,7 +186,9 @@ class Elimination:
 
     def _declare_continuous(self, factor: Factor) -> None:
         """A Gaussian latent, or a child of some. Distances are measured from prior means, except along a chain."""
-        (piece,) = self.pieces(factor)
+        piece, *others = self.pieces(factor)
+        if others:
+            refuse_own_first(self.layout.graph, factor.variable)
         found = node(self.layout, self.layout.graph.variable(factor.variable), piece)
         self.nodes[piece.label] = found
         offset = offset_of(self, factor, piece)

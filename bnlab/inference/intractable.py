@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 from bnlab.errors import Fault, IntractableError
 from bnlab.inference.factor import Factor
@@ -117,3 +118,18 @@ def _placed(graph: Graph, ref: VarRef) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(f"`{name}`" for name in names)
+
+
+def tied(graph: Graph, factor: Factor, plates: tuple[str, ...]) -> Fault:
+    """The fault of a factor that still holds latents of plates that it is not in."""
+    apart = [ref.name for ref in factor.scope if set(graph.variable(ref.name).plates) - set(plates)]
+    ties = f"{_listed(apart)} {'ties' if len(apart) == 1 else 'tie'} together several chains or members of other plates"
+    remedy = 'Declare it in their plate, or run the model that bn.emit(net, "numpyro") writes by NUTS or SVI.'
+    return Fault(f"{ties}: not derived yet.", remedy, graph.variable(apart[0]).location)
+
+
+def refuse_own_first(graph: Graph, name: str) -> NoReturn:
+    """Raises IntractableError for a child of Gaussian latents that has a distribution of its own at the first steps."""
+    reason = f"`{name}` depends on a Gaussian latent and has a distribution of its own at the first step: not derived yet."
+    remedy = 'Leave first= out, or run the model that bn.emit(net, "numpyro") writes by NUTS or SVI.'
+    raise IntractableError(Fault(reason, remedy, graph.variable(name).location))

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import networkx as nx
 
-from bnlab.errors import InternalError, IntractableError
+from bnlab.errors import IntractableError
 from bnlab.inference.factor import Factor as Factor
 from bnlab.inference.factor import Steps
 from bnlab.inference.interfaces import connected, depths, interface_of
-from bnlab.inference.intractable import coupled, refuse_chain, refuse_gaps, refuse_mixture
+from bnlab.inference.intractable import coupled, refuse_chain, refuse_gaps, refuse_mixture, tied
 from bnlab.inference.scope import check_derivable, discrete_scope, gaussian_scope, root_plate
 from bnlab.inference.sizes import check_table, check_total
 from bnlab.naming import label_of
@@ -381,7 +381,7 @@ class _Elimination:
             homes = {plate for ref in held for plate in self.graph.variable(ref.name).plates} | set(root)
             target = tuple(plate for plate in plates if plate in homes)
             if homes - set(plates):
-                raise InternalError(f"The factor {factor.name} reads latents of plates that it is not in.")
+                raise IntractableError(tied(self.graph, factor, plates))
             if target == plates and held:
                 raise IntractableError(coupled(self.graph, factor))
             if target != plates:
