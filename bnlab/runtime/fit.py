@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bnlab.compile import derive
 from bnlab.errors import Fault, FitError
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
@@ -89,6 +88,8 @@ def fit(
         graph, method, options, init=init, n_init=n_init, max_iter=max_iter, tol=tol, seed=seed, dtype=dtype
     )
     if method in ("em", "viterbi", "vbem") and crossed_plates(graph):
+        from bnlab.compile import derive  # a second process with the same network needs no compiler
+
         derive(graph)  # it says why not; what data of such plates look like is no matter then
     data, columns = by_names(net, data, columns)
     known = renamed(net, evidence or {})

@@ -161,7 +161,7 @@ def options_of(problem: Problem, defaults: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-LEAST = {
+FEWEST = {
     "num_warmup": 0,
     "num_samples": 1,
     "num_chains": 1,
@@ -174,9 +174,9 @@ LEAST = {
 
 
 def _option_faults(name: str, value: Any) -> Iterator[Fault]:
-    if name in LEAST:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < LEAST[name]:
-            yield Fault(f"{name} is {value!r}; it is a whole number of at least {LEAST[name]}.")
+    if name in FEWEST:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < FEWEST[name]:
+            yield Fault(f"{name} is {value!r}; it is a whole number of at least {FEWEST[name]}.")
         return
     highest = {"step_size": np.inf, "target_accept": 1.0}.get(name)
     if highest is not None:
