@@ -499,3 +499,13 @@ def test_columns_of_a_frame_fill_the_members_of_a_sized_plate() -> None:
         np.testing.assert_array_equal(found.parameters["p"], expected.parameters["p"])
     with pytest.raises(bn.DataError, match="x has the dimension 3, but 2 columns: a, b"):
         bn.fit(net, frame, columns={"x": ["a", "b"]})
+
+
+def test_a_variable_without_values_is_named_also_where_its_spread_is_shared() -> None:
+    with bn.Network("common") as net:
+        m, v = bn.parameter("m", bn.Real()), bn.parameter("v", bn.Positive())
+        with bn.plate("n"):
+            bn.observed("x", bn.Normal(m, var=v))
+            bn.observed("y", bn.Normal(m, var=v))
+    with pytest.raises(bn.DataError, match="x is missing in every row"):
+        bn.fit(net, {"x": [np.nan, np.nan], "y": [0.0, 3.0]}, progress=False)

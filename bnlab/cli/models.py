@@ -112,7 +112,6 @@ def in_users_code(path: Path, function: Callable[..., Any], *args: Any, **kwargs
 def choose_function(module: ModuleType, path: Path, name: str) -> FunctionType:
     """The function called `name`, else the one called like the file, else the only one annotated `-> bn.Network`."""
     functions = {key: value for key, value in vars(module).items() if isinstance(value, FunctionType)}
-    own = {key: value for key, value in functions.items() if value.__module__ == module.__name__}
     if name:
         if name in functions:
             return functions[name]
@@ -120,7 +119,8 @@ def choose_function(module: ModuleType, path: Path, name: str) -> FunctionType:
     if path.stem in functions:
         return functions[path.stem]
     builders = {key: value for key, value in functions.items() if returns_network(value)}
-    builders = {key: value for key, value in builders.items() if key in own} or builders
+    own = {key: value for key, value in builders.items() if value.__module__ == module.__name__}
+    builders = own or builders  # what a file imports counts where it declares nothing itself
     if len(builders) == 1:
         return next(iter(builders.values()))
     if builders:

@@ -42,9 +42,8 @@ class Multinomial(AbstractFamily):
         assert node.value is not None
         value, probs, entries = node.value, node.arguments["probs"], node.event[:1]
         axes = minus(union(value, probs), entries)
-        above = Binary(
-            ">", probs, Number(0.0)
-        )  # its axes are in order, those of a table as it is subscripted
+        # the comparison's axes are in order; those of a table are as it is subscripted
+        above = Binary(">", probs, Number(0.0))
         possible, logs = local("possible", above.axes), local("log_probs", above.axes)
         never, ways = local("never", axes), local("log_ways", minus(value.axes, entries))
         one = Number(1.0)

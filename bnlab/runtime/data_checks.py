@@ -39,7 +39,7 @@ def fittable(graph: Graph, bound: Bound, *, started: bool, dtype: str) -> tuple[
     for name, found in kinds.items():
         values = np.asarray(bound.canonical[name], dtype=float)
         values = values.reshape(-1, int(np.prod(graph.variable(name).domain.event_shape)))
-        flat = list(_flat(graph.variable(name), values)) if found else []
+        flat = list(_flat(graph.variable(name), values, alone=bool(found)))
         faults += flat
         if not flat:
             faults += _dependent(name, values) if "cov" in found else ()
@@ -115,7 +115,8 @@ def _too_few(graph: Graph, bound: Bound) -> Iterator[Fault]:
             yield Fault(reason, "Declare fewer states, or give more data.")
 
 
-def _flat(variable: Variable, values: NDArray[np.float64]) -> Iterator[Fault]:
+def _flat(variable: Variable, values: NDArray[np.float64], alone: bool) -> Iterator[Fault]:
+    """Columns without values or spread; `alone` says that their own spread about a mean of their own is to be learnt."""
     for column, numbers in enumerate(values.T):
         where = f"{variable.name}, column {column}," if variable.domain.event_shape else variable.name
         seen = numbers[~np.isnan(numbers)]
@@ -125,7 +126,7 @@ def _flat(variable: Variable, values: NDArray[np.float64]) -> Iterator[Fault]:
         elif 0 < spread < TINY:
             reason = f"{where} varies by only {spread:.3g}, which is 0 when squared."
             yield Fault(reason, "Rescale it.")
-        elif spread == 0:
+        elif spread == 0 and alone:
             same = f"{where} has the same value in every row" + (
                 " that has one" if len(seen) < len(numbers) else ""
             )
