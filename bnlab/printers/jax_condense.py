@@ -10,7 +10,6 @@ from __future__ import annotations
 from math import prod
 
 from bnlab.program.ir import Field, Program
-from bnlab.program.ops import ROW
 
 CORNERS = '''
 def corners(mean, scatter, count):
@@ -139,8 +138,8 @@ def helpers(program: Program) -> list[str]:
     variables = [field for field in program.chunk if not field.made]
     first = variables[0]
     flat, shaped = "", ""
-    shape = f", {_shape(first)}" if _shape(first) else ""
-    if len(_shape(first)) != 1:
+    shape = f", {first.row}" if first.row else ""
+    if len(first.row) != 1:
         flat, shaped = '.reshape(len(data["' + first.name + '"]), -1)', _reshape(first)
     if len(program.levels) == 2:
         root, inner = program.levels[-1]
@@ -151,14 +150,10 @@ def helpers(program: Program) -> list[str]:
     if len(variables) == 1:
         return [CORNERS, SCATTER, ONE_FIELD.format(name=first.name, flat=flat, shaped=shaped, shape=shape)]
     names = tuple(field.name for field in variables)
-    shapes = tuple(_shape(field) for field in variables)
+    shapes = tuple(field.row for field in variables)
     width = sum(prod(shape) for shape in shapes)
     return [CORNERS, SCATTER, ONE_LEVEL.format(names=names, shapes=shapes, width=width)]
 
 
-def _shape(field: Field) -> tuple[int, ...]:
-    return tuple(axis.size or 1 for axis in field.axes if axis.kind != ROW)
-
-
 def _reshape(field: Field) -> str:
-    return f".reshape(-1{''.join(f', {size}' for size in _shape(field))})"
+    return f".reshape(-1{''.join(f', {size}' for size in field.row)})"

@@ -107,13 +107,7 @@ def _read(program: Program, field: Field) -> str:
     kind = "int" if field.integer else "dtype"
     if not program.root:
         return f'np.asarray(data["{field.name}"], {kind})'
-    shape = row_shape(field)
-    return f'rows_of(data, "{field.name}", {kind}{f", {shape}" if shape else ""})'
-
-
-def row_shape(field: Field) -> tuple[int, ...]:
-    """The shape of one row of a variable: its sized plates, then its event."""
-    return tuple(axis.size or 1 for axis in field.axes if axis.kind not in (ROW, STEP))
+    return f'rows_of(data, "{field.name}", {kind}{f", {field.row}" if field.row else ""})'
 
 
 def _chunk_rows(program: Program, steps: str) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bnlab.domains import Values
-from bnlab.program.ops import Axes, Expr, Symbol
+from bnlab.program.ops import ROW, STEP, Axes, Expr, Symbol
 
 Because = Literal[
     "density",  # a node's log density
@@ -107,6 +107,11 @@ class Field:
     integer: bool = False
     made: str = ""
     of: str = ""
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        """The shape of one row: the members of sized plates, then the entries."""
+        return tuple(axis.size or 1 for axis in self.axes if axis.kind not in (ROW, STEP))
 
 
 @dataclass(frozen=True, slots=True)
