@@ -8,14 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def write(path: str | os.PathLike[str], fill: Callable[[Path], object]) -> None:
-    """Lets `fill` write a temporary file beside `path`, brings it to the disk, and puts it in the place of `path`.
-    Raises FileNotFoundError where its folder does not exist, IsADirectoryError where it is a folder itself."""
+def writable(path: str | os.PathLike[str]) -> Path:
+    """The path, if a file can be written there: asked before long work, not after it.
+    Raises FileNotFoundError where its folder does not exist, IsADirectoryError where it is a folder itself, PermissionError
+    where the folder takes no new files."""
     target = Path(path)
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder: give the name of a file in it.")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} into.")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"The folder {target.parent} cannot be written to.")
+    return target
+
+
+def write(path: str | os.PathLike[str], fill: Callable[[Path], object]) -> None:
+    """Lets `fill` write a temporary file beside `path`, brings it to the disk, and puts it in the place of `path`.
+    Raises what `writable` raises."""
+    target = writable(path)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     os.close(handle)
     temporary = Path(name)

@@ -226,3 +226,146 @@ def test_what_is_not_derived_yet_is_refused_by_name() -> None:
         bn.IntractableError, match="`x` depends on a Gaussian latent and has a distribution of"
     ):
         bn.derive(net)
+
+
+def started(beside: bool) -> bn.Network:
+    """A Gaussian chain whose first step reads what is given of it; `beside` it stands a latent without a past."""
+    with bn.Network("started") as net:
+        with bn.plate("k", 2):
+            a, r = bn.parameter("a", bn.Real()), bn.parameter("r", bn.Positive())
+        q, v = bn.parameter("q", bn.Positive()), bn.parameter("v", bn.Positive())
+        with bn.plate("s"), bn.chain("t"):
+            g, u = bn.given("g", bn.Integer(2)), bn.given("u", bn.Real())
+            first = bn.Normal(a[g] + 2 * u, var=r[g])
+            y = bn.latent("y", bn.Normal(0.5 * bn.previous("y"), var=q), first=first)
+            if beside:
+                e = bn.latent("e", bn.Normal(0.7 * u, var=q), first=bn.Normal(a[g] * u, var=r[g]))
+            bn.observed("x", bn.Normal(y + e if beside else y, var=v))
+    return net
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_gaussian_chain_that_starts_at_what_is_given_of_its_first_step(beside: bool) -> None:
+    net = started(beside)
+    theta = {"a": np.array([0.3, -0.8]), "r": np.array([0.5, 2.0]), "q": np.array(0.7), "v": np.array(0.4)}
+    a, r, q, v = theta.values()
+    g, u = [np.array([0, 1, 1]), np.array([1, 0])], [np.array([0.4, 1.0, -0.2]), np.array([-1.0, 0.3])]
+    x = [np.array([1.0, 0.0, 2.0]), np.array([0.2, -0.7])]
+    expected = 0.0
+    for cell, drive, seen in zip(g, u, x, strict=True):
+        decay = np.tril(0.5 ** np.subtract.outer(np.arange(len(seen)), np.arange(len(seen))))
+        noise = np.append(r[cell[0]], np.full(len(seen) - 1, q))
+        mean, cov = decay[:, 0] * (a[cell[0]] + 2 * drive[0]), decay @ np.diag(noise) @ decay.T
+        if beside:
+            mean = mean + np.append(a[cell[0]] * drive[0], 0.7 * drive[1:])
+            cov = cov + np.diag(noise)
+        expected += multivariate_normal(mean, cov + v * np.eye(len(seen))).logpdf(seen)
+    data = {"g": g, "u": u, "x": x}
+    assert log_p(net, data, theta) == pytest.approx(expected, rel=1e-12)
+    risen = bn.fit(net, data, init=theta, max_iter=5, tol=0, progress=False).log_likelihood
+    assert (np.diff(risen) > 0).all()  # far from the optimum still
+    assert r"\bar{f}_{s,1} &=" in bn.emit(net, "latex")
+
+
+@pytest.mark.parametrize("kind", ["both latent", "one latent"])
+def test_variances_that_are_selected_in_two_plates(kind: str) -> None:
+    """One table of variances, read by the states of a row and by those of its group."""
+    with bn.Network("shared") as net:
+        p, w = bn.parameter("p", bn.Simplex(2)), bn.parameter("w", bn.Simplex(2))
+        m, h, v = bn.parameter("m", bn.Real()), bn.parameter("h", bn.Real()), bn.parameter("v", bn.Positive())
+        with bn.plate("k", 2):
+            s = bn.parameter("s", bn.Positive())
+        with bn.plate("g"):
+            z = bn.latent("z", bn.Categorical(w))
+            with bn.plate("n"):
+                c = bn.latent("c", bn.Categorical(p))
+                y = bn.latent("y", bn.Normal(m, var=s[c]))
+                bn.observed("a", bn.Normal(y, var=v))
+                if kind == "both latent":
+                    bn.observed("x", bn.Normal(bn.latent("u", bn.Normal(h, var=s[z])), var=v))
+                else:
+                    bn.observed("x", bn.Normal(h, var=s[z]))
+    rng = np.random.default_rng(2)
+    group, a, x = np.repeat(np.arange(6), 3), rng.normal(size=18), 1 + 2 * rng.normal(size=18)
+    theta = {"p": [0.4, 0.6], "w": [0.3, 0.7], "m": 0.2, "h": 0.3, "v": 0.5, "s": [0.5, 2.0]}
+    s, extra = np.array([0.5, 2.0]), 0.5 if kind == "both latent" else 0.0
+
+    def log_normal(r: np.ndarray, var: np.ndarray) -> np.ndarray:
+        return -0.5 * (np.log(2 * np.pi * var) + r[:, None] ** 2 / var)
+
+    of_a = logsumexp(np.log(theta["p"]) + log_normal(a - 0.2, s + 0.5), axis=1)
+    of_x = log_normal(x - 0.3, s + extra)
+    of_group = [logsumexp(np.log(theta["w"]) + of_x[group == j].sum(0)) for j in range(6)]
+    data = {"g": group, "a": a, "x": x}
+    fit = bn.fit(net, data, init=theta, max_iter=5, tol=0, progress=False)
+    assert fit.log_likelihood[0] == pytest.approx(of_a.sum() + np.sum(of_group), rel=1e-12)
+    assert (np.diff(fit.log_likelihood) > 0).all()
+    assert r"\end{document}" in bn.emit(net, "latex")
+
+
+def test_one_step_for_a_variance_that_is_selected_in_two_plates() -> None:
+    """Scatter of both, over counts of both: by hand."""
+    with bn.Network("shared") as net:
+        p, w = bn.parameter("p", bn.Simplex(2)), bn.parameter("w", bn.Simplex(2))
+        with bn.plate("k", 2):
+            s = bn.parameter("s", bn.Positive())
+        with bn.plate("g"):
+            z = bn.latent("z", bn.Categorical(w))
+            with bn.plate("n"):
+                c = bn.latent("c", bn.Categorical(p))
+                y = bn.latent("y", bn.Normal(0.0, var=s[c]))
+                bn.observed("a", bn.Normal(y, var=0.5))
+                bn.observed("x", bn.Normal(0.0, var=s[z]))
+    group, a = np.array([0, 0, 1]), np.array([1.0, -2.0, 0.5])
+    x, s0 = np.array([0.2, 1.5, -3.0]), np.array([0.5, 2.0])
+    data, theta = {"g": group, "a": a, "x": x}, {"p": [0.4, 0.6], "w": [0.3, 0.7], "s": s0}
+    found = bn.fit(net, data, init=theta, max_iter=1, tol=0, progress=False).parameters["s"]
+    q_c = np.array([0.4, 0.6]) * np.exp(-0.5 * a[:, None] ** 2 / (s0 + 0.5)) / np.sqrt(s0 + 0.5)
+    q_c /= q_c.sum(1, keepdims=True)
+    of_x = -0.5 * (np.log(s0) + x[:, None] ** 2 / s0)
+    q_z = np.array([0.3, 0.7]) * np.exp([of_x[group == j].sum(0) for j in range(2)])
+    q_z /= q_z.sum(1, keepdims=True)
+    shrink = s0 / (s0 + 0.5)
+    squares = q_c * ((shrink * a[:, None]) ** 2 + shrink * 0.5) + q_z[group] * x[:, None] ** 2
+    np.testing.assert_allclose(found, squares.sum(0) / (q_c + q_z[group]).sum(0), rtol=1e-12)
+
+
+def test_the_derivation_of_rows_below_a_latent_whose_class_is_seen_beside_it() -> None:
+    with bn.Network("classes") as net:
+        pi, w, v = (
+            bn.parameter("pi", bn.Simplex(2)),
+            bn.parameter("w", bn.Real()),
+            bn.parameter("v", bn.Positive()),
+        )
+        with bn.plate("k", 2):
+            m, b, s = (
+                bn.parameter("m", bn.Real()),
+                bn.parameter("b", bn.Real()),
+                bn.parameter("s", bn.Positive()),
+            )
+        with bn.plate("g"):
+            z = bn.latent("z", bn.Categorical(pi))
+            y = bn.latent("y", bn.Normal(0.0, var=s[z]))
+            bn.observed("a", bn.Normal(b[z] + w * y, var=v))
+            with bn.plate("n"):
+                bn.observed("x", bn.Normal(y + m[z], var=v))
+    assert r"\ln p(x_{g,\cdot} \mid" in bn.emit(net, "latex")
+
+
+def test_latents_that_nothing_reads_count_once_for_each_member_of_a_sized_plate() -> None:
+    with bn.Network("unread") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            A = bn.parameter("A", bn.Simplex(2), prior=bn.Dirichlet([2.0, 3.0]))
+        with bn.plate("n"):
+            z = bn.latent("z", bn.Categorical(pi))
+            bn.observed("x", bn.Normal(bn.constant([0.0, 2.0])[z], var=1.0))
+            with bn.plate("item", 3):
+                bn.latent("c", bn.Categorical(A[z]))
+    x, A0 = np.array([1.0, 2.0, 0.0, 4.0, -1.0]), np.array([[0.3, 0.7], [0.6, 0.4]])
+    theta = {"pi": [0.4, 0.6], "A": A0}
+    found = bn.fit(net, {"x": x}, init=theta, max_iter=1, tol=0, progress=False).parameters["A"]
+    q = np.array([0.4, 0.6]) * np.exp(-0.5 * (x[:, None] - np.array([0.0, 2.0])) ** 2)
+    q /= q.sum(1, keepdims=True)
+    counts = 3 * q.sum(0)[:, None] * A0 + np.array([1.0, 2.0])
+    np.testing.assert_allclose(found, counts / counts.sum(1, keepdims=True), rtol=1e-12)

@@ -271,3 +271,19 @@ def test_an_array_that_is_no_archive_is_refused_in_a_line(tmp_path: Path) -> Non
         np.save(file, np.ones((4, 2)))
     with pytest.raises(DataError, match="cannot be read as arrays"):
         load_data(tmp_path / "data.npz", load_model(str(ROOT / "models" / "gmm.py")))
+
+
+@pytest.mark.parametrize(
+    ("command", "path"), [("fit", "nowhere/fit.nc"), ("compare", "file"), ("compare", "file/report")]
+)
+def test_what_cannot_be_written_is_told_before_the_work(
+    command: str,
+    path: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(bn, command, lambda *_, **__: pytest.fail("the work has begun"))
+    assert main([command, GMM, "--out", str(tmp_path / path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err

@@ -362,6 +362,11 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         fit(init=START, max_iter=2, checkpoint=path)
 
 
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        fit(init=START, max_iter=0, checkpoint=tmp_path / "nowhere" / "fit.ckpt")
+
+
 # What is said, and what is refused
 
 

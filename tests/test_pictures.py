@@ -225,6 +225,18 @@ class TestUnrolled:
         assert ("pi", "z[1]") in edges and ("A", "z[2]") in edges and ("A", "z[last]") in edges
         assert ("pi", "z[2]") not in edges and ("A", "z[1]") not in edges
 
+    def test_dots_read_all_steps_that_a_step_between_reads(self) -> None:
+        with bn.Network("lag_2") as net:
+            pi = bn.parameter("pi", bn.Simplex(2))
+            with bn.plate("k", 2):
+                A = bn.parameter("A", bn.Simplex(2))
+            with bn.chain("t"):
+                first = [bn.Categorical(pi), bn.Categorical(pi)]
+                bn.observed("x", bn.Categorical(A[bn.previous("x", 2)]), first=first)
+        along = {(edge.source, edge.target) for edge in unrolled(net.graph).edges if "x" in edge.source}
+        dots = {("x[2]", "x[…]"), ("x[3]", "x[…]")}
+        assert along == {("x[1]", "x[3]"), *dots, ("x[…]", "x[last]")}
+
     def test_members_read_their_own_outer_member(self) -> None:
         edges = {(edge.source, edge.target) for edge in unrolled(two_covariances().graph).edges}
         assert ("z[1]", "x[1,2]") in edges and ("z[last]", "x[last,1]") in edges

@@ -149,9 +149,12 @@ def fit(
 ) -> int:
     """Fit the network to data, and print the parameters."""
     import bnlab as bn
+    from bnlab.atomic import writable
     from bnlab.cli.report import fit_record
     from bnlab.cli.tables import load_data
 
+    if out is not None:
+        writable(out)
     _remember_compilations()
     loaded = _load(model, settings)
     table = load_data(data, loaded, columns or ())
@@ -215,9 +218,12 @@ def compare(
     as_json: Json = False,
 ) -> int:
     """Fit by several methods, line the results up, and write a report to look at."""
+    from bnlab.atomic import writable
     from bnlab.cli.compare import run_compare
     from bnlab.cli.tables import load_data
 
+    out.mkdir(parents=True, exist_ok=True)
+    writable(out / "index.html")
     _remember_compilations()
     loaded = _load(model, settings)
     table = load_data(data, loaded, columns or ())

@@ -81,12 +81,12 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
         name = group[0].node.parameter(spread_slot(group[0].node.arguments))
         if name in free:
             own = group[0].node.own[spread_slot(group[0].node.own)]
-            squares = _scatters(group, centres, regressions, own.axes)
+            squares = _scatters(group, centres, regressions, own.axes, body)
             if any(not one.system.cancels for one in regressions if any(use in one.uses for use in group)):
                 symbol = local(f"scatter{group[0].node.suffix}", own.axes)
                 body.append(Statement(symbol, arranged(squares, own.axes), "maximise", "about the new mean"))
                 squares = symbol
-            values[name] = arranged(_spread(group, squares, priors.get(name)), own.axes)
+            values[name] = arranged(_spread(group, squares, priors.get(name), body), own.axes)
     return Maximum(tuple(body), values)
 
 
@@ -258,22 +258,25 @@ def _connected(uses: tuple[Use, ...], free: frozenset[str]) -> list[tuple[Use, .
 
 
 def _scatters(
-    uses: tuple[Use, ...], centres: Mapping[str, Centre], regressions: list[Regression], axes: Axes
+    uses: tuple[Use, ...],
+    centres: Mapping[str, Centre],
+    regressions: list[Regression],
+    axes: Axes,
+    body: list[Statement],
 ) -> Expr:
     """The scatter of all uses of a spread about their new means."""
     terms: list[Expr] = []
     together: list[Expr] = []
     for use in uses:
-        if not use.node.terms:
-            terms.append(scatter_about(use, centres[use.node.label], axes))
-            continue
         found = next((one for one in regressions if use in one.uses), None)
-        if found is None:
-            terms.append(use.statistics["SS"])
-        elif not found.system.cancels:
-            terms.append(scatter(found.system, found.made, use))
+        if not use.node.terms:
+            squares: Expr = scatter_about(use, centres[use.node.label], _own_axes(use))
+        elif found is None or found.system.cancels:
+            squares = use.statistics["SS"]
         else:
-            terms.append(use.statistics["SS"])
+            squares = scatter(found.system, found.made, use)
+        terms.append(_under(axes, squares, use, "scatter", body))
+        if use.node.terms and found is not None and found.system.cancels:
             term = explained(found.made, axes, use.node.event)
             together += [] if term in together else [term]
     value = add(*terms)
@@ -282,12 +285,31 @@ def _scatters(
     return value
 
 
-def _spread(uses: tuple[Use, ...], scatter: Expr, prior: PriorOn | None) -> Expr:
+def _own_axes(use: Use) -> Axes:
+    """The axes of a spread as this use has them."""
+    return use.node.own[spread_slot(use.node.own)].axes
+
+
+def _under(axes: Axes, value: Expr, use: Use, title: str, body: list[Statement]) -> Expr:
+    """A sum over the members of a use under the axes that the first use of its spread has: those of another latent's states
+    are renamed, in an array of its own, since the sum may run over the states of the first.
+    """
+    own = _own_axes(use)
+    if own == axes:
+        return value
+    if isinstance(value, Symbol):
+        return Symbol(value.name, axes, value.space)
+    symbol = local(f"{title}{use.node.suffix}_alone", own)
+    body.append(Statement(symbol, arranged(value, own), "maximise", f"of {use.node.variable} alone"))
+    return Symbol(symbol.name, axes, symbol.space)
+
+
+def _spread(uses: tuple[Use, ...], scatter: Expr, prior: PriorOn | None, body: list[Statement]) -> Expr:
     """Scatter about the new means, over counts; a conjugate prior adds pseudo-scatter and pseudo-counts."""
     node = uses[0].node
     slot = spread_slot(node.own)
     own = node.own[slot]
-    count = add(*(spread_count(use, own.axes) for use in uses))
+    count = add(*(_under(own.axes, spread_count(use, _own_axes(use)), use, "count", body) for use in uses))
     if prior is not None:
         conjugate = inverse_wishart if prior.family == "InverseWishart" else inverse_gamma
         event = tuple(axis for axis in own.axes if axis in node.event)

@@ -43,7 +43,8 @@ def log_at_means(run: Elimination, name: str, at: At = "all") -> Expr:
             left = ", ".join(plate for plate in source if plate not in target)
             title = f"{wording.title(step.message)}_in_{target[-1] if target else 'all'}"
             value = summed(run, value, source, target)
-            return run.statement(title, value, "leave plate", f"members of {left} are independent")
+            tex = wording.formula_tex(run.layout, step.message)
+            return run.statement(title, value, "leave plate", f"members of {left} are independent", tex)
         case Integrate():
             title, text = wording.title(step.message), wording.formula(run.layout, step.message)
             tex = wording.formula_tex(run.layout, step.message)

@@ -495,4 +495,6 @@ class Elimination:
         value = self.nodes[piece.label].value
         members = self.layout.members(factor.plates)
         alike = build.minus(members, tuple(axis for part in parts for axis in part.axes))
-        return () if value is None or not alike else (Broadcast(Number(1.0), value, alike),)
+        if value is None:  # a latent that no data tell apart
+            alike = tuple(axis for axis in alike if axis.size is not None)
+        return (Broadcast(Number(1.0), value or Number(1.0), alike),) if alike else ()

@@ -126,8 +126,8 @@ def _filter(run: Elimination, step: IntegrateChain, found: Quadratic) -> Filter:
 def _arguments(chain: Filter) -> tuple[Symbol, ...]:
     """What the filter reads beside parameters."""
     arrays = (chain.system.eta, chain.system.Lambda)
-    fixed = fixed_arrays(chain, *_moving(chain), chain.system.start, chain.system.spread.value)
-    return tuple(dict.fromkeys((*arrays, *fixed, *chain.driven(*_moving(chain)))))
+    parts = (*_moving(chain), chain.system.start, chain.system.spread.value)
+    return tuple(dict.fromkeys((*arrays, *fixed_arrays(chain, *parts), *chain.driven(*parts))))
 
 
 def _moving(chain: Filter) -> tuple[Expr, ...]:
@@ -194,9 +194,9 @@ def _forward(chain: Filter) -> Function:
             inputs.append((now, local(array)))
     inputs += [(after, Steps(local(symbol), axis, "next")) for symbol, after in nexts.items()]
     like = Steps(local(chain.system.eta), axis, "first")
-    begin = _spread_out(chain.system.start, like, chain.vectors)
-    first = chain.system.spread
-    start = first.value if first.full or not entries else contract((), first.value, unit(entries))
+    begin = _spread_out(_at_first(chain, chain.system.start), like, chain.vectors)
+    first, wide = chain.system.spread, _at_first(chain, chain.system.spread.value)
+    start = wide if first.full or not entries else contract((), wide, unit(entries))
     carry = (
         (p, begin, _spread_out(mean, m, chain.vectors)),
         (P, _spread_out(start, like, chain.matrices), _spread_out(spread, V, chain.matrices)),
@@ -213,6 +213,17 @@ def _forward(chain: Filter) -> Function:
     return Function(
         chain.run.fresh(f"filter_{chain.title}"), arguments, ("theta",), (scan,), results, doc, head=head
     )
+
+
+def _at_first(chain: Filter, expr: Expr) -> Expr:
+    """What the first step reads of arrays with steps."""
+
+    def opening(part: object) -> object:
+        if isinstance(part, Symbol) and chain.axis in part.axes:
+            return Steps(local(part), chain.axis, "first")
+        return part
+
+    return transform(expr, opening)
 
 
 def _spread_out(value: Expr, like: Expr, axes: Axes) -> Expr:

@@ -216,13 +216,13 @@ def _source_places(rolled: Rolled, relation: Relation, place: Place) -> Iterator
     """The copies of the source that the copy of the target at `place` reads."""
     if not _holds(rolled.graph, relation, place) or (_left_out(place) and not relation.lag):
         return
-    wanted = _earlier(rolled, place, relation.lag) if relation.lag else place
     origin = next(quantity for quantity in quantities(rolled.graph) if quantity.name == relation.source)
-    for source in _places(rolled, origin) if wanted is not None else ():
-        common = dict(wanted or ())
-        if all(common.get(plate, position) == position for plate, position in source):
-            if relation.lag or not _left_out(source):
-                yield source
+    for wanted in _earlier(rolled, place, relation.lag) if relation.lag else (place,):
+        common = dict(wanted)
+        for source in _places(rolled, origin):
+            if all(common.get(plate, position) == position for plate, position in source):
+                if relation.lag or not _left_out(source):
+                    yield source
 
 
 def _holds(graph: Graph, relation: Relation, place: Place) -> bool:
@@ -232,17 +232,22 @@ def _holds(graph: Graph, relation: Relation, place: Place) -> bool:
     return steps[0] in relation.steps if steps and steps[0] <= initial else relation.general
 
 
-def _earlier(rolled: Rolled, place: Place, lag: int) -> Place | None:
-    """`place` so many steps earlier; the dots stand for any step between; None before the first step."""
-    shifted = []
+def _earlier(rolled: Rolled, place: Place, lag: int) -> tuple[Place, ...]:
+    """`place` so many steps earlier; none before the first step. The dots stand for any step between, so they read each of the
+    last steps before them that is no further back.
+    """
+    places: tuple[Place, ...] = ((),)
     for plate, position in place:
+        found: tuple[str, ...] = (position,)
         if rolled.graph.plate(plate).chain:
             shown = rolled.positions[plate]
-            if position.isdigit() and int(position) <= lag:
-                return None
-            position = shown[shown.index(position) - (lag if position.isdigit() else 1)]
-        shifted.append((plate, position))
-    return tuple(shifted)
+            at = shown.index(position)
+            if position.isdigit():
+                found = shown[at - lag : at - lag + 1] if at >= lag else ()
+            else:
+                found = shown[max(at - lag, 0) : at] if position == DOTS else shown[at - 1 : at]
+        places = tuple((*before, (plate, each)) for before in places for each in found)
+    return places
 
 
 def _direction(rolled: Rolled, relation: Relation) -> Direction:

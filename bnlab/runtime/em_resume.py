@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bnlab.atomic import writable
 from bnlab.runtime import checkpoint as files
 from bnlab.runtime.em import State
 from bnlab.runtime.em_engine import accelerated
@@ -24,6 +25,7 @@ def opened(problem: Problem, text: str) -> files.Checkpoint:
     """The runs made before, reopened where `max_iter` or `tol` may now let them go on; none without a checkpoint."""
     if problem.checkpoint is None:
         return files.Checkpoint({}, ())
+    writable(problem.checkpoint)
     identity = _identity(problem, text)
     saved = files.load(problem.checkpoint, identity)
     if saved is None:
