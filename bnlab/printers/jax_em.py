@@ -24,6 +24,7 @@ from bnlab.program.ir import Field, Function, Invoke, Program
 from bnlab.program.ir import Statement as Line
 from bnlab.program.ops import ROW, STEP, Axes, Axis, Constant, Symbol
 from bnlab.program.plain import indices
+from bnlab.program.stacked import stacked
 from bnlab.program.walk import transform
 
 STATISTICS = "Expected sufficient statistics. They add: over members, chunks, devices."
@@ -92,7 +93,7 @@ if __name__ == "__main__":
 
 def text(program: Program, generative: str, kind: Literal["em", "viterbi"] = "em", header: str = "") -> str:
     """The file for EM, or for hard EM. `generative` is the story, `header` a line on where the file comes from."""
-    program, constants = hoisted(weighted(program) if program.condensed else program)
+    program, constants = hoisted(stacked(weighted(program) if program.condensed else program))
     prior = program.log_prior is not None
     functions = [function(item) for item in program.functions]
     expect = function(

@@ -33,6 +33,7 @@ from bnlab.printers.jax_tools import tools
 from bnlab.printers.python_tree import LINE, Assign, Record, Statement, Verbatim, call, literal, render
 from bnlab.printers.python_tree import name as named
 from bnlab.program.ir import Field, Program, Variational
+from bnlab.program.stacked import stacked
 
 POSTERIOR = "The hyperparameters of q(theta), a product of one factor for each parameter."
 POINT = "What the E-step reads of q(theta): a point, and what E[ln p] is more than ln p there."
@@ -79,7 +80,7 @@ if __name__ == "__main__":
 def text(found: Variational, generative: str, header: str = "") -> str:
     """The file. `generative` is the story, `header` a line on where the file comes from."""
     own = (found.expectations, found.divergence, found.means)
-    program, constants = hoisted(replace(found.program, functions=(*found.program.functions, *own)))
+    program, constants = hoisted(stacked(replace(found.program, functions=(*found.program.functions, *own))))
     densities, (expectations, divergence, means) = program.functions[:-3], program.functions[-3:]
     functions = [function(item) for item in densities]
     expect = function(
