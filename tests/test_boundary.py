@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 import bnlab as bn
 from tests.models import model
@@ -72,8 +72,11 @@ def test_a_collapse_is_not_called_a_boundary() -> None:
     assert not edges(short) and not edges(whole) and whole.status == "degenerate"
 
 
-def test_a_covariance_that_loses_its_rank() -> None:
-    """Two speakers span a line, so what differs between speakers has one direction in two dimensions."""
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_covariance_that_loses_its_rank(rank: int) -> None:
+    """Means on a line vary less across it than rounding of means alone would, so what differs between groups has one direction;
+    means that vary a little more than that have two, though EM stops where one would do as well.
+    """
     with bn.Network("groups") as net:
         B = bn.parameter("B", bn.Covariance(2))
         W = bn.parameter("W", bn.Covariance(2))
@@ -82,9 +85,36 @@ def test_a_covariance_that_loses_its_rank() -> None:
             with bn.plate("n"):
                 bn.observed("x", bn.Normal(y, cov=W))
     random = np.random.default_rng(0)
-    x = [random.standard_normal((40, 2)) + centre for centre in ([3.0, 3.0], [-3.0, -3.1], [2.0, 2.0])]
+    noise = [random.standard_normal((40, 2)) for _ in range(3)]
+    if rank == 1:
+        noise = [part - part.mean(0) for part in noise]
+    x = [part + centre for part, centre in zip(noise, ([3.0, 3.0], [-3.0, -3.1], [2.0, 2.0]), strict=True)]
     found = bn.fit(net, {"x": x}, progress=False, max_iter=5000, accelerate=True)
-    assert "rank 1 of 2" in edges(found)["B"] and found.status == "converged"
+    assert found.status == "converged"
+    if rank == 1:
+        assert "rank 1 of 2" in edges(found)["B"]
+    else:
+        (warning,) = found.warnings
+        assert warning.concerns == "B" and "EM stopped before the maximum" in warning.message
+        options = {"tol": 1e-13, "accelerate": True, "max_iter": 5000, "progress": False}
+        onward = bn.fit(net, {"x": x}, init=found.parameters, **options)
+        told = float(warning.message.split("log-likelihood is ")[1].split(";")[0])
+        assert onward.log_likelihood[-1] > told > found.log_likelihood[-1]
+
+
+def test_an_optimum_near_the_edge_is_not_called_one_on_it() -> None:
+    """A local level whose steps are small: the edge is higher than where EM stopped, and the way there is higher still."""
+    rng = np.random.default_rng(4)
+    rng.normal(size=60)
+    with bn.Network("level") as net:
+        q, r = bn.parameter("q", bn.Positive()), bn.parameter("r", bn.Positive())
+        with bn.chain("t"):
+            y = bn.latent("y", bn.Normal(bn.previous("y"), var=q), first=bn.Normal(0.0, var=1e7))
+            bn.observed("x", bn.Normal(y, var=r))
+    found = bn.fit(net, {"x": rng.normal(size=80) + 5}, max_iter=2000, progress=False)
+    assert found.status == "converged" and not edges(found)
+    assert [one.concerns for one in found.warnings] == ["q"]
+    assert "EM stopped before the maximum" in found.warnings[0].message
 
 
 def test_chances_at_0_and_1_are_named_and_structure_is_not() -> None:
@@ -128,3 +158,40 @@ def test_the_prior_of_a_covariance_keeps_it_inside() -> None:
     data = loaded.example()
     net = bn.weakly_informative(loaded.network, data).network
     assert not edges(bn.fit(net, data, "viterbi", progress=False))
+
+
+def test_what_lies_on_the_edge_can_be_looked_at_there() -> None:
+    """Spreads of latents alone may be 0 or singular where they are given; those of what is observed may not."""
+    with bn.Network("schools") as net:
+        mu, tau = bn.parameter("mu", bn.Real()), bn.parameter("tau", bn.Positive())
+        with bn.plate("school"):
+            sd = bn.given("sd", bn.Positive())
+            bn.observed("y", bn.Normal(bn.latent("theta", bn.Normal(mu, std=tau)), std=sd))
+    y, s = np.array([28.0, 8, -3, 7, -1, 1, 18, 12]), np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
+    theta = {"mu": np.array(8.0), "tau": np.array(0.0)}
+    found = bn.fit(net, {"y": y, "sd": s}, init=theta, max_iter=0, progress=False)
+    assert found.log_likelihood[0] == pytest.approx(norm(8.0, s).logpdf(y).sum(), rel=1e-12)
+    np.testing.assert_allclose(found.posterior()["theta"]["mean"], np.full(8, 8.0))
+    with bn.Network("groups") as net:
+        B, W = bn.parameter("B", bn.Covariance(2)), bn.parameter("W", bn.Covariance(2))
+        with bn.plate("s"):
+            z = bn.latent("z", bn.Normal(bn.zeros(2), cov=B))
+            with bn.plate("n"):
+                bn.observed("x", bn.Normal(z, cov=W))
+    at = {"B": np.ones((2, 2)), "W": np.eye(2)}
+    one, other = np.array([0.3, -1.0]), np.array([1.0, 0.5])
+    apart = sum(
+        multivariate_normal(np.zeros(2), np.ones((2, 2)) + np.eye(2)).logpdf(each) for each in (one, other)
+    )
+    same = multivariate_normal(np.zeros(4), np.ones((4, 4)) + np.eye(4)).logpdf([*one, *other])
+    ratio = bn.likelihood_ratio(net, at, {"x": one[None, None]}, {"x": other[None, None]}, plate="s")
+    np.testing.assert_allclose(ratio, [[same - apart]], rtol=1e-11)
+    np.testing.assert_allclose(
+        np.diff(bn.sample(net, at, sizes={"s": 3, "n": 1})["z"], axis=1), 0, atol=1e-12
+    )
+    with pytest.raises(bn.FitError, match="W has an eigenvalue that is not positive"):
+        bn.fit(net, {"x": np.zeros((2, 2, 2))}, init={"B": at["W"], "W": at["B"]}, progress=False)
+    with pytest.raises(bn.FitError, match="B has an eigenvalue that is negative"):
+        bn.sample(net, at | {"B": -np.eye(2)}, sizes={"s": 3, "n": 1})
+    with pytest.raises(bn.FitError, match="B has an eigenvalue that is not positive"):
+        bn.fit(net, {"x": np.zeros((2, 2, 2))}, "svi", init=at, progress=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.special import gammaln, logsumexp
 from scipy.stats import multivariate_normal
 
 import bnlab as bn
+from tests.laws.emitted import module
 
 RNG = np.random.default_rng(0)
 
@@ -369,3 +372,85 @@ def test_latents_that_nothing_reads_count_once_for_each_member_of_a_sized_plate(
     q /= q.sum(1, keepdims=True)
     counts = 3 * q.sum(0)[:, None] * A0 + np.array([1.0, 2.0])
     np.testing.assert_allclose(found, counts / counts.sum(1, keepdims=True), rtol=1e-12)
+
+
+def moved(kind: str, order: int) -> bn.Network:
+    """A chain whose first tables and moves are picked by what is given of the step."""
+    coin = kind == "Bernoulli"
+    cpd = bn.Bernoulli if coin else bn.Categorical
+    with bn.Network("moved") as net:
+        with bn.plate("g", 2):
+            P = bn.parameter("P", bn.Probability() if coin else bn.Simplex(2))
+            with bn.plate("k", 2):
+                A = bn.parameter("A", bn.Probability() if coin else bn.Simplex(2))
+        with bn.plate("k", 2):
+            B = bn.parameter("B", bn.Simplex(3))
+        with bn.plate("s"), bn.chain("t"):
+            u = bn.given("u", bn.Integer(2))
+            first = [cpd(P[u])] * order
+            z = bn.latent("z", cpd(A[u, bn.previous("z", order)]), first=first if order > 1 else first[0])
+            bn.observed("x", bn.Categorical(B[z]))
+    return net
+
+
+@pytest.mark.parametrize("kind", ["Bernoulli", "Categorical"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_chain_whose_first_table_and_moves_are_picked_by_the_step(kind: str, order: int) -> None:
+    rng = np.random.default_rng(3)
+    P, A, B = rng.random(2), rng.random((2, 2)), rng.dirichlet(np.ones(3), 2)
+    both = {"P": np.stack([1 - P, P], -1), "A": np.stack([1 - A, A], -1), "B": B}
+    theta = {"P": P, "A": A, "B": B} if kind == "Bernoulli" else both
+    x, u = [np.array([0, 2, 1, 1]), np.array([2, 0])], [np.array([0, 1, 1, 0]), np.array([1, 0])]
+    expected, counts = 0.0, np.zeros((2, 2, 2))
+    for seen, given in zip(x, u, strict=True):
+        ways = {}
+        for z in itertools.product(range(2), repeat=len(seen)):
+            moves = [
+                both["P"][given[t], z[t]] if t < order else both["A"][given[t], z[t - order], z[t]]
+                for t in range(len(z))
+            ]
+            ways[z] = float(np.prod(moves) * np.prod(B[list(z), seen]))
+        total = sum(ways.values())
+        expected += np.log(total)
+        for z, p in ways.items():
+            for t in range(order, len(z)):
+                counts[given[t], z[t - order], z[t]] += p / total
+    net, data = moved(kind, order), {"x": x, "u": u}
+    fit = bn.fit(net, data, init=theta, max_iter=1, tol=0, progress=False)
+    assert fit.log_likelihood[0] == pytest.approx(expected, rel=1e-12)
+    table = counts / counts.sum(-1, keepdims=True)
+    table = table[..., 1] if kind == "Bernoulli" else table
+    np.testing.assert_allclose(fit.parameters["A"], table, rtol=1e-10)
+    logs = module(net.graph, "em", messages="log")
+    steps = {"s": np.repeat([0, 1], [4, 2]), "x": np.concatenate(x), "u": np.concatenate(u)}
+    given = logs.Parameters(**{name: np.asarray(value) for name, value in theta.items()})
+    moments = logs.e_step(given, logs.prepare(steps))
+    assert float(moments.log_p) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(logs.m_step(moments, given).A, table, rtol=1e-10)
+    hard = bn.fit(net, data, "viterbi", init=theta, max_iter=5, tol=0, progress=False)
+    assert (np.diff(hard.objective) > -1e-12).all()
+    assert r"\end{document}" in bn.emit(net, "latex")
+
+
+def test_a_vector_and_a_number_of_a_chain_of_which_one_has_a_first_mean() -> None:
+    """What is stacked is a number 0 beside a vector."""
+    with bn.Network("stacked") as net:
+        m, v = bn.parameter("m", bn.Real(2)), bn.parameter("v", bn.Positive())
+        with bn.plate("s"), bn.chain("t"):
+            y = bn.latent("y", bn.Normal(0.5 * bn.previous("y"), var=1.0), first=bn.Normal(0.0, var=1.0))
+            w = bn.latent("w", bn.Normal(bn.previous("w"), var=1.0), first=bn.Normal(m, var=1.0))
+            bn.observed("a", bn.Normal(y, var=v))
+            bn.observed("x", bn.Normal(w + bn.constant([1.0, 1.0]) * y, var=v))
+    a, x, mean = np.array([0.2, -1.0]), np.array([[1.0, 2.0], [0.5, -1.0]]), np.array([0.3, -0.4])
+    Y = np.array([[1.0, 0.5], [0.5, 1.25]])  # Cov(y), over the two steps
+    W = np.array([[1.0, 1.0], [1.0, 2.0]])
+    ones = np.ones((2, 2))
+    cov = np.block(
+        [[Y, np.kron(Y, [[1, 1]])], [np.kron(Y, [[1], [1]]), np.kron(Y, ones) + np.kron(W, np.eye(2))]]
+    )
+    seen = np.concatenate([a, x.ravel()])
+    center = np.concatenate([np.zeros(2), np.tile(mean, 2)])
+    expected = multivariate_normal(center, cov + 0.7 * np.eye(6)).logpdf(seen)
+    assert log_p(net, {"a": [a], "x": [x]}, {"m": mean, "v": np.array(0.7)}) == pytest.approx(
+        expected, rel=1e-12
+    )

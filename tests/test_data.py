@@ -422,6 +422,7 @@ def test_weights() -> None:
     np.testing.assert_array_equal(bind(scalar(), data, weights=[1, 0]).canonical["weights"], [1.0, 0.0])
     assert "one for each of the 2 members of n" in faults(scalar(), data, weights=[1.0])
     assert "finite and not negative" in faults(scalar(), data, weights=[1.0, -1.0])
+    assert "All weights are 0: no member of n counts" in faults(scalar(), data, weights=[0.0, 0.0])
 
 
 def check(graph: Graph, x: Any, started: bool = False) -> str:
@@ -509,3 +510,51 @@ def test_a_variable_without_values_is_named_also_where_its_spread_is_shared() ->
             bn.observed("y", bn.Normal(m, var=v))
     with pytest.raises(bn.DataError, match="x is missing in every row"):
         bn.fit(net, {"x": [np.nan, np.nan], "y": [0.0, 3.0]}, progress=False)
+
+
+def within() -> bn.Network:
+    """A variable of a plate in the middle."""
+    with bn.Network("within") as net:
+        mu = bn.parameter("mu", bn.Real(2))
+        with bn.plate("g"), bn.plate("s"):
+            bn.given("h", bn.Integer(2))
+            with bn.plate("n"):
+                bn.observed("x", bn.Normal(mu, cov=bn.eye(2)))
+    return net
+
+
+IDS_WITHIN = {"g": {"x": list("AABBA"), "h": list("BAA")}, "s": {"x": list("pqpp") + ["p"], "h": list("pqp")}}
+
+
+def test_ids_of_their_own_for_a_variable_in_the_middle() -> None:
+    """Its rows are (B, p), (A, q), (A, p); in the order of the rows of x it is (A, p), (A, q), (B, p)."""
+    net = within()
+    data = {"x": np.arange(10.0).reshape(5, 2), "h": [0, 1, 0], "ids": IDS_WITHIN}
+    bound = bind(net.graph, data | {"h": [1, 1, 0]})
+    np.testing.assert_array_equal(bound.canonical["h"], [0, 1, 1])
+    np.testing.assert_array_equal(bound.canonical["x"][:, 0], [0, 8, 2, 4, 6])
+    np.testing.assert_array_equal(
+        mirror(bound.layout, net.graph, net.graph.variable("h"), bound.canonical["h"]), [1, 1, 0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"s": {"x": list("pqppp"), "h": list("pqz")}}, "h has the id 'z' of s, which no inner row has"),
+        ({"s": {"x": list("pqppp"), "h": list("pqq")}}, "h has no row for s 'p'"),
+        ({"s": {"x": list("pqppp"), "h": list("pq")}}, "The ids of s have 2 rows, those around it 3"),
+        ({"S": {"x": list("pqppp")}}, '"S", which is no plate of within.*Did you mean'),
+        ({"s": {"x": list("pqppp"), "y": list("pqp")}}, 'for "y", which the network within does not have'),
+        ({"n": {"h": list("pqp")}}, "for h, which is in no plate n"),
+    ],
+)
+def test_faults_of_ids_in_the_middle(change: dict[str, Any], part: str) -> None:
+    data = {"x": np.zeros((5, 2)), "h": [0, 1, 0], "ids": IDS_WITHIN | change}
+    with pytest.raises(bn.DataError, match=f"(?s){part}"):
+        bind(within().graph, data)
+
+
+def test_steps_have_no_ids() -> None:
+    with pytest.raises(bn.DataError, match="the steps of a chain are in order of time and have no ids"):
+        bind(chain(), tidy_sequences() | {"w": [0, 1], "ids": {"t": {"x": range(8)}}})

@@ -186,3 +186,34 @@ def test_a_mean_that_nothing_varies_about_cannot_be_learnt(fixed: bool) -> None:
         return
     with pytest.raises(IntractableError, match=r"`F` is learnt in the mean of y, whose cov= .*\n.*Fix `F`"):
         bn.emit(net, "em")
+
+
+def test_a_latent_count_is_refused_with_what_to_do() -> None:
+    """NUTS cannot sample it either."""
+    with bn.Network("counts") as net:
+        rate, b, v = (
+            bn.parameter("rate", bn.Positive()),
+            bn.parameter("b", bn.Real()),
+            bn.parameter("v", bn.Positive()),
+        )
+        with bn.plate("n"):
+            y = bn.latent("y", bn.Poisson(rate))
+            bn.observed("x", bn.Normal(b * y, var=v))
+    with pytest.raises(bn.IntractableError, match="`y` is Poisson, a count without an end") as error:
+        bn.derive(net)
+    assert "Categorical over the counts" in str(error.value) and "NUTS" not in str(error.value)
+
+
+def test_a_switching_linear_system_is_not_sent_in_a_circle() -> None:
+    with bn.Network("switching") as net:
+        pi, v = bn.parameter("pi", bn.Simplex(2)), bn.parameter("v", bn.Positive())
+        with bn.plate("k", 2):
+            A, f = bn.parameter("A", bn.Simplex(2)), bn.parameter("f", bn.Real())
+        with bn.plate("s"), bn.chain("t"):
+            z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+            y = bn.latent("y", bn.Normal(f[z] * bn.previous("y"), var=1.0), first=bn.Normal(0.0, var=1.0))
+            bn.observed("x", bn.Normal(y, var=v))
+    for ask in (bn.derive, lambda net: bn.emit(net, "numpyro")):
+        with pytest.raises(bn.IntractableError, match="outside the chain") as error:
+            ask(net)
+        assert "emit" not in str(error.value) and "marginal_model" not in str(error.value)

@@ -116,3 +116,26 @@ def test_embeddings_of_512_dimensions(name: str) -> None:
     settings = {"plda_subspace": {"factors": 20}, "factor_analysis": {"factors": 20}}.get(name, {})
     found = fitted(model(name, dim=512, **settings).network, data, max_iter=10)
     assert found.status in ("converged", "max_iter") and found.n_iter >= 3
+
+
+def test_covariances_stay_symmetric_over_hundreds_of_iterations() -> None:
+    """What asymmetry rounding left doubled in each iteration, until the likelihood was that of no model."""
+    rng, y, x = np.random.default_rng(0), np.zeros(2), []
+    for _ in range(100):
+        y = np.array([[0.9, 0.2], [-0.2, 0.9]]) @ y + 0.5 * rng.normal(size=2)
+        x.append(y + rng.normal(size=2))
+    with bn.Network("free") as net:
+        F, H, m = (
+            bn.parameter("F", bn.Real(2, 2)),
+            bn.parameter("H", bn.Real(2, 2)),
+            bn.parameter("m", bn.Real(2)),
+        )
+        P, Q, R = (bn.parameter(name, bn.Covariance(2)) for name in "PQR")
+        with bn.plate("s"), bn.chain("t"):
+            z = bn.latent("z", bn.Normal(F @ bn.previous("z"), cov=Q), first=bn.Normal(m, cov=P))
+            bn.observed("x", bn.Normal(H @ z, cov=R))
+    found = fitted(net, {"x": [np.array(x)]}, max_iter=300, tol=0)
+    for name in "PQR":
+        np.testing.assert_array_equal(found.parameters[name], found.parameters[name].T)
+    again = bn.fit(net, {"x": [np.array(x)]}, init=found.parameters, max_iter=0, progress=False)
+    assert again.log_likelihood[0] == pytest.approx(found.log_likelihood[-1], rel=1e-12)

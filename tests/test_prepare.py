@@ -71,3 +71,45 @@ def test_rows_of_another_shape_are_refused_by_name(x: np.ndarray) -> None:
     module = load_source(bn.emit(two_covariances(), "em"), "two_covariances")
     with pytest.raises(ValueError, match=r"x has the shape .*; it takes rows of the shape \(2,\)"):
         module.prepare({"x": x, "group": GROUP})
+
+
+def observed(cpd: str) -> bn.Network:
+    with bn.Network("plain") as net:
+        p, mu = bn.parameter("p", bn.Simplex(3)), bn.parameter("mu", bn.Real())
+        with bn.plate("n"):
+            if cpd == "Categorical":
+                bn.observed("x", bn.Categorical(p))
+                bn.observed("y", bn.Normal(mu, var=1.0))
+            else:
+                bn.observed("x", bn.Normal(mu, var=1.0))
+                bn.observed("y", bn.Categorical(p))
+    return net
+
+
+@pytest.mark.parametrize(
+    ("cpd", "values", "part"),
+    [
+        ("Normal", [0.5, np.nan], "x has numbers that are missing or infinite"),
+        ("Normal", [0.5, np.inf], "x has numbers that are missing or infinite"),
+        ("Categorical", [0, 3], "x has values other than 0 to 2"),
+        ("Categorical", [0, -1], "x has values other than 0 to 2"),
+        ("Categorical", [0, 1.7], "x has values other than 0 to 2"),
+    ],
+)
+def test_what_would_be_nan_or_another_state_is_refused(cpd: str, values: list[float], part: str) -> None:
+    """Files that are derived for missing values take them; those alone."""
+    net = observed(cpd)
+    data = {"x": np.array(values), "y": np.array([1, 0])}
+    with pytest.raises(ValueError, match=part):
+        load_source(bn.emit(net, "em"), "plain").prepare(data)
+    if values[1] == -1 or np.isnan(values[1]):
+        load_source(bn.emit(net, "em", missing=("x",)), "plain").prepare(data)
+
+
+def test_float32_that_overflows_is_refused() -> None:
+    module = load_source(bn.emit(observed("Normal"), "em"), "plain")
+    with (
+        pytest.raises(ValueError, match="x has numbers that are missing or infinite"),
+        np.errstate(over="ignore"),
+    ):
+        module.prepare({"x": np.array([1e300, 0.0]), "y": np.array([0, 1])}, np.float32)

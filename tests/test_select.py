@@ -127,6 +127,19 @@ def test_a_selection_of_nothing() -> None:
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"component": [1, 2]}, 'Did you mean "components"'),
+        ({"components": []}, "components has no values to try"),
+        ({"n_init": 2}, r"Write components=range\(1, 8\)"),
+    ],
+)
+def test_what_to_select_among_instead(options: dict[str, object], part: str) -> None:
+    with pytest.raises(bn.FitError, match=part):
+        bn.select(mixture, DATA, **options)
+
+
 # Tables
 
 

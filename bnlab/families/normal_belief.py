@@ -16,7 +16,7 @@ from bnlab.families.inverse_wishart import halves
 from bnlab.families.normal_equations import identity
 from bnlab.families.normal_prior import belief_precision
 from bnlab.families.normal_regression import SPREADS
-from bnlab.families.normal_update import Centre, origin, scatter_about, spread_count, turned
+from bnlab.families.normal_update import Centre, kept_symmetric, origin, scatter_about, spread_count, turned
 from bnlab.families.rates import known
 from bnlab.program.build import (
     add,
@@ -277,7 +277,7 @@ def _spread(
         df = belief["df"]
         return {
             df.name: arranged(add(belief.prior["df"], count), df.axes),
-            scale.name: arranged(add(first, *terms), scale.axes),
+            scale.name: kept_symmetric(arranged(add(first, *terms), scale.axes), uses),
         }
     half, shape = Number(0.5), belief["concentration"]
     return {

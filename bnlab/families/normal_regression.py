@@ -174,7 +174,8 @@ def statistics(node: Node, expected: Expected) -> Mapping[str, Statistic]:
     for one in known:
         value = _turned(node, one, False) if not by_data(node) else one.value
         left = reindexed(r, _swap(node)) if by_data(node) and matrix(node) else r
-        formula = f"r[{{index}}] {one.formula}".rstrip()
+        outer = "'" if node.event and one.columns and one.formula else ""
+        formula = f"r[{{index}}] {one.formula}{outer}".rstrip()
         collect(moment(node, one), (left, *((value,) if value is not None else ()), *weight), formula + over)
     if by_data(node):
         return found

@@ -86,7 +86,8 @@ def maximise_normal(uses: tuple[Use, ...], free: frozenset[str], priors: Mapping
                 symbol = local(f"scatter{group[0].node.suffix}", own.axes)
                 body.append(Statement(symbol, arranged(squares, own.axes), "maximise", "about the new mean"))
                 squares = symbol
-            values[name] = arranged(_spread(group, squares, priors.get(name), body), own.axes)
+            value = arranged(_spread(group, squares, priors.get(name), body), own.axes)
+            values[name] = kept_symmetric(value, group)
     return Maximum(tuple(body), values)
 
 
@@ -316,6 +317,16 @@ def _spread(uses: tuple[Use, ...], scatter: Expr, prior: PriorOn | None, body: l
         return divide(*conjugate.posterior_scatter(prior, scatter, count, own.axes, event))
     value = keep(scatter, count, square(own) if slot == "std" else own)
     return sqrt(Unary("not_negative", value)) if slot == "std" else value
+
+
+def kept_symmetric(value: Expr, uses: tuple[Use, ...]) -> Expr:
+    """A matrix, its rows and columns last, without the asymmetry that rounding leaves, where the E-step hands it on through
+    products of covariances: it would grow from iteration to iteration.
+    """
+    event = uses[0].node.event
+    matrix = len(event) == 2 and set(event) <= set(value.axes)
+    handed_on = any(use.node.gaussian or use.node.seen is not None for use in uses)
+    return Linear("symmetric", value, value.axes) if matrix and handed_on else value
 
 
 def spread_count(use: Use, axes: Axes) -> Expr:

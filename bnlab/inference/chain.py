@@ -29,10 +29,9 @@ from bnlab.program.ops import (
     Relabel,
     Steps,
     Symbol,
-    Take,
     Where,
 )
-from bnlab.program.walk import symbols
+from bnlab.program.walk import symbols, transform
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -233,8 +232,8 @@ def chain_of(run: Elimination, step: SumChain) -> Chain:
     chains = [other for other in run.plan.steps if isinstance(other, SumChain)]
     suffix = "" if len(chains) == 1 else "_" + wording.joined(step.variables)
     bare = Chain(run, step, shape, run.mask(step.chain), suffix)
-    moving = (*step.later, *(name for name in step.first if run.plan.factor(name).at))
-    found = (symbol for table in bare.tables(moving) for symbol in symbols(table) if symbol.space == "chunk")
+    every = (*step.later, *step.first)
+    found = (symbol for table in bare.tables(every) for symbol in symbols(table) if symbol.space == "chunk")
     return Chain(run, step, shape, bare.mask, suffix, tuple(dict.fromkeys(found)))
 
 
@@ -277,14 +276,14 @@ def within(operand: Expr, piece: Piece) -> Expr:
 
 
 def _at(expr: Expr, mapping: dict[Symbol, Symbol]) -> Expr:
-    if not isinstance(expr, Take):
-        return expr
-    indices = ((a, mapping.get(i, i) if isinstance(i, Symbol) else i) for a, i in expr.indices)
-    return Take(expr.table, tuple(indices))
+    """A table at the step that a recursion is at: its data are those of the step."""
+    return transform(expr, lambda part: mapping.get(part, part) if isinstance(part, Symbol) else part)
 
 
 def _first(expr: Expr, axis: Axis) -> Expr:
     """A table at the first step of its data."""
-    if not isinstance(expr, Take):
-        return expr
-    return Take(expr.table, tuple((where, cut(index, axis, "first")) for where, index in expr.indices))
+
+    def opening(part: object) -> object:
+        return Steps(part, axis, "first") if isinstance(part, Symbol) and axis in part.axes else part
+
+    return transform(expr, opening)

@@ -32,6 +32,7 @@ from bnlab.program.ops import (
     Take,
     Where,
 )
+from bnlab.program.walk import parts, transform
 
 
 def forward(chain: Chain, log_b: Symbol) -> Expr:
@@ -166,8 +167,9 @@ def _pairs(chain: Chain, operands: tuple[Expr, ...], axes: Axes, step: int, only
     outside: list[Expr] = []
     names = tuple(chain.standing(name, step) for name in chain.step.later)
     for table in chain.tables(names):
-        whole = table.table if isinstance(table, Take) else table
-        for where, index in table.indices if isinstance(table, Take) else ():
+        whole = transform(table, lambda part: part.table if isinstance(part, Take) else part)
+        picked = (part for part in parts(table) if isinstance(part, Take))
+        for where, index in (pair for part in picked for pair in part.indices):
             indicator = OneHot(those(index), where)
             inside += [] if indicator in inside else [indicator]
         (outside if set(whole.axes) <= set(axes) else inside).append(whole)

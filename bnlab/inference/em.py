@@ -246,8 +246,10 @@ def chunk_fields(axes: Layout, found: Plan, run: Elimination) -> tuple[Field, ..
     fields = []
     seen = {factor.variable for factor in found.seen}
     for variable in (v for v in graph.variables if v.role in ("observed", "given") or v.name in seen):
-        symbol = data(axes, variable.name)
-        fields.append(Field(variable.name, symbol.axes, "", isinstance(variable.domain, Integer)))
+        symbol, states = data(axes, variable.name), 0
+        if isinstance(variable.domain, Integer):
+            states = variable.domain.size
+        fields.append(Field(variable.name, symbol.axes, "", states > 0, states=states))
     for name in (factor.variable for factor in found.tables):
         table = run.allowed(name)
         fields.append(Field(table.name, table.axes, "the states it may be in", made="allowed"))

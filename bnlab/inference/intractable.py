@@ -63,6 +63,8 @@ def refuse_chain(
             )
             declared = f"Declare `{steps[0].name}` outside the chain `{chain}`"
             remedy = f'{declared}, or run what bn.emit(net, "numpyro") writes by NUTS or SVI.'
+            if factor.variable in names:  # which NumPyro cannot enumerate along the chain either
+                remedy = f"{declared}, for a class of each sequence, or observe it."
             raise IntractableError(Fault(reason, remedy, graph.variable(steps[0].name).location))
         strange = [ref for ref in factor.continuous if ref.lag and factor.variable not in names]
         if strange:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bnlab.domains import Count
 from bnlab.errors import Fault, IntractableError
 from bnlab.families.base import registry
 from bnlab.network.graph import cpds, crossed_plates, reads, selectors, sizeless_plates
@@ -57,6 +58,9 @@ def _variable_faults(graph: Graph, variable: Variable) -> list[Fault]:
         if cpd.family != "Normal" and (variable.continuous_latent or gaussian_scope(graph, cpd)):
             reason = f"`{variable.name}` is {cpd.family} and {_meets(graph, variable, cpd)}: no posterior in closed form."
             remedy = "Let it be Normal, or fit this network by NUTS: its NumPyro model can be emitted."
+            if isinstance(variable.domain, Count) and variable.continuous_latent:
+                reason = f"`{variable.name}` is {cpd.family}, a count without an end, and latent: it has no table to sum."
+                remedy = "Let it be Categorical over the counts that matter, or observe it."
             faults.append(Fault(reason, remedy, where))
         for ref in reads(cpd):
             faults += _read_faults(graph, variable, ref)

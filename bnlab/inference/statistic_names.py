@@ -77,6 +77,8 @@ def statistic_formula(run: Elimination, factor: Factor, piece: Piece, statistic:
     residual = run.nodes[piece.label].residual
     if run.nodes[piece.label].gaussian and isinstance(residual, Symbol):
         value = value.replace(" r[", f" {residual.name}[")
+        if value.count("[") > 1 or "]^2" in value:
+            value = f" E[{value.strip()}]"
     value = f" {_with_gaps(run, factor, piece, value.strip())}".rstrip()
     if not states:
         return f"{sums}{value or ' 1'}".strip()
@@ -101,4 +103,5 @@ def _with_gaps(run: Elimination, factor: Factor, piece: Piece, formula: str) -> 
     if node.residual is None:
         return f"{formula or '1'} where {factor.variable} is seen"
     residual = node.residual.name if isinstance(node.residual, Symbol) else "r"
-    return f"E[{formula}]" if "r[" in formula or f"{residual}[" in formula else formula
+    wanted = "r[" in formula or f"{residual}[" in formula
+    return f"E[{formula}]" if wanted and not formula.startswith("E[") else formula

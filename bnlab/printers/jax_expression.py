@@ -7,6 +7,7 @@ from math import prod
 from string import ascii_letters
 from typing import assert_never
 
+from bnlab.printers.jax_helped import helped
 from bnlab.printers.jax_words import (
     COMPARISONS,
     FUNCTIONS,
@@ -196,9 +197,10 @@ def _einsum(expr: Einsum) -> ast.expr:
     product = _matrix_product(expr)
     if product is not None:
         return product
-    special = _second_moments(expr) or _counts(expr) or _squared_distances(expr)
+    special = helped(expr)
     if special is not None:
-        return special
+        helper, arrays, numbers = special
+        return call(helper, *map(expression, arrays), *map(literal, numbers))
     letters = _letters(expr)
     spelled = ["".join(letters[axis] for axis in operand.axes) for operand in expr.operands]
     pattern = ",".join(spelled) + "->" + "".join(letters[axis] for axis in expr.axes)
@@ -254,71 +256,6 @@ def _batched(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
     if left.axes[:-2] and all(axis.size and axis.size <= SMALL for axis in (row, inner, column)):
         return call("product", expression(left), matrices)
     return ast.BinOp(expression(left), OF_MATRICES, matrices)
-
-
-WIDE = 8
-"""From this many entries on, second moments of each state are summed over half of their entries only: they are symmetric.
-Those of all rows together are one matrix product, which is faster."""
-
-
-def _second_moments(expr: Einsum) -> ast.expr | None:
-    """`second_moments(q, r)` for sum q r r', where r is long."""
-    if len(expr.operands) != 3:
-        return None
-    q, r, twin = expr.operands
-    if not (
-        isinstance(r, Symbol) and isinstance(twin, Symbol) and r.name == twin.name and r.axes != twin.axes
-    ):
-        return None
-    rows, row, column = r.axes[:-1], r.axes[-1], twin.axes[-1]
-    states = q.axes[len(rows) :]
-    if (
-        not states
-        or (row.size or 0) < WIDE
-        or q.axes[: len(rows)] != rows
-        or expr.axes != (*states, row, column)
-    ):
-        return None
-    return call("second_moments", expression(q), expression(r))
-
-
-def _squared_distances(expr: Einsum) -> ast.expr | None:
-    """`squared_distances(r, m, P)` for (r - m)' P (r - m), multiplied out, of every row and state."""
-    match expr.operands:
-        case (
-            Binary("-", Symbol() as r, Symbol() as m),
-            Binary("-", Symbol() as twin_r, Symbol() as twin_m),
-            Symbol() as matrix,
-        ) if (r.name, m.name) == (twin_r.name, twin_m.name):
-            pass
-        case _:
-            return None
-    rows, states, entries = r.axes[:-1], matrix.axes[:-2], (r.axes[-1], twin_r.axes[-1])
-    fits = (
-        matrix.axes[-2:] == entries
-        and (m.axes[-1], twin_m.axes[-1]) == entries
-        and m.axes[:-1] in ((), states)
-    )
-    if not fits or expr.axes != (*rows, *states) or set(rows) & set(states):
-        return None
-    return call("squared_distances", expression(r), expression(m), expression(matrix))
-
-
-VOCABULARY = 64
-"""From this many categories on, counting adds rows where they belong; below, a product with indicators is as fast."""
-
-
-def _counts(expr: Einsum) -> ast.expr | None:
-    """`counts(q, x, size)` for the sum of q over the rows of each category, where there are many categories."""
-    if len(expr.operands) != 2:
-        return None
-    q, indicator = expr.operands
-    if not isinstance(indicator, OneHot) or (indicator.axis.size or 0) < VOCABULARY:
-        return None
-    rows = indicator.index.axes
-    if not rows or q.axes[: len(rows)] != rows or expr.axes != (*q.axes[len(rows) :], indicator.axis):
-        return None
-    return call("counts", expression(q), expression(indicator.index), literal(indicator.axis.size))
 
 
 def _positions(operand: Expr, over: tuple[Axis, ...]) -> ast.expr:
@@ -400,6 +337,8 @@ def _blocks(expr: Blocks) -> ast.expr:
             return method(tree, "reshape", *leading, *map(literal, sizes))
         if all(parts) or (not batch and expr.columns and not parts[0]):
             return tree  # `jnp.block` takes a vector as a row
+        if isinstance(block, Number):
+            return call("jnp.array", ast.List([tree]))
         shown = [COLON if part else literal(None) for part in parts]
         return subscript(tree, *([literal(...)] if batch else []), *shown)
 
@@ -471,6 +410,8 @@ def _linear(expr: Linear) -> ast.expr:
             return subscript(call("jnp.linalg.slogdet", operand), literal(1))
         case "diagonal":
             return call("jnp.diagonal", operand, axis1=literal(-2), axis2=literal(-1))
+        case "symmetric":
+            return call("symmetric", operand)
 
 
 def _inside(call_: Call) -> ast.expr:

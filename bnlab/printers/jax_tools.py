@@ -149,6 +149,12 @@ def reliable(c, beta):
     return (c.min() > limits.tiny ** (1 / 3)) & (beta.max() < limits.max**0.5)
 '''
 
+SYMMETRIC = '''
+def symmetric(S):
+    """S without the asymmetry that rounding leaves, of which iterations would make more and more."""
+    return (S + jnp.swapaxes(S, -1, -2)) / 2
+'''
+
 HARDMAX = '''
 def hardmax(x, axis):
     """1 at the first maximum over an axis (or several together), else 0."""
@@ -176,6 +182,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "inverse_lower": INVERSE_LOWER,
         "hardmax": HARDMAX,
         "solve": SOLVE,
+        "symmetric": SYMMETRIC,
         "product": PRODUCT,
         "reliable": RELIABLE,
         "second_moments": SECOND_MOMENTS,

@@ -78,7 +78,9 @@ def _selected_in_scans(layout: Layout) -> list[Fault]:
         Fault(
             f"{variable.name} is a continuous latent of the chain {chain(layout, variable)} and reads {selector}, which "
             "NumPyro enumerates: its `scan` takes the states of the one for the steps of the other.",
-            'Use `marginal_model` where it is derived, or fit it with method="em".',
+            f'Observe {selector}, or declare it outside the chain: method="em" fits a class of each sequence.'
+            if chain(layout, graph.variable(selector))
+            else 'Use `marginal_model` where it is derived, or fit it with method="em".',
             variable.location,
         )
         for variable, selector in dict.fromkeys(pairs)

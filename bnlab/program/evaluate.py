@@ -351,6 +351,8 @@ def _linear(op: str, value: Array) -> Array:
             return np.linalg.inv(value)
         case "log_det":
             return np.asarray(np.linalg.slogdet(value)[1])
+        case "symmetric":
+            return (value + value.swapaxes(-1, -2)) / 2
         case "diagonal":
             return np.diagonal(value, axis1=-2, axis2=-1)
         case _:

@@ -98,7 +98,8 @@ class Field:
     "rows" (1 for those of an inner plate that are no padding), "mask" (the steps before the end of a sequence), or "index" (the
     row of the outer plate `of` that each row of an inner one belongs to). Of a result, `made` is "mean" or "cov" where it is
     that of the Gaussian latent `of`, "joint" where it is of several latents, `of` their names; `of` is also the latent that
-    another name than its own stands for, or the parameter that a hyperparameter is of.
+    another name than its own stands for, or the parameter that a hyperparameter is of. `states` is how many a discrete variable
+    has.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Field:
     integer: bool = False
     made: str = ""
     of: str = ""
+    states: int = 0
 
     @property
     def row(self) -> tuple[int, ...]:

@@ -333,10 +333,13 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class Linear:
     """Linear algebra on the last two axes. "inverse_lower" is of a lower triangular matrix; "log_diagonal_sum" of
-    a Cholesky factor is half the log determinant, "log_det" the log of a positive determinant.
+    a Cholesky factor is half the log determinant, "log_det" the log of a positive determinant, "symmetric" the mean of a matrix
+    and its transpose, which mathematics calls the same.
     """
 
-    op: Literal["cholesky", "inverse_lower", "log_diagonal_sum", "inverse", "log_det", "diagonal"]
+    op: Literal[
+        "cholesky", "inverse_lower", "log_diagonal_sum", "inverse", "log_det", "diagonal", "symmetric"
+    ]
     operand: Expr
     axes: Axes
 

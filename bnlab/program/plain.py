@@ -142,6 +142,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return "I", ATOM
         case JointBasis(covariance, precision):
             return f"joint_basis({_text(covariance, at)[0]}, {_text(precision, at)[0]})", ATOM
+        case Linear("symmetric", operand):
+            return _text(operand, at)
         case Linear(op, operand):
             return _linear(op, _held(operand, at, ATOM))
         case Keep(total, count, _):

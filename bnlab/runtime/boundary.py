@@ -1,8 +1,9 @@
 """Whether EM is on its way to the edge of a domain: a variance to 0, a probability to 0 or 1, a covariance to a lower rank.
 
 EM never arrives there, and near a variance of 0 its steps are so short that any rule of stopping is met before. So the
-estimate is moved to the edge and the objective looked at there: if it is no lower, the optimum lies on the edge. Only what the
-last iteration still moved towards an edge is tried, what moved most first. A spread of observations is not looked at at 0,
+estimate is moved to the edge and the objective looked at there: if it is no lower than where EM stopped and on the way, the
+optimum lies on the edge; if it is highest on the way, EM has stopped too early. Only what the last iteration still moved
+towards an edge is tried, what moved most first. A spread of observations is not looked at at 0,
 where the likelihood may have no bound (`em_floor.py`), but at its floor, and counts only if the likelihood is bounded there.
 """
 
@@ -37,6 +38,8 @@ BOUNDED = 0.1
 """Nats that the objective may still rise from 100 times the floor of a variance to the floor, where it is bounded: one
 observation that collapses makes it 2.3."""
 LISTED = 4
+ON_THE_WAY = (0.5, 0.8, 0.95, 0.99)
+"""How far towards an edge the objective is looked at, as parts of the way."""
 
 AT_FLOOR = 1e-3
 """How far above its floor a variance may be, as a part, and stand on it."""
@@ -77,7 +80,7 @@ def boundaries(problem: Problem, state: State, initial: Arrays, ready: Engine) -
         room -= len(way.tries) * (way.fall > 0)
         found = _held(problem, ready, state, way) if room >= 0 or way.fall == 0 else None
         if found:
-            yield FitWarning(way.concerns, found, way.advice, "boundary")
+            yield found
 
 
 def standing(problem: Problem, state: State, ready: Engine) -> dict[str, tuple[FitWarning, ...]]:
@@ -107,29 +110,47 @@ def standing(problem: Problem, state: State, ready: Engine) -> dict[str, tuple[F
     return found
 
 
-def _held(problem: Problem, ready: Engine, state: State, way: Way) -> str:
-    """What there is to say of the first try at which the objective is as high as where EM ended; empty if there is none."""
-    slack = SLACK[problem.dtype] * (1 + abs(state.objective[-1])) if problem.dtype == "float64" else 0.0
+def _held(problem: Problem, ready: Engine, state: State, way: Way) -> FitWarning | None:
+    """What there is to say of the first try at which the objective is as high as where EM ended; None if there is none."""
+    stopped = state.objective[-1]
+    rounding = SLACK[problem.dtype] * (1 + abs(stopped))
+    slack = rounding if problem.dtype == "float64" else 0.0
+    which = int(stopped == state.log_likelihood[-1])  # without a prior they are one
+    what = ("objective", "log-likelihood")[which]
+    here = f"{(stopped, state.log_likelihood[-1])[which]:.6f}"
     for value, said in way.tries:
-        objective, log_likelihood = _at(problem, ready, state, way.parameter, value)
-        if not objective >= state.objective[-1] - slack:
+        edge = _at(problem, ready, state, way.parameter, value)
+        if not edge[0] >= stopped - slack:
             continue
-        if (
-            way.check is not None
-            and not _at(problem, ready, state, way.parameter, way.check)[0] >= objective - BOUNDED
-        ):
-            continue
-        prior = state.objective[-1] != state.log_likelihood[-1]
-        there, here = (
-            (objective, state.objective[-1]) if prior else (log_likelihood, state.log_likelihood[-1])
+        if way.check is not None:
+            bounded = _at(problem, ready, state, way.parameter, way.check)[0] >= edge[0] - BOUNDED
+            if not bounded:
+                continue
+        inside = max(_between(problem, ready, state, way.parameter, value))
+        if inside[0] > edge[0] + rounding:
+            message = (
+                f"EM stopped before the maximum: with this alone moved on, the {what} is {inside[which]:.6f}; it was {here}, "
+                f"and at the edge it is {edge[which]:.6f}."
+            )
+            return FitWarning(way.concerns, message, "Lower tol, or write accelerate=True.")
+        there = f"{edge[which]:.6f}"
+        both = f"{there} at both" if there == here else f"{there} there and {here} where EM stopped"
+        return FitWarning(
+            way.concerns,
+            f"{said} The optimum is on the boundary: the {what} is {both}.",
+            way.advice,
+            "boundary",
         )
-        what, told = "objective" if prior else "log-likelihood", f"{there:.6f}"
-        if told != f"{here:.6f}":
-            told += f" there and {here:.6f} where EM stopped"
-        return (
-            f"{said} The optimum is on the boundary: the {what} is {told}{'' if ' ' in told else ' at both'}."
-        )
-    return ""
+    return None
+
+
+def _between(
+    problem: Problem, ready: Engine, state: State, parameter: str, edge: NDArray[Any]
+) -> Iterator[tuple[float, float]]:
+    """The objective and the log-likelihood on the way from where EM stopped to an edge."""
+    now = np.asarray(state.theta[parameter], dtype=float)
+    for part in ON_THE_WAY:
+        yield _at(problem, ready, state, parameter, now + part * (edge - now))
 
 
 def _at(

@@ -56,6 +56,8 @@ def bind(
     variables += [tabled(graph.variable(name), data[name]) for name in asked if name in data]
     numbered, id_faults = codes(graph, data)
     id_faults += untimely(graph, data, numbered)
+    if id_faults:  # the shape of what has ids cannot be judged without them
+        raise DataError(*id_faults, *faults)
     rows: dict[str, Rows] = {}
     for variable in variables:
         if variable.name not in data:
@@ -64,7 +66,6 @@ def bind(
             rows[variable.name] = _rows(graph, variable, data, numbered, dtype)
         except DataError as error:
             faults.extend(error.faults)
-    faults = id_faults + faults
     layout, layout_faults = _layout(graph, paths, {graph.variable(name): one for name, one in rows.items()})
     faults += layout_faults + [
         fault for name in asked if name in rows for fault in nothing_allowed(name, rows[name].array)
@@ -115,14 +116,8 @@ def _rows(
     path = sizeless(graph, variable.plates)
     value = data[variable.name]
     inner = numbered.get(variable.name, {})
-    if len(path) > 1 and all(plate in inner for plate in path[:-1]):
-        rows = tidy(graph, variable, value, inner)
-    elif len(path) == 1 and path[0] in inner:  # an outer variable whose rows have ids of their own
-        rows = tidy(graph, variable, value, inner)
-        order = np.argsort(inner[path[0]], kind="stable")
-        rows = Rows(rows.array[order], rows.lengths, "tidy", order)
-    else:
-        rows = untidy(graph, variable, value)
+    tidied = inner and all(plate in inner for plate in path[:-1])
+    rows = tidy(graph, variable, value, inner) if tidied else untidy(graph, variable, value)
     array, faults = convert(variable, rows.array, _place(rows, path), dtype)
     if faults:
         raise DataError(*faults)
@@ -216,6 +211,8 @@ def _weights(layout: Layout, weights: ArrayLike) -> NDArray[np.float64]:
                 f"weights are {array[wrong][0]} at {outermost} {np.flatnonzero(wrong)[0]}; they are finite and not negative."
             )
         )
+    if not array.any():
+        raise DataError(Fault(f"All weights are 0: no member of {outermost} counts."))
     return array
 
 

@@ -126,6 +126,9 @@ def _flat(variable: Variable, values: NDArray[np.float64], alone: bool) -> Itera
         elif 0 < spread < TINY:
             reason = f"{where} varies by only {spread:.3g}, which is 0 when squared."
             yield Fault(reason, "Rescale it.")
+        elif spread == 0 and alone and len(seen) == 1:
+            reason = f"{where} has one value, so its variance has no estimate above 0."
+            yield Fault(reason, "Give more rows, or declare a prior for the variance or a fixed value.")
         elif spread == 0 and alone:
             same = f"{where} has the same value in every row" + (
                 " that has one" if len(seen) < len(numbers) else ""

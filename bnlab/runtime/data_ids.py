@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnlab.errors import Fault
+from bnlab.naming import did_you_mean
 from bnlab.network.ir import Graph, Variable
 from bnlab.runtime.data_layout import sizeless
 
@@ -19,7 +20,7 @@ def codes(graph: Graph, data: Mapping[str, Any]) -> tuple[dict[str, Codes], list
     """For each variable with ids, the member of each enclosing plate that each of its rows is in; and what is wrong.
 
     Ids stand in `data` under the plate's name, or in `data["ids"]` by plate and variable where row counts differ. A
-    variable of an outer plate that has ids of its own gets the members that the inner rows gave these ids.
+    variable whose own rows have ids (one of an outer plate) gets the members that the inner rows gave these ids.
     """
     labels, faults = _labels(graph, data)
     numbered: dict[str, Codes] = {}
@@ -40,10 +41,10 @@ def codes(graph: Graph, data: Mapping[str, Any]) -> tuple[dict[str, Codes], list
             index = members.setdefault(plate, {})
             outer = np.array([index.setdefault(pair, len(index)) for pair in pairs], dtype=np.int64)
             numbered.setdefault(variable.name, {})[plate] = outer
-        if len(path) == 1:
-            found, wrong = _outer_rows(variable, path[0], given[path[0]], members.get(path[0], {}))
+        if path[-1] in given:
+            found, wrong = _own_rows(variable, path[-1], given[path[-1]], outer, members)
             faults.extend(wrong)
-            numbered[variable.name] = {path[0]: found}
+            numbered.setdefault(variable.name, {})[path[-1]] = found
     return numbered, faults
 
 
@@ -58,12 +59,12 @@ def _labels(graph: Graph, data: Mapping[str, Any]) -> tuple[dict[str, dict[str, 
             )
         ]
     labels: dict[str, dict[str, NDArray[Any]]] = {}
-    faults: list[Fault] = []
+    faults = [fault for plate, by in own.items() for name in by for fault in _misplaced(graph, plate, name)]
     for variable in graph.variables:
         if variable.name not in data:
             continue
         path = sizeless(graph, variable.plates)
-        wanted = path[:-1] if len(path) > 1 else tuple(p for p in path if variable.name in own.get(p, {}))
+        wanted = (*path[:-1], *(plate for plate in path[-1:] if variable.name in own.get(plate, {})))
         given = {plate: own.get(plate, {}).get(variable.name, data.get(plate)) for plate in wanted}
         absent = [plate for plate, ids in given.items() if ids is None]
         if 0 < len(absent) < len(given):
@@ -87,16 +88,51 @@ def _unusable(plate: str, ids: NDArray[Any]) -> Fault | None:
     return None
 
 
-def _outer_rows(
-    variable: Variable, plate: str, ids: NDArray[Any], index: Mapping[Any, int]
+def _misplaced(graph: Graph, plate: str, name: str) -> Iterator[Fault]:
+    """What is wrong with ids of a plate for a variable, whatever they are."""
+    names, plates = [one.name for one in graph.variables], [one.name for one in graph.plates]
+    if plate not in plates:
+        yield Fault(
+            f'ids are given of "{plate}", which is no plate of {graph.name}.',
+            did_you_mean(plate, plates).strip(),
+        )
+    elif name not in names:
+        yield Fault(
+            f'ids of {plate} are given for "{name}", which the network {graph.name} does not have.',
+            did_you_mean(name, names).strip(),
+        )
+    elif plate not in sizeless(graph, graph.variable(name).plates):
+        yield Fault(f"ids of {plate} are given for {name}, which is in no plate {plate} without a size.")
+    elif graph.plate(plate).chain:
+        yield Fault(
+            f"ids of {plate} are given for {name}, but the steps of a chain are in order of time and have no ids.",
+            f'To have the order checked, write "{plate}": times.',
+        )
+
+
+def _own_rows(
+    variable: Variable,
+    plate: str,
+    ids: NDArray[Any],
+    outer: NDArray[np.int64] | None,
+    members: dict[str, dict[Any, int]],
 ) -> tuple[NDArray[np.int64], list[Fault]]:
-    """The member of each row of a variable of an outer plate; each member has one row."""
-    keys = ids.tolist()
+    """The member that each row of a variable is; each member has one row. Where no rows were numbered yet, these are."""
+    labels = ids.tolist()
+    if outer is not None and len(outer) != len(labels):
+        return np.zeros(len(labels), np.int64), [
+            Fault(f"The ids of {plate} have {len(labels)} rows, those around it {len(outer)}.")
+        ]
+    keys = labels if outer is None else list(zip(outer.tolist(), labels, strict=True))
+    index = members.get(plate)
+    if index is None:
+        index = members[plate] = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     faults = []
-    if unknown := [key for key in keys if key not in index]:
+    if unknown := [label for key, label in zip(keys, labels, strict=True) if key not in index]:
         faults.append(Fault(f"{variable.name} has the id {unknown[0]!r} of {plate}, which no inner row has."))
     if absent := [key for key in index if key not in set(keys)]:
-        faults.append(Fault(f"{variable.name} has no row for {plate} {absent[0]!r}."))
+        label = absent[0] if outer is None else absent[0][1]
+        faults.append(Fault(f"{variable.name} has no row for {plate} {label!r}."))
     if len(set(keys)) != len(keys):
         faults.append(Fault(f"{variable.name} has more than one row for the same {plate}."))
     found = [0] * len(keys) if faults else [index[key] for key in keys]

@@ -40,7 +40,8 @@ def untidy(graph: Graph, variable: Variable, value: Any) -> Rows:
 
 
 def tidy(graph: Graph, variable: Variable, value: Any, ids: Mapping[str, NDArray[np.int64]]) -> Rows:
-    """The rows of one array over all rows; `ids` has the member of each enclosing sizeless plate, numbered from 0."""
+    """The rows of one array over all rows; `ids` has the member of each enclosing sizeless plate, numbered from 0, and may have
+    which member of its own plate each row is."""
     path = sizeless(graph, variable.plates)
     shape = sizes(graph, variable.plates) + variable.domain.event_shape
     array = _regular(value)
@@ -53,12 +54,13 @@ def tidy(graph: Graph, variable: Variable, value: Any, ids: Mapping[str, NDArray
     if not array.shape[0]:
         raise DataError(Fault(f"{variable.name} is empty."))
     codes = [ids[plate] for plate in path[:-1]]
-    for plate, code in zip(path, codes, strict=False):
+    for plate, code in ids.items():
         if len(code) != len(array):
             reason = f"{variable.name} has {len(array)} rows, but there are {len(code)} ids of {plate}."
             remedy = f'Where row counts differ, write ids={{"{plate}": {{"{variable.name}": ...}}}}.'
             raise DataError(Fault(reason, remedy))
-    order = np.lexsort(codes[::-1]) if codes else np.arange(len(array))
+    keys = [*codes, *(ids[plate] for plate in path[-1:] if plate in ids)]
+    order = np.lexsort(keys[::-1]) if keys else np.arange(len(array))
     return Rows(array[order], _run_lengths([code[order] for code in codes], len(array)), "tidy", order)
 
 
@@ -94,7 +96,10 @@ def _walk(
     if array is not None and array.shape[-1:] == (1,) and array.ndim == len(plates) + len(event) + 1:
         remedy = f"It is a scalar: write {variable.name}[..., 0]." if not event else ""
     elif array is not None and len(path := sizeless(graph, plates)) > 1 and array.ndim == 1 + len(event):
-        remedy = f'For all rows in one array, give the {path[-2]} of each row too: "{path[-2]}": ids.'
+        remedy = (
+            f'For all rows in one array, give the {path[-2]} of each row too: "{path[-2]}": ids, '
+            f'or ids={{"{path[-2]}": {{"{variable.name}": ...}}}}.'
+        )
     raise DataError(Fault(f"{place} {got}; {variable.name} wants {_wanted(plates, event)}.", remedy))
 
 

@@ -62,7 +62,7 @@ def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, ND
     """Where run `number` starts. Given arrays are the same in every run; what they leave out is initialised from data, with
     spreads on their floor where the data about a centre have none: as many centres as rows, say."""
     init = problem.init
-    given = {} if isinstance(init, str) else checked(problem.graph, init, complete=False)
+    given = {} if isinstance(init, str) else checked(problem.graph, init, complete=False, edge=True)
     theta: dict[str, Any] = {
         one.name: one.value.array for one in problem.graph.parameters if one.value is not None
     }

@@ -68,7 +68,7 @@ def _beginning(problem: Problem) -> str:
     """The way of starting, or the digest of the arrays given."""
     if isinstance(problem.init, str):
         return problem.init
-    given = checked(problem.graph, problem.init, complete=False)
+    given = checked(problem.graph, problem.init, complete=False, edge=True)
     return hashlib.sha256(
         b"".join(name.encode() + array.tobytes() for name, array in given.items())
     ).hexdigest()

@@ -206,7 +206,7 @@ def _settings(
     """The settings. Raises FitError with every one that cannot be, and every option that is a setting misspelt."""
     _check(method, settings, options or {})
     if isinstance(settings["init"], Mapping):
-        checked(graph, settings["init"], complete=False)
+        checked(graph, settings["init"], complete=False, edge=method in ("em", "viterbi"))
     return settings
 
 

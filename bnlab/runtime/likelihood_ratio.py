@@ -50,7 +50,7 @@ def likelihood_ratio(
     graph = net.graph
     if faults := _faults(graph, plate):
         raise DataError(*faults)
-    theta = checked(graph, parameters, complete=True)
+    theta = checked(graph, parameters, complete=True, edge=True)
     told = (by_names(net, data, columns) for data in (enrol, test))
     sides = [bind(graph, data, columns=named) for data, named in told]
     partial = Partial(tuple(dict.fromkeys(name for side in sides for name in side.partial.missing)))

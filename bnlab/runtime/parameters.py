@@ -11,8 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from bnlab.domains import Covariance, Domain, Integer, Positive, Probability, Real, Simplex
 from bnlab.errors import Fault, FitError
 from bnlab.naming import did_you_mean
-from bnlab.network.ir import Graph, Parameter
+from bnlab.network.graph import coefficients, cpds
+from bnlab.network.ir import Graph, Parameter, Ref
 from bnlab.runtime.data_layout import sizes
+
+SINGULAR = 1e-12
+"""How negative rounding may make an eigenvalue of a singular matrix, as a part of its largest entry."""
 
 ROUNDING = 1e-6
 """How far given probabilities may be from summing to 1, and matrices from symmetry: float32 rounding passes, typos do not."""
@@ -39,10 +43,23 @@ def _degrees(domain: Domain) -> int:
             return int(np.prod(domain.event_shape))
 
 
+def may_be_singular(graph: Graph) -> frozenset[str]:
+    """The parameters that are spreads of Gaussian latents and nothing else: exact inference holds at 0 and at lower ranks."""
+    spreads, others = set(), set()
+    for variable in graph.variables:
+        for cpd in cpds(variable):
+            inner = {} if variable.role != "latent" or variable.discrete else dict(cpd.arguments)
+            own = {ref.target for slot in ("cov", "var", "std") if isinstance(ref := inner.get(slot), Ref)}
+            spreads |= own
+            others |= {ref.target for ref in coefficients(cpd)} - own
+    return frozenset(name for name in spreads - others if isinstance(name, str))
+
+
 def checked(
-    graph: Graph, given: Mapping[str, ArrayLike], *, complete: bool
+    graph: Graph, given: Mapping[str, ArrayLike], *, complete: bool, edge: bool = False
 ) -> dict[str, NDArray[np.float64]]:
-    """`given` as arrays, in order of declaration, with the fixed values; `complete` asks for every parameter.
+    """`given` as arrays, in order of declaration, with the fixed values; `complete` asks for every parameter, `edge` takes
+    spreads of Gaussian latents that are 0 or singular.
 
     Raises FitError with every name that is no parameter, every wrong shape, and every value outside its domain.
     """
@@ -56,6 +73,7 @@ def checked(
         if name not in names
     ]
     found: dict[str, NDArray[np.float64]] = {}
+    singular = may_be_singular(graph) if edge else frozenset()
     for parameter in graph.parameters:
         if parameter.value is not None:
             found[parameter.name] = parameter.value.array
@@ -66,7 +84,7 @@ def checked(
                     )
                 )
         elif parameter.name in given:
-            array, wrong = _array(graph, parameter, given[parameter.name])
+            array, wrong = _array(graph, parameter, given[parameter.name], parameter.name in singular)
             found[parameter.name] = array
             faults.extend(wrong)
         elif complete:
@@ -76,7 +94,9 @@ def checked(
     return found
 
 
-def _array(graph: Graph, parameter: Parameter, value: ArrayLike) -> tuple[NDArray[np.float64], list[Fault]]:
+def _array(
+    graph: Graph, parameter: Parameter, value: ArrayLike, edge: bool
+) -> tuple[NDArray[np.float64], list[Fault]]:
     name, wanted = parameter.name, shape(graph, parameter)
     try:
         array = np.array(value, dtype=np.float64)
@@ -86,7 +106,7 @@ def _array(graph: Graph, parameter: Parameter, value: ArrayLike) -> tuple[NDArra
         return array, [Fault(f"{name} has the shape {array.shape}; it wants {wanted}: {_axes(parameter)}.")]
     if not np.isfinite(array).all():
         return array, [Fault(f"{name} is not finite at {_index(~np.isfinite(array))}.")]
-    reason = _outside(parameter.domain, array)
+    reason = _outside(parameter.domain, array, edge)
     return array, [Fault(f"{name} {reason}")] if reason else []
 
 
@@ -99,8 +119,8 @@ def _axes(parameter: Parameter) -> str:
     )
 
 
-def _outside(domain: Domain, array: NDArray[np.float64]) -> str:
-    """Why `array`, finite and of the right shape, is not in the domain; empty if it is."""
+def _outside(domain: Domain, array: NDArray[np.float64], edge: bool) -> str:
+    """Why `array`, finite and of the right shape, is not in the domain, or with `edge` in its closure; empty if it is."""
     match domain:
         case Simplex():
             sums = array.sum(axis=-1)
@@ -113,13 +133,10 @@ def _outside(domain: Domain, array: NDArray[np.float64]) -> str:
                 else ""
             )
         case Covariance():
-            return _no_covariance(array)
+            return _no_covariance(array, edge)
         case Positive():
-            return (
-                f"is {array[array <= 0].flat[0]:g} at {_index(array <= 0)}; it is positive."
-                if (array <= 0).any()
-                else ""
-            )
+            low = array < 0 if edge else array <= 0
+            return f"is {array[low].flat[0]:g} at {_index(low)}; it is positive." if low.any() else ""
         case Probability():
             wrong = (array < 0) | (array > 1)
             return (
@@ -133,13 +150,15 @@ def _outside(domain: Domain, array: NDArray[np.float64]) -> str:
             assert_never(domain)
 
 
-def _no_covariance(array: NDArray[np.float64]) -> str:
+def _no_covariance(array: NDArray[np.float64], edge: bool) -> str:
     largest = np.abs(array).max(axis=(-2, -1))
     skew = np.abs(array - np.swapaxes(array, -1, -2)).max(axis=(-2, -1)) > ROUNDING * largest
     if skew.any():
         return f"is not symmetric{_at(skew)}."
-    low = np.linalg.eigvalsh(array).min(axis=-1) <= 0
-    return f"has an eigenvalue that is not positive{_at(low)}; a covariance has none." if low.any() else ""
+    least = np.linalg.eigvalsh(array).min(axis=-1)
+    low = least < -SINGULAR * largest if edge else least <= 0
+    kind = "is negative" if edge else "is not positive"
+    return f"has an eigenvalue that {kind}{_at(low)}; a covariance has none." if low.any() else ""
 
 
 def _index(where: NDArray[np.bool_]) -> str:

@@ -58,7 +58,7 @@ def query(
     )
     graph, bound = _posed(net, data, columns, evidence or {}, tuple(names))
     joint = tuple(dict.fromkeys(target for target in wanted.values() if not isinstance(target, str)))
-    found = _asked(graph, bound, checked(net.graph, parameters, complete=True), "posterior", joint)
+    found = _asked(graph, bound, checked(net.graph, parameters, complete=True, edge=True), "posterior", joint)
     return {asked: _mirrored(graph, bound, target, found) for asked, target in wanted.items()}
 
 
@@ -76,7 +76,7 @@ def explain(
     """
     names = tuple(v.name for v in net.graph.variables if v.discrete and v.role != "given")
     graph, bound = _posed(net, data, columns, evidence or {}, names)
-    found = _asked(graph, bound, checked(net.graph, parameters, complete=True), "predict", ())
+    found = _asked(graph, bound, checked(net.graph, parameters, complete=True, edge=True), "predict", ())
     return {
         name: mirror(bound.layout, graph, graph.variable(name), np.asarray(found[name])) for name in names
     }

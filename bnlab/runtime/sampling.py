@@ -48,7 +48,7 @@ def sample(
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise FitError(Fault(f"seed is {seed!r}; it is a whole number of at least 0."))
     _check_drawn(graph)
-    theta = checked(graph, parameters, complete=True)
+    theta = checked(graph, parameters, complete=True, edge=True)
     layout = plan_layout(graph, sizes)
     generator = np.random.default_rng(seed)
     values = _given(graph, layout, given or {})

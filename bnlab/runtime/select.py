@@ -109,7 +109,7 @@ def select(make: Callable[..., Network], data: Any, criterion: str = "bic", **op
     known = inspect.signature(make).parameters
     given = {name: options.pop(name) for name in list(options) if name in known}
     varied = {name: list(values) for name, values in given.items() if _several(values)}
-    _check(make, criterion, varied)
+    _check(make, criterion, varied, options)
     if criterion == "icl" and options.get("method", "em") not in ("em", "viterbi"):
         raise FitError(Fault("icl is for fits by em or viterbi.", "Write criterion='bic'."))
     candidates = []
@@ -134,15 +134,23 @@ def _several(values: Any) -> bool:
     return isinstance(values, range | list | tuple | np.ndarray)
 
 
-def _check(make: Callable[..., Network], criterion: str, varied: Mapping[str, list[Any]]) -> None:
+def _check(
+    make: Callable[..., Network], criterion: str, varied: Mapping[str, list[Any]], options: Mapping[str, Any]
+) -> None:
     faults = []
     if criterion not in CRITERIA:
         remedy = did_you_mean(criterion, CRITERIA).strip()
         faults.append(Fault(f'There is no criterion "{criterion}"; those are {", ".join(CRITERIA)}.', remedy))
     if not varied or not all(varied.values()):
-        names = ", ".join(inspect.signature(make).parameters) or "none"
-        reason = f"No argument of {make.__name__} is given several values; its arguments are {names}."
-        faults.append(Fault(reason, "Write components=range(1, 8), say."))
+        names = list(inspect.signature(make).parameters)
+        empty = [name for name, values in varied.items() if not values]
+        strange = set(options) - set(inspect.signature(fit).parameters)
+        near = [meant for other in sorted(strange) if (meant := did_you_mean(other, names))]
+        reason = f"No argument of {make.__name__} is given several values; its arguments are {', '.join(names) or 'none'}."
+        if empty:
+            reason = f"{empty[0]} has no values to try."
+        advice = f"Write {(empty or names)[0]}=range(1, 8), say." if names else ""
+        faults.append(Fault(reason, near[0].strip() if near else advice))
     if faults:
         raise FitError(*faults)
 

@@ -155,11 +155,16 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
-def rows_of(data, name, dtype, shape=()):
-    """The rows of a variable, each of this shape."""
-    values = np.asarray(data[name], dtype)
+def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
+    """The rows of a variable, each of this shape; refuses what would make all results NaN, or wrong, without a word."""
+    values = np.asarray(data[name])
     if values.shape[1:] != shape:
         raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    if states and not np.isin(values, np.arange(-1 if gaps else 0, states)).all():
+        raise ValueError(f"{name} has values other than 0 to {states - 1}")
+    values = np.asarray(values, dtype)
+    if not gaps and not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are missing or infinite")
     return values
 
 
@@ -170,10 +175,10 @@ def prepare(data, dtype=float, rows=4096):
     chunks = -(-N // rows)
     chunk_n, place_n = np.divmod(np.arange(N), -(-N // chunks))
     return Data(
-        visit=put(rows_of(data, "visit", int), (chunk_n, place_n)),
-        smoke=put(rows_of(data, "smoke", int), (chunk_n, place_n)),
-        xray=put(rows_of(data, "xray", int), (chunk_n, place_n)),
-        dysp=put(rows_of(data, "dysp", int), (chunk_n, place_n)),
+        visit=put(rows_of(data, "visit", int, states=2), (chunk_n, place_n)),
+        smoke=put(rows_of(data, "smoke", int, states=2), (chunk_n, place_n)),
+        xray=put(rows_of(data, "xray", int, states=2), (chunk_n, place_n)),
+        dysp=put(rows_of(data, "dysp", int, states=2), (chunk_n, place_n)),
         weight=put(weights, (chunk_n, place_n), 0),
     )
 

@@ -47,12 +47,12 @@ class Statistics(NamedTuple):
     log_p: Array  # ()         ln p(x, z*) at the most probable z*
     N_first: Array  # (K,)       sum_s q_z[s,1,k]
     N_zz: Array  # (K, K)     sum_s sum_t P(z[s,t-1]=j, z[s,t]=k | x)
-    Syy: Array  # (K, D, D)  sum_s sum_t q_z[s,t,k] y[s,t] y[s,t]'
+    Syy: Array  # (K, D, D)  sum_s sum_t q_z[s,t,k] E[y[s,t] y[s,t]']
     Sy: Array  # (K, D)     sum_s sum_t q_z[s,t,k] y[s,t]
     N_z: Array  # (K,)       sum_s sum_t q_z[s,t,k]
-    Sxy: Array  # (K, G, D)  sum_s sum_t q_z[s,t,k] e_x[s,t] y[s,t]
+    Sxy: Array  # (K, G, D)  sum_s sum_t q_z[s,t,k] E[e_x[s,t] y[s,t]']
     Sx: Array  # (K, G)     sum_s sum_t q_z[s,t,k] e_x[s,t]
-    Sxx: Array  # (G,)       sum_s sum_t e_x[s,t]^2
+    Sxx: Array  # (G,)       sum_s sum_t E[e_x[s,t]^2]
 
 
 def ratio(total, count, old):
@@ -206,11 +206,16 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
-def rows_of(data, name, dtype, shape=()):
-    """The rows of a variable, each of this shape."""
-    values = np.asarray(data[name], dtype)
+def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
+    """The rows of a variable, each of this shape; refuses what would make all results NaN, or wrong, without a word."""
+    values = np.asarray(data[name])
     if values.shape[1:] != shape:
         raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    if states and not np.isin(values, np.arange(-1 if gaps else 0, states)).all():
+        raise ValueError(f"{name} has values other than 0 to {states - 1}")
+    values = np.asarray(values, dtype)
+    if not gaps and not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are missing or infinite")
     return values
 
 

@@ -44,14 +44,14 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()      ln p(x)
-    S_y_prev_y_prev: Array  # (D, D)  sum_s sum_t y[s,t-1] y[s,t-1]'
-    S_y_y_prev: Array  # (D, D)  sum_s sum_t e_y[s,t] y[s,t-1]
+    S_y_prev_y_prev: Array  # (D, D)  sum_s sum_t E[y[s,t-1] y[s,t-1]']
+    S_y_y_prev: Array  # (D, D)  sum_s sum_t E[e_y[s,t] y[s,t-1]']
     N_y: Array  # ()      sum_s sum_t 1
-    See_y: Array  # (D, D)  sum_s sum_t e_y[s,t] e_y[s,t]'
-    Syy: Array  # (D, D)  sum_s sum_t y[s,t] y[s,t]'
-    Sxy: Array  # (P, D)  sum_s sum_t e_x[s,t] y[s,t]
+    See_y: Array  # (D, D)  sum_s sum_t E[e_y[s,t] e_y[s,t]']
+    Syy: Array  # (D, D)  sum_s sum_t E[y[s,t] y[s,t]']
+    Sxy: Array  # (P, D)  sum_s sum_t E[e_x[s,t] y[s,t]']
     N_x: Array  # ()      sum_s sum_t 1
-    Sxx: Array  # (P, P)  sum_s sum_t e_x[s,t] e_x[s,t]'
+    Sxx: Array  # (P, P)  sum_s sum_t E[e_x[s,t] e_x[s,t]']
 
 
 def ratio(total, count, old):
@@ -73,6 +73,11 @@ def solve(moments, products):
     smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
     inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
+
+
+def symmetric(S):
+    """S without the asymmetry that rounding leaves, of which iterations would make more and more."""
+    return (S + jnp.swapaxes(S, -1, -2)) / 2
 
 
 def product(A, B):
@@ -221,9 +226,11 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     change_x = solve(moments_x, s.Sxy)  # the regression of r: what the old coefficients left
     return Parameters(
         F=theta.F + change_y,
-        Q=ratio(s.See_y - jnp.einsum("dg,gG,eG->de", change_y, moments_y, change_y), s.N_y, theta.Q),
+        Q=symmetric(
+            ratio(s.See_y - jnp.einsum("dg,gG,eG->de", change_y, moments_y, change_y), s.N_y, theta.Q)
+        ),
         H=theta.H + change_x,
-        R=ratio(s.Sxx - jnp.einsum("pd,dD,qD->pq", change_x, moments_x, change_x), s.N_x, theta.R),
+        R=symmetric(ratio(s.Sxx - jnp.einsum("pd,dD,qD->pq", change_x, moments_x, change_x), s.N_x, theta.R)),
     )
 
 
@@ -237,11 +244,16 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
-def rows_of(data, name, dtype, shape=()):
-    """The rows of a variable, each of this shape."""
-    values = np.asarray(data[name], dtype)
+def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
+    """The rows of a variable, each of this shape; refuses what would make all results NaN, or wrong, without a word."""
+    values = np.asarray(data[name])
     if values.shape[1:] != shape:
         raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    if states and not np.isin(values, np.arange(-1 if gaps else 0, states)).all():
+        raise ValueError(f"{name} has values other than 0 to {states - 1}")
+    values = np.asarray(values, dtype)
+    if not gaps and not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are missing or infinite")
     return values
 
 

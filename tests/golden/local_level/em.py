@@ -39,9 +39,9 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()  ln p(x)
     N_level: Array  # ()  sum_t 1
-    See_level: Array  # ()  sum_t e_level[t]^2
+    See_level: Array  # ()  sum_t E[e_level[t]^2]
     N_x: Array  # ()  sum_t 1
-    Sxx: Array  # ()  sum_t e_x[t]^2
+    Sxx: Array  # ()  sum_t E[e_x[t]^2]
 
 
 def ratio(total, count, old):

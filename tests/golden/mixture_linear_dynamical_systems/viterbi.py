@@ -48,14 +48,14 @@ class Statistics(NamedTuple):
 
     log_p: Array  # ()         ln p(x, z*) at the most probable z*
     N_c: Array  # (K,)       sum_s q_c[s,k]
-    S_y_prev_y_prev: Array  # (K, D, D)  sum_s sum_t q_c[s,t,k] y[s,t-1] y[s,t-1]'
-    S_y_y_prev: Array  # (K, D, D)  sum_s sum_t q_c[s,t,k] e_y[s,t] y[s,t-1]
+    S_y_prev_y_prev: Array  # (K, D, D)  sum_s sum_t q_c[s,t,k] E[y[s,t-1] y[s,t-1]']
+    S_y_y_prev: Array  # (K, D, D)  sum_s sum_t q_c[s,t,k] E[e_y[s,t] y[s,t-1]']
     N_c_of_y: Array  # (K,)       sum_s sum_t q_c[s,t,k]
-    See_y: Array  # (K, D, D)  sum_s sum_t q_c[s,t,k] e_y[s,t] e_y[s,t]'
-    Syy: Array  # (D, D)     sum_s sum_t y[s,t] y[s,t]'
-    Sxy: Array  # (P, D)     sum_s sum_t e_x[s,t] y[s,t]
+    See_y: Array  # (K, D, D)  sum_s sum_t q_c[s,t,k] E[e_y[s,t] e_y[s,t]']
+    Syy: Array  # (D, D)     sum_s sum_t E[y[s,t] y[s,t]']
+    Sxy: Array  # (P, D)     sum_s sum_t E[e_x[s,t] y[s,t]']
     N_x: Array  # ()         sum_s sum_t 1
-    Sxx: Array  # (P,)       sum_s sum_t e_x[s,t]^2
+    Sxx: Array  # (P,)       sum_s sum_t E[e_x[s,t]^2]
 
 
 def ratio(total, count, old):
@@ -81,6 +81,11 @@ def solve(moments, products):
     smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
     inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
+
+
+def symmetric(S):
+    """S without the asymmetry that rounding leaves, of which iterations would make more and more."""
+    return (S + jnp.swapaxes(S, -1, -2)) / 2
 
 
 def product(A, B):
@@ -236,10 +241,12 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     return Parameters(
         pi=ratio(s.N_c, s.N_c.sum(), theta.pi),
         F=theta.F + change_y,
-        Q=ratio(
-            s.See_y - jnp.einsum("kdg,kgG,keG->kde", change_y, moments_y, change_y),
-            s.N_c_of_y[:, None, None],
-            theta.Q,
+        Q=symmetric(
+            ratio(
+                s.See_y - jnp.einsum("kdg,kgG,keG->kde", change_y, moments_y, change_y),
+                s.N_c_of_y[:, None, None],
+                theta.Q,
+            )
         ),
         H=theta.H + change_x,
         R=ratio(s.Sxx - jnp.einsum("pd,dD,pD->p", change_x, moments_x, change_x), s.N_x, theta.R),
@@ -256,11 +263,16 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
-def rows_of(data, name, dtype, shape=()):
-    """The rows of a variable, each of this shape."""
-    values = np.asarray(data[name], dtype)
+def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
+    """The rows of a variable, each of this shape; refuses what would make all results NaN, or wrong, without a word."""
+    values = np.asarray(data[name])
     if values.shape[1:] != shape:
         raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    if states and not np.isin(values, np.arange(-1 if gaps else 0, states)).all():
+        raise ValueError(f"{name} has values other than 0 to {states - 1}")
+    values = np.asarray(values, dtype)
+    if not gaps and not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are missing or infinite")
     return values
 
 

@@ -49,9 +49,9 @@ class Statistics(NamedTuple):
     log_p: Array  # ()         ln p(x)
     N_c: Array  # (K,)       sum_s q_c[s,k]
     Sz: Array  # (K, D)     sum_s q_c[s,k] d_z[s]
-    Szz: Array  # (K, D, D)  sum_s q_c[s,k] d_z[s] d_z[s]'
+    Szz: Array  # (K, D, D)  sum_s q_c[s,k] E[d_z[s] d_z[s]']
     N_x: Array  # ()         sum_s sum_u 1
-    Sxx: Array  # (G, G)     sum_s sum_u e_x[s,u] e_x[s,u]'
+    Sxx: Array  # (G, G)     sum_s sum_u E[e_x[s,u] e_x[s,u]']
 
 
 def ratio(total, count, old):
@@ -63,6 +63,11 @@ def inverse_lower(L):
     """L^-1 for each lower triangular matrix in L (..., D, D)."""
     identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
     return solve_triangular(L, identity, lower=True)
+
+
+def symmetric(S):
+    """S without the asymmetry that rounding leaves, of which iterations would make more and more."""
+    return (S + jnp.swapaxes(S, -1, -2)) / 2
 
 
 def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
@@ -142,12 +147,14 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     change_z = ratio(s.Sz, moments_z[:, None], 0)  # the regression of r: what the old coefficients left
     return Parameters(
         pi=ratio(s.N_c, s.N_c.sum(), theta.pi),
-        Sigma_wc=ratio(s.Sxx, s.N_x, theta.Sigma_wc),
+        Sigma_wc=symmetric(ratio(s.Sxx, s.N_x, theta.Sigma_wc)),
         mu=theta.mu + change_z,
-        Sigma_ac=ratio(
-            s.Szz - jnp.einsum("kd,k,ke->kde", change_z, moments_z, change_z),
-            s.N_c[:, None, None],
-            theta.Sigma_ac,
+        Sigma_ac=symmetric(
+            ratio(
+                s.Szz - jnp.einsum("kd,k,ke->kde", change_z, moments_z, change_z),
+                s.N_c[:, None, None],
+                theta.Sigma_ac,
+            )
         ),
     )
 
@@ -162,11 +169,16 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
-def rows_of(data, name, dtype, shape=()):
-    """The rows of a variable, each of this shape."""
-    values = np.asarray(data[name], dtype)
+def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
+    """The rows of a variable, each of this shape; refuses what would make all results NaN, or wrong, without a word."""
+    values = np.asarray(data[name])
     if values.shape[1:] != shape:
         raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    if states and not np.isin(values, np.arange(-1 if gaps else 0, states)).all():
+        raise ValueError(f"{name} has values other than 0 to {states - 1}")
+    values = np.asarray(values, dtype)
+    if not gaps and not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are missing or infinite")
     return values
 
 

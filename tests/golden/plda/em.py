@@ -45,9 +45,9 @@ class Statistics(NamedTuple):
     log_p: Array  # ()      ln p(x)
     N_z: Array  # ()      sum_s 1
     Sz: Array  # (D,)    sum_s d_z[s]
-    Szz: Array  # (D, D)  sum_s d_z[s] d_z[s]'
+    Szz: Array  # (D, D)  sum_s E[d_z[s] d_z[s]']
     N_x: Array  # ()      sum_s sum_u 1
-    Sxx: Array  # (G, G)  sum_s sum_u e_x[s,u] e_x[s,u]'
+    Sxx: Array  # (G, G)  sum_s sum_u E[e_x[s,u] e_x[s,u]']
 
 
 def ratio(total, count, old):
@@ -59,6 +59,11 @@ def inverse_lower(L):
     """L^-1 for each lower triangular matrix in L (..., D, D)."""
     identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
     return solve_triangular(L, identity, lower=True)
+
+
+def symmetric(S):
+    """S without the asymmetry that rounding leaves, of which iterations would make more and more."""
+    return (S + jnp.swapaxes(S, -1, -2)) / 2
 
 
 def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
@@ -134,8 +139,10 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     change_z = ratio(s.Sz, moments_z, 0)  # the regression of r: what the old coefficients left
     return Parameters(
         mu=theta.mu + change_z,
-        Sigma_ac=ratio(s.Szz - jnp.einsum("d,,e->de", change_z, moments_z, change_z), s.N_z, theta.Sigma_ac),
-        Sigma_wc=ratio(s.Sxx, s.N_x, theta.Sigma_wc),
+        Sigma_ac=symmetric(
+            ratio(s.Szz - jnp.einsum("d,,e->de", change_z, moments_z, change_z), s.N_z, theta.Sigma_ac)
+        ),
+        Sigma_wc=symmetric(ratio(s.Sxx, s.N_x, theta.Sigma_wc)),
     )
 
 
@@ -229,11 +236,16 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
-def rows_of(data, name, dtype, shape=()):
-    """The rows of a variable, each of this shape."""
-    values = np.asarray(data[name], dtype)
+def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
+    """The rows of a variable, each of this shape; refuses what would make all results NaN, or wrong, without a word."""
+    values = np.asarray(data[name])
     if values.shape[1:] != shape:
         raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    if states and not np.isin(values, np.arange(-1 if gaps else 0, states)).all():
+        raise ValueError(f"{name} has values other than 0 to {states - 1}")
+    values = np.asarray(values, dtype)
+    if not gaps and not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are missing or infinite")
     return values
 
 

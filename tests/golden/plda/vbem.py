@@ -85,15 +85,20 @@ class Statistics(NamedTuple):
     log_p: Array  # ()      ln of what normalises q(z): E[ln p(x, z | theta)] + H(q(z))
     N_z: Array  # ()      sum_s 1
     Sz: Array  # (D,)    sum_s d_z[s]
-    Szz: Array  # (D, D)  sum_s d_z[s] d_z[s]'
+    Szz: Array  # (D, D)  sum_s E[d_z[s] d_z[s]']
     N_x: Array  # ()      sum_s sum_u 1
-    Sxx: Array  # (G, G)  sum_s sum_u e_x[s,u] e_x[s,u]'
+    Sxx: Array  # (G, G)  sum_s sum_u E[e_x[s,u] e_x[s,u]']
 
 
 def inverse_lower(L):
     """L^-1 for each lower triangular matrix in L (..., D, D)."""
     identity = jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)
     return solve_triangular(L, identity, lower=True)
+
+
+def symmetric(S):
+    """S without the asymmetry that rounding leaves, of which iterations would make more and more."""
+    return (S + jnp.swapaxes(S, -1, -2)) / 2
 
 
 @jax.jit
@@ -233,15 +238,17 @@ def m_step(statistics: Statistics, theta: Parameters) -> Posterior:
         mu_mean=mean_z + theta.mu,
         mu_cov=cov_z,
         Sigma_ac_df=PRIOR.Sigma_ac_df + s.N_z,
-        Sigma_ac_scale=PRIOR.Sigma_ac_scale
-        + (
-            s.Szz
-            - (jnp.einsum("d,e->de", s.Sz, mean_z) + jnp.einsum("d,e->de", mean_z, s.Sz))
-            + jnp.einsum(",d,e->de", s.N_z, mean_z, mean_z)
-        )
-        + jnp.einsum(",de->de", s.N_z, cov_z),
+        Sigma_ac_scale=symmetric(
+            PRIOR.Sigma_ac_scale
+            + (
+                s.Szz
+                - (jnp.einsum("d,e->de", s.Sz, mean_z) + jnp.einsum("d,e->de", mean_z, s.Sz))
+                + jnp.einsum(",d,e->de", s.N_z, mean_z, mean_z)
+            )
+            + jnp.einsum(",de->de", s.N_z, cov_z)
+        ),
         Sigma_wc_df=PRIOR.Sigma_wc_df + s.N_x,
-        Sigma_wc_scale=PRIOR.Sigma_wc_scale + s.Sxx,
+        Sigma_wc_scale=symmetric(PRIOR.Sigma_wc_scale + s.Sxx),
     )
 
 
@@ -264,11 +271,16 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
-def rows_of(data, name, dtype, shape=()):
-    """The rows of a variable, each of this shape."""
-    values = np.asarray(data[name], dtype)
+def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
+    """The rows of a variable, each of this shape; refuses what would make all results NaN, or wrong, without a word."""
+    values = np.asarray(data[name])
     if values.shape[1:] != shape:
         raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    if states and not np.isin(values, np.arange(-1 if gaps else 0, states)).all():
+        raise ValueError(f"{name} has values other than 0 to {states - 1}")
+    values = np.asarray(values, dtype)
+    if not gaps and not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are missing or infinite")
     return values
 
 

@@ -43,12 +43,12 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics. They add: over members, chunks, devices."""
 
     log_p: Array  # ()      ln p(x)
-    Syy: Array  # (D, D)  sum_s sum_u y[s] y[s]'
+    Syy: Array  # (D, D)  sum_s sum_u E[y[s] y[s]']
     Sy: Array  # (D,)    sum_s sum_u y[s]
     N_x: Array  # ()      sum_s sum_u 1
-    Sxy: Array  # (G, D)  sum_s sum_u e_x[s,u] y[s]
+    Sxy: Array  # (G, D)  sum_s sum_u E[e_x[s,u] y[s]']
     Sx: Array  # (G,)    sum_s sum_u e_x[s,u]
-    Sxx: Array  # (G, G)  sum_s sum_u e_x[s,u] e_x[s,u]'
+    Sxx: Array  # (G, G)  sum_s sum_u E[e_x[s,u] e_x[s,u]']
 
 
 def ratio(total, count, old):
@@ -70,6 +70,11 @@ def solve(moments, products):
     smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
     inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
+
+
+def symmetric(S):
+    """S without the asymmetry that rounding leaves, of which iterations would make more and more."""
+    return (S + jnp.swapaxes(S, -1, -2)) / 2
 
 
 def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
@@ -151,7 +156,9 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     return Parameters(
         mu=theta.mu + change_mu,
         V=theta.V + change_V,
-        Sigma=ratio(s.Sxx - jnp.einsum("gp,pP,hP->gh", change_x, moments_x, change_x), s.N_x, theta.Sigma),
+        Sigma=symmetric(
+            ratio(s.Sxx - jnp.einsum("gp,pP,hP->gh", change_x, moments_x, change_x), s.N_x, theta.Sigma)
+        ),
     )
 
 
@@ -245,11 +252,16 @@ def put(values, index, fill=None):
     return jnp.asarray(out)
 
 
-def rows_of(data, name, dtype, shape=()):
-    """The rows of a variable, each of this shape."""
-    values = np.asarray(data[name], dtype)
+def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
+    """The rows of a variable, each of this shape; refuses what would make all results NaN, or wrong, without a word."""
+    values = np.asarray(data[name])
     if values.shape[1:] != shape:
         raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    if states and not np.isin(values, np.arange(-1 if gaps else 0, states)).all():
+        raise ValueError(f"{name} has values other than 0 to {states - 1}")
+    values = np.asarray(values, dtype)
+    if not gaps and not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are missing or infinite")
     return values
 
 
