@@ -195,3 +195,21 @@ def test_what_lies_on_the_edge_can_be_looked_at_there() -> None:
         bn.sample(net, at | {"B": -np.eye(2)}, sizes={"s": 3, "n": 1})
     with pytest.raises(bn.FitError, match="B has an eigenvalue that is not positive"):
         bn.fit(net, {"x": np.zeros((2, 2, 2))}, "svi", init=at, progress=False)
+
+
+@pytest.mark.parametrize("mean", ["learnt", "fixed"])
+def test_the_spread_of_one_first_state_goes_to_0(mean: str) -> None:
+    """About a mean that is learnt too. About a fixed one it has an estimate."""
+    with bn.Network("one") as net:
+        q, r, P = (bn.parameter(name, bn.Positive()) for name in ("q", "r", "P"))
+        m = bn.parameter("m", bn.Real()) if mean == "learnt" else 3.0
+        with bn.chain("t"):
+            y = bn.latent("y", bn.Normal(bn.previous("y"), var=q), first=bn.Normal(m, var=P))
+            bn.observed("x", bn.Normal(y, var=r))
+    rng = np.random.default_rng(0)
+    x = np.cumsum(rng.normal(size=60)) + rng.normal(size=60)
+    found = bn.fit(net, {"x": x}, progress=False)
+    told = [one for one in found.warnings if one.concerns == "P" and "a single draw" in one.message]
+    assert len(told) == (mean == "learnt")
+    if told:
+        assert "Give it a value or a prior" in str(told[0])

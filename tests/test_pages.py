@@ -57,6 +57,17 @@ def test_numbers_on_the_page_are_those_of_its_code(page: str, monkeypatch: pytes
     assert run(page) >= 8
 
 
+def test_files_and_structure_run_as_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "data").symlink_to(DOCS.parent / "data")
+    monkeypatch.chdir(tmp_path / "docs")
+    names: dict[str, Any] = {}
+    exec(code("files.md"), names)
+    net = names["net"]
+    assert (tmp_path / "docs" / "asia.xdsl").is_file() and net.parents("dysp") == {"bronc", "either"}
+    assert net.d_separated("asia", "smoke") and not net.d_separated("asia", "smoke", given="dysp")
+
+
 @pytest.mark.parametrize("page", PEERS + OURS)
 def test_the_page_is_in_the_table_of_contents(page: str) -> None:
     assert page.removesuffix(".md") in (DOCS / "index.md").read_text(encoding="utf-8").splitlines()

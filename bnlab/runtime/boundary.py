@@ -68,6 +68,7 @@ def boundaries(problem: Problem, state: State, initial: Arrays, ready: Engine) -
     """A warning for each optimum on an edge. `initial` are the parameters where the run began: zeros there are structure."""
     if len(state.objective) < 2 or state.stop == "nan":
         return
+    yield from _of_one_draw(problem)
     ready = ready if state.logarithms < 0 else engine(problem, "log")
     ways = [
         way
@@ -195,6 +196,18 @@ def _drawn_once(problem: Problem, name: str) -> bool:
         members = sequences * prod(sizes(graph, variable.plates))
         draws += members * sum(_read(cpd, name) for cpd in variable.first)
     return draws == 1
+
+
+def _of_one_draw(problem: Problem) -> Iterator[FitWarning]:
+    """Spreads about learnt means of which the data hold one draw: they go to 0, whatever the data."""
+    free = {one.name: one for one in problem.graph.parameters if one.value is None and one.prior is None}
+    once = {name for name in free if _drawn_once(problem, name)}
+    for cpd in (each for variable in problem.graph.variables for each in variable.first):
+        targets = [str(ref.target) for ref in coefficients(cpd) if ref.target in once]
+        spreads = [name for name in targets if isinstance(free[name].domain, Positive | Covariance)]
+        for name in spreads if len(spreads) < len(targets) else ():
+            message = "is the spread of a single draw about a learnt mean, the first step of one chain: it goes to 0."
+            yield FitWarning(name, message, "Give it a value or a prior, or give the mean one.")
 
 
 def _read(cpd: CPD, name: str) -> bool:
