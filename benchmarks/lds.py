@@ -1,4 +1,4 @@
-"""Linear dynamical systems: what bnlab emits against dynamax.
+"""Linear dynamical systems: what bnlab emits against dynamax and EM written by hand.
 
     python -m benchmarks.lds [CASE ...] [--library NAME] [--rounds 3]
 
@@ -48,13 +48,30 @@ def bnlab(problem: Problem) -> Fitter:
     return emitted(problem, load_model(str(path), [f"state={state}", f"dim={dim}"]).network)
 
 
+def by_sequence(problem: Problem) -> np.ndarray:
+    """x as (sequences, steps, dim): all sequences of a case are equally long."""
+    x = problem.data["x"]
+    return x.reshape(int(problem.data["sequence"].max()) + 1, -1, x.shape[1])
+
+
+def by_hand(problem: Problem) -> Fitter:
+    jax = use_jax(problem.dtype)
+    from benchmarks.handwritten import lds_em
+
+    x = jax.numpy.asarray(by_sequence(problem).swapaxes(0, 1))
+    theta = lds_em.Parameters(**{name: jax.numpy.asarray(array) for name, array in problem.start.items()})
+    return Fitter(
+        lambda iterations: jax.block_until_ready(lds_em.iterate(theta, x, iterations)),
+        lambda theta: lds_em.log_evidence(theta, x),
+    )
+
+
 def dynamax(problem: Problem) -> Fitter:
     jax = use_jax(problem.dtype)
     from dynamax.linear_gaussian_ssm import LinearGaussianSSM
 
     dim, state = problem.start["H"].shape
-    sequences = int(problem.data["sequence"].max()) + 1
-    x = jax.numpy.asarray(problem.data["x"].reshape(sequences, -1, dim))
+    x = jax.numpy.asarray(by_sequence(problem))
     model = LinearGaussianSSM(state, dim, has_dynamics_bias=False, has_emissions_bias=False)
     start = {name: jax.numpy.asarray(array) for name, array in problem.start.items()}
     theta, properties = model.initialize(
@@ -83,7 +100,7 @@ def dynamax(problem: Problem) -> Fitter:
     )
 
 
-LIBRARIES: dict[str, Library] = {"bnlab": bnlab, "dynamax": dynamax}
+LIBRARIES: dict[str, Library] = {"bnlab": bnlab, "by hand": by_hand, "dynamax": dynamax}
 
 CASES = {
     "1x10k-l4-d8": Case(partial(drawn, 1, 10_000, 4, 8, "float64"), (2, 12), {"dynamax": 2.5}),

@@ -1,9 +1,9 @@
-"""Two-covariance PLDA: what bnlab emits against careful NumPy and the loop over speakers that toolkits have.
+"""Two-covariance PLDA: what bnlab emits against EM by hand in JAX and in careful NumPy, and the loop over speakers of toolkits.
 
     python -m benchmarks.plda [CASE ...] [--library NAME] [--rounds 3]
 
-A whole fit has ten iterations and the passes over the data before them; those of the NumPy peers (sums of each speaker, one
-scatter matrix) are as careful as can be.
+A whole fit has ten iterations and the passes over the data before them; those of the peers (sums of each speaker, one scatter
+matrix) are as careful as can be, and NumPy's.
 """
 
 from __future__ import annotations
@@ -48,6 +48,24 @@ def bnlab(problem: Problem) -> Fitter:
     return emitted(problem, model.network)
 
 
+def by_hand(problem: Problem) -> Fitter:
+    jax = use_jax(problem.dtype)
+    from benchmarks.handwritten import plda_em
+
+    x, speaker = problem.data["x"], problem.data["speaker"]
+    sums = plda_em.prepare(x, speaker)
+    theta = plda_em.Parameters(**{name: jax.numpy.asarray(array) for name, array in problem.start.items()})
+
+    def fit(sums: plda_em.Moments | plda_em.Rows, iterations: int) -> plda_em.Parameters:
+        return jax.block_until_ready(plda_em.iterate(theta, sums, iterations))
+
+    return Fitter(
+        partial(fit, sums),
+        lambda theta: plda_em.log_evidence(theta, sums),
+        lambda iterations: fit(plda_em.prepare(x, speaker), iterations),
+    )
+
+
 def numpy_fitter(problem: Problem, e_step: plda_numpy.EStep) -> Fitter:
     x, speaker = problem.data["x"], problem.data["speaker"]
     start = (problem.start["mu"], problem.start["Sigma_ac"], problem.start["Sigma_wc"])
@@ -68,6 +86,7 @@ def numpy_fitter(problem: Problem, e_step: plda_numpy.EStep) -> Fitter:
 
 LIBRARIES: dict[str, Library] = {
     "bnlab": bnlab,
+    "by hand": by_hand,
     "numpy grouped": lambda problem: numpy_fitter(problem, plda_numpy.grouped),
     "loop": lambda problem: numpy_fitter(problem, plda_numpy.loop),
 }
