@@ -13,7 +13,7 @@ from bnlab.naming import fresh
 from bnlab.printers import jax_condense
 from bnlab.program import walk
 from bnlab.program.ir import Field, Program, Statement
-from bnlab.program.ops import ROW, STEP, Axes, Binary, Einsum
+from bnlab.program.ops import ROW, STEP, Axes, Binary, Einsum, JointBasis
 
 PUT = '''
 def put(values, index, fill=None):
@@ -123,7 +123,8 @@ def _chunk_rows(program: Program, steps: str) -> int:
     much the same for one as for a hundred.
 
     Very large tables are built for a few rows at a time, so that they take 256 MiB at most; so are the covariances of what is
-    missing at each step.
+    missing at each step. Where members share a basis of D dimensions each chunk turns its sums back, some D^3: beside 8 D rows
+    that is little.
     """
     parts = [item for function in (*program.functions, program.expect) for item in function.body]
     axes = [item.target.axes for item in parts if isinstance(item, Statement)]
@@ -137,7 +138,9 @@ def _chunk_rows(program: Program, steps: str) -> int:
     if steps:
         return max(256, min(16384, 1 << max(0, (2**24 // cells).bit_length() - 1)))
     few: int = max(1, min(512, 2**25 // cells))
-    return max(few, min(4096, 1 << max(0, (131072 // cells).bit_length() - 1)))
+    bases = (part for one in parts for part in walk.parts(one) if isinstance(part, JointBasis))
+    dims = max((part.axes[-1].size or 1 for part in bases), default=0)
+    return max(few, min(4096, 8 * dims), min(4096, 1 << max(0, (131072 // cells).bit_length() - 1)))
 
 
 def _pairs(part: object) -> Axes:
