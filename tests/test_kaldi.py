@@ -75,3 +75,25 @@ def test_an_utterance_without_a_speaker_is_named(tmp_path: Path) -> None:
     (tmp_path / "utt2spk").write_text("a1 anna\nb1 bert\n")
     with pytest.raises(DataError, match="no speaker for a2"):
         read_kaldi(table, tmp_path / "utt2spk")
+
+
+def test_speakers_are_read_only_where_a_plate_wants_them(tmp_path: Path) -> None:
+    """A table of other utterances lies beside the matrices of a network without speakers."""
+    kaldiio = pytest.importorskip("kaldiio")
+    matrices = {"u": np.zeros((3, 2), "f4"), "v": np.ones((2, 2), "f4")}
+    kaldiio.save_ark(str(tmp_path / "m.ark"), matrices, scp=str(tmp_path / "feats.scp"))
+    (tmp_path / "utt2spk").write_text("other someone\n")
+    assert (
+        load_data(tmp_path / "feats.scp", model("hmm", dim=2)).values["sequence"].tolist()
+        == ["u"] * 3 + ["v"] * 2
+    )
+
+
+def test_what_is_listed_in_part_says_so(tmp_path: Path) -> None:
+    table = tmp_path / "feats.scp"
+    table.write_text("".join(f"u{i} cat {i} |\n" for i in range(8)))
+    with pytest.raises(DataError, match="and 3 more"):
+        read_kaldi(table)
+    written(tmp_path)
+    with pytest.raises(DataError, match="Give the table, .scp"):
+        read_kaldi(tmp_path / "vectors.ark")

@@ -146,3 +146,12 @@ def test_without_a_latent_of_the_plate_there_is_nothing_to_compare() -> None:
             bn.observed("x", bn.Normal(mu, var=bn.constant(1.0)))
     with pytest.raises(bn.DataError, match="no latent of its own"):
         bn.likelihood_ratio(net, {"mu": 0.0}, {"x": [[1.0]]}, {"x": [[1.0]]}, plate="group")
+
+
+def test_faults_say_which_side_they_are_of() -> None:
+    net = model("plda", dim=2).network
+    at = {"mu": np.zeros(2), "Sigma_ac": np.eye(2), "Sigma_wc": np.eye(2)}
+    good, bad = {"x": np.zeros((3, 2, 2))}, {"x": np.zeros((3, 2, 3))}
+    for sides, name in (((good, bad), "test"), ((bad, good), "enrol")):
+        with pytest.raises(bn.DataError, match=f"{name}: x has the shape"):
+            bn.likelihood_ratio(net, at, *sides, plate="speaker")

@@ -7,7 +7,7 @@ kaldiio, which decodes the numbers, sees it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,13 @@ def read_kaldi(scp: str | Path, utt2spk: str | Path | None = None) -> dict[str, 
     table = Path(scp)
     entries = _lines(table, "an utterance and where it is")
     faults = [fault for name, place in entries.items() for fault in _faults(table, name, place)]
-    speakers = {} if utt2spk is None else _lines(Path(utt2spk), "an utterance and its speaker")
-    missing = [name for name in entries if utt2spk is not None and name not in speakers]
-    if missing:
-        faults.append(Fault(f"{utt2spk} has no speaker for {', '.join(missing[:LISTED])}."))
+    speakers, wrong = ([], []) if utt2spk is None else _speakers(entries, Path(utt2spk))
+    faults += wrong
     if not entries:
         faults.append(Fault(f"{table} lists no utterances."))
     if faults:
-        raise DataError(*faults[:LISTED])
+        more = [Fault(f"... and {len(faults) - LISTED} more.")] if len(faults) > LISTED else []
+        raise DataError(*faults[:LISTED], *more)
     try:
         kaldiio = import_module("kaldiio")
     except ImportError:
@@ -54,7 +53,17 @@ def read_kaldi(scp: str | Path, utt2spk: str | Path | None = None) -> dict[str, 
         np.asarray(kaldiio.load_mat(f"{_file(table, p)}:{_offset(p)}"), float) for p in entries.values()
     ]
     found: dict[str, Any] = {"utterance": np.array(list(entries)), "values": values}
-    return found if utt2spk is None else found | {"speaker": np.array([speakers[name] for name in entries])}
+    return found if utt2spk is None else found | {"speaker": np.array(speakers)}
+
+
+def _speakers(entries: Iterable[str], utt2spk: Path) -> tuple[list[str], list[Fault]]:
+    """The speaker of each utterance."""
+    known = _lines(utt2spk, "an utterance and its speaker")
+    missing = [name for name in entries if name not in known]
+    if not missing:
+        return [known[name] for name in entries], []
+    more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+    return [], [Fault(f"{utt2spk} has no speaker for {', '.join(missing[:LISTED])}{more}.")]
 
 
 def kaldi_data(graph: Graph, scp: Path) -> dict[str, Any]:
@@ -68,8 +77,7 @@ def kaldi_data(graph: Graph, scp: Path) -> dict[str, Any]:
         raise DataError(
             Fault(f"{scp.name} holds values of one vector, and {graph.name} wants other data too.")
         )
-    beside = scp.parent / "utt2spk"
-    read = read_kaldi(scp, beside if beside.is_file() else None)
+    read = read_kaldi(scp)
     values: list[NDArray[Any]] = read["values"]
     frames = values[0].ndim == 2
     if any(value.ndim != values[0].ndim for value in values):
@@ -77,7 +85,12 @@ def kaldi_data(graph: Graph, scp: Path) -> dict[str, Any]:
     rows = np.concatenate(values) if frames else np.stack(values)
     each = np.repeat(np.arange(len(values)), [len(value) if frames else 1 for value in values])
     plates = sizeless(graph, vectors[0].plates)[:-1]
-    names = (["speaker"] if "speaker" in read else []) + (["utterance"] if frames else [])
+    names, beside = ["utterance"] if frames else [], scp.parent / "utt2spk"
+    if len(plates) > len(names) and beside.is_file():
+        speakers, faults = _speakers(read["utterance"], beside)
+        if faults:
+            raise DataError(*faults)
+        read, names = read | {"speaker": np.array(speakers)}, ["speaker", *names]
     if len(plates) > len(names):
         reason = f"The rows of {vectors[0].name} lie in {', '.join(plates)}; {scp.name} tells {', '.join(names) or 'no ids'}."
         raise DataError(Fault(reason, "Speakers are read from a file utt2spk beside it."))
@@ -92,7 +105,10 @@ def _lines(path: Path, what: str) -> Mapping[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(Fault(f"{path} cannot be read: {error}.")) from None
+        remedy = (
+            "Give the table, .scp, that says where in it each utterance is." if path.suffix == ".ark" else ""
+        )
+        raise DataError(Fault(f"{path} cannot be read: {error}.", remedy)) from None
     found: dict[str, str] = {}
     for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), 1):
         name, *rest = line.split(maxsplit=1)

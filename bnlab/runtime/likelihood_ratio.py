@@ -51,8 +51,7 @@ def likelihood_ratio(
     if faults := _faults(graph, plate):
         raise DataError(*faults)
     theta = checked(graph, parameters, complete=True, edge=True)
-    told = (by_names(net, data, columns) for data in (enrol, test))
-    sides = [bind(graph, data, columns=named) for data, named in told]
+    sides = [_bound(net, data, columns, name) for data, name in ((enrol, "enrol"), (test, "test"))]
     partial = Partial(tuple(dict.fromkeys(name for side in sides for name in side.partial.missing)))
     first, second = (replace(side, partial=partial) for side in sides)
     alone = [_alone(net, theta, side, name) for side, name in ((first, "enrol"), (second, "test"))]
@@ -64,6 +63,16 @@ def likelihood_ratio(
     ratios -= alone[0][:, None]
     ratios -= alone[1]
     return ratios
+
+
+def _bound(net: Network, data: Any, columns: Columns | None, name: str) -> Bound:
+    """One side as canonical rows; what is wrong with it is told as its own."""
+    try:
+        named, read = by_names(net, data, columns)
+        return bind(net.graph, named, columns=read)
+    except DataError as error:
+        faults = (Fault(f"{name}: {fault.reason}", fault.remedy, fault.location) for fault in error.faults)
+        raise DataError(*faults) from error
 
 
 def _alone(net: Network, theta: Mapping[str, NDArray[Any]], side: Bound, name: str) -> NDArray[np.float64]:
