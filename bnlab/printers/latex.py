@@ -18,7 +18,7 @@ from bnlab.printers.latex_gaussian import e_step, gaussian_names, is_gaussian
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_maximise import paragraphs
 from bnlab.printers.latex_moments import auxiliary, dictionary, m_step
-from bnlab.printers.latex_names import Names, escaped, names
+from bnlab.printers.latex_names import Names, escaped, exactly, names
 from bnlab.printers.latex_network import Use, has_named_mean, sum_tex, uses
 from bnlab.printers.latex_posteriors import Posteriors
 from bnlab.printers.latex_steps import EStep
@@ -44,6 +44,7 @@ NOTHING = (r"\section{The M-step}", "All parameters are known, so there is nothi
 
 def text(graph: Graph, program: Program, gaps: Collection[str] = ()) -> str:
     """The article for a network and the Program of its EM on complete data; numbers of `gaps` may be missing."""
+    program = exactly(program)
     if is_gaussian(graph):
         return _gaussian(graph, program, gaps)
     named = densities(names(graph, program))

@@ -179,8 +179,6 @@ class Algebra:
                 return Matrix(f"{held}^{{-1}}", ATOM, found.axes, found.symmetric)
             case "log_det":
                 return Matrix(rf"\ln \left|{found.tex}\right|", BIG)
-            case "symmetric":
-                return found
             case "diagonal":
                 return Matrix(rf"\operatorname{{diag}}\left({found.tex}\right)", ATOM, events(expr.axes))
             case _:

@@ -28,7 +28,7 @@ from bnlab.printers.latex_expression import Writer
 from bnlab.printers.latex_gaussian import elimination, gaussian_names, is_gaussian
 from bnlab.printers.latex_layout import Line, display, line
 from bnlab.printers.latex_moments import moments
-from bnlab.printers.latex_names import Names, escaped, names
+from bnlab.printers.latex_names import Names, escaped, exactly, names
 from bnlab.printers.latex_steps import EStep
 from bnlab.printers.latex_story import section
 from bnlab.program.ir import Field, Program, Statement, Variational
@@ -56,6 +56,7 @@ def text(graph: Graph, found: Variational) -> str:
 
 def _article(graph: Graph, found: Variational) -> Article:
     """With Gaussian latents, locals of the E-step and of the M-step may have the same name: each has names of its own."""
+    found = replace(found, program=exactly(found.program))
     called, local = called_hypers(graph, found), called_locals(found)
     named = densities(names(graph, renamed(_whole(found), called)))
     if is_gaussian(graph):

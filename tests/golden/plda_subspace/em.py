@@ -253,7 +253,7 @@ def put(values, index, fill=None):
 
 
 def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
-    """The rows of a variable, each of this shape; refuses what would make all results NaN, or wrong, without a word."""
+    """The rows of a variable, each of this shape; no NaN without `gaps`, and no value that is no state."""
     values = np.asarray(data[name])
     if values.shape[1:] != shape:
         raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
