@@ -393,8 +393,15 @@ def moved(kind: str, order: int) -> bn.Network:
     return net
 
 
-@pytest.mark.parametrize("kind", ["Bernoulli", "Categorical"])
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "order"),
+    [
+        ("Bernoulli", 1),
+        ("Categorical", 2),
+        pytest.param("Bernoulli", 2, marks=pytest.mark.slow),
+        pytest.param("Categorical", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_chain_whose_first_table_and_moves_are_picked_by_the_step(kind: str, order: int) -> None:
     rng = np.random.default_rng(3)
     P, A, B = rng.random(2), rng.random((2, 2)), rng.dirichlet(np.ones(3), 2)
@@ -454,3 +461,98 @@ def test_a_vector_and_a_number_of_a_chain_of_which_one_has_a_first_mean() -> Non
     assert log_p(net, {"a": [a], "x": [x]}, {"m": mean, "v": np.array(0.7)}) == pytest.approx(
         expected, rel=1e-12
     )
+
+
+@pytest.mark.parametrize("edge", ["matrix", "number", "vector"])
+@pytest.mark.parametrize("chain", [False, True])
+def test_a_child_of_two_latents_of_which_one_is_the_parent_of_the_other(edge: str, chain: bool) -> None:
+    """What the child says of the first through the second is a matrix, not a diagonal."""
+    B = {
+        "matrix": np.array([[0.4, 1.0], [-0.3, 0.2]]),
+        "number": 0.7 * np.eye(2),
+        "vector": np.diag([0.5, -2.0]),
+    }[edge]
+    p, r = np.array([[1.0, 0.5], [0.0, -1.0]]), np.array([[0.3, -1.0], [2.0, 0.4]])
+    with bn.Network("two") as net:
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("s"), bn.chain("t") if chain else bn.plate("n"):
+            a = bn.latent("a", bn.Normal(bn.zeros(2), var=1.0))
+            moved = {
+                "matrix": lambda: bn.constant(B) @ a,
+                "number": lambda: 0.7 * a,
+                "vector": lambda: bn.constant([0.5, -2.0]) * a,
+            }
+            b = bn.latent("b", bn.Normal(moved[edge](), var=0.5))
+            bn.observed("x", bn.Normal(bn.constant(p) @ a + bn.constant(r) @ b, var=v))
+    x = [np.array([[0.3, -1.0], [2.0, 0.5]]), np.array([[1.0, 1.5]])]
+    W = p + r @ B
+    cov = W @ W.T + 0.5 * r @ r.T + 0.7 * np.eye(2)
+    expected = sum(multivariate_normal(np.zeros(2), cov).logpdf(rows).sum() for rows in x)
+    assert log_p(net, {"x": x}, {"v": np.array(0.7)}) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_latent_without_a_past_that_reads_an_effect_and_is_read_later() -> None:
+    """The mean of the effect moves it once, at the first step too."""
+    with bn.Network("later") as net:
+        k, v = bn.parameter("k", bn.Real()), bn.parameter("v", bn.Positive())
+        with bn.plate("s"):
+            a = bn.latent("a", bn.Normal(0.9, var=1.0))
+            with bn.chain("t"):
+                e = bn.latent("e", bn.Normal(k * a, var=0.5))
+                y = bn.latent("y", bn.Normal(bn.previous("e"), var=1.0), first=bn.Normal(0.0, var=1.0))
+                bn.observed("x", bn.Normal(y + e, var=v))
+    x, k0 = np.array([0.3, -1.0, 2.0]), 1.3
+    # from a - 0.9, the noises of e[1..3] and those of y[1..3]
+    e = np.concatenate([np.full((3, 1), k0), np.sqrt(0.5) * np.eye(3), np.zeros((3, 3))], axis=1)
+    y = np.concatenate([np.zeros((3, 4)), np.eye(3)], axis=1)
+    y[1:] += e[:-1]
+    mean = 0.9 * k0 * np.array([1.0, 2.0, 2.0])
+    expected = multivariate_normal(mean, (y + e) @ (y + e).T + 0.7 * np.eye(3)).logpdf(x)
+    theta = {"k": np.array(k0), "v": np.array(0.7)}
+    assert log_p(net, {"x": [x]}, theta) == pytest.approx(expected, rel=1e-12)
+    assert (
+        np.diff(bn.fit(net, {"x": [x]}, init=theta, max_iter=20, tol=0, progress=False).objective) > -1e-10
+    ).all()
+
+
+def test_a_vector_that_nothing_observed_reads_keeps_its_prior() -> None:
+    with bn.Network("unread") as net:
+        m, C, mu = (
+            bn.parameter("m", bn.Real(2)),
+            bn.parameter("C", bn.Covariance(2)),
+            bn.parameter("mu", bn.Real()),
+        )
+        with bn.plate("n"):
+            bn.latent("y", bn.Normal(m, cov=C))
+            bn.observed("x", bn.Normal(mu, var=1.0))
+    theta = {"m": np.array([1.0, -2.0]), "C": np.array([[1.0, 0.3], [0.3, 2.0]]), "mu": np.array(0.0)}
+    found = bn.fit(net, {"x": np.array([1.0, 3.0])}, init=theta, max_iter=3, tol=0, progress=False)
+    np.testing.assert_allclose(found.parameters["m"], theta["m"], rtol=1e-14)
+    np.testing.assert_allclose(found.parameters["C"], theta["C"], rtol=1e-14)
+    assert found.parameters["mu"] == pytest.approx(2.0, rel=1e-14)
+
+
+def test_a_question_that_leaves_a_chain_without_variables() -> None:
+    with bn.Network("asked") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            D, A, m = (
+                bn.parameter("D", bn.Simplex(3)),
+                bn.parameter("A", bn.Simplex(2)),
+                bn.parameter("m", bn.Real()),
+            )
+        with bn.plate("s"):
+            c = bn.latent("c", bn.Categorical(pi))
+            bn.observed("d", bn.Categorical(D[c]))
+            with bn.chain("t"):
+                z = bn.latent("z", bn.Categorical(A[bn.previous("z")]), first=bn.Categorical(pi))
+                bn.observed("x", bn.Normal(m[z], var=1.0))
+    theta = {
+        "pi": [0.3, 0.7],
+        "D": [[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]],
+        "A": [[0.5, 0.5], [0.1, 0.9]],
+        "m": [0.0, 1.0],
+    }
+    np.testing.assert_allclose(bn.query(net, theta, {"d": [0, 1]}, "c")["c"], [[0.125, 0.875], [0.3, 0.7]])
+    drawn = bn.sample(net, theta, sizes={"s": 4, "t": 2}, evidence={"c": np.zeros(4, int)})
+    assert np.shape(drawn["x"]) == (4, 2)

@@ -57,7 +57,9 @@ def scores() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
+@pytest.mark.slow
 def test_speakers_are_told_apart_by_their_vowels() -> None:
+    """More of what the page does."""
     found = scores()
     assert [len(part) for part in found["means"]] == [2280, 32400]
     rates = {name: bn.eer(*trials) for name, trials in found.items()}

@@ -367,9 +367,9 @@ class Elimination:
 
     def mask(self, chain: str) -> Symbol | None:
         """Which steps are before the end of their sequence; None for a chain that is one sequence."""
-        if not self.plan.root:
+        plates = next((v.plates for v in self.layout.graph.variables if chain in v.plates), None)
+        if not self.plan.root or plates is None:
             return None
-        plates = next(v.plates for v in self.layout.graph.variables if chain in v.plates)
         rows = self.rows(tuple(plate for plate in plates if plate != chain))
         return Symbol(
             self.field(f"mask_{chain}"), (self.layout.plates[chain], *((rows,) if rows else ())), "chunk"

@@ -74,6 +74,10 @@ def with_residual(run: Elimination, factor: Factor, piece: Piece) -> Node:
     if node.seen is not None:
         value, turned, noise = filled(run, node, value, turned)
         label, text = f"filled_{label}", f"E[{name} less its mean]"
+    if (
+        node.event and node.event[0] not in value.axes
+    ):  # a latent that nothing reads: 0 for each of its entries
+        value = Broadcast(value, value, (*value.axes, node.event[0]))
     residual = named(run, value, label, text)
     sides = [] if node.value is not None else [(own, Slope(name, 0, node.event[:1], None, True, 1))]
     sides += [(VarRef(slope.parent, slope.lag), slope) for slope in turned]

@@ -300,8 +300,9 @@ def _onto_parents(
             half = other_side(K, other, entries, ends)
             precision[pair(u, v)] = plus(precision.get(pair(u, v)), back(slope, entries, half, at))
         for s, cross in across.items():
-            seen = turned(S, cross, entries)
-            value = back(slope, entries, seen, at)
+            # the axis of the same latent, read twice, is its second one here
+            far = called(cross, dict(zip(at[:1], at[1:2], strict=True))) if s == u else cross
+            value = back(slope, entries, turned(S, far, entries), at)
             if s == u:
                 value = _symmetric(value, run.layout.vector(s, 3))
             precision[pair(u, s)] = plus(precision.get(pair(u, s)), value)

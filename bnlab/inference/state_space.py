@@ -156,6 +156,7 @@ class _Stack:
         self.entries, self.earlier = tuple(axes[:3]), tuple(axes[3:])
         self.before = {name: self._before(name) for name in self.names}
         self.own: list[Spread] = []
+        self.offsets: dict[str, Expr] = {}
 
     def _size(self, name: str) -> int:
         entries = self.run.layout.vector(VarRef(name), 1)
@@ -264,7 +265,11 @@ class _Stack:
             if outside or not first:
                 self.own.append(spreads[name])
             if not outside:
-                b[name] = offset(self.run, self.step, labels[name], " at first" if first else "")
+                label = labels[name]  # of a latent without a past it is the same at first: moved once
+                if label not in self.offsets:
+                    text = " at first" if first else ""
+                    self.offsets[label] = offset(self.run, self.step, label, text)
+                b[name] = self.offsets[label]
             for slope in node.slopes:
                 self._add(name, slope, F, b, L, first)
         return F, b, self._covariances(L, spreads)

@@ -45,8 +45,8 @@ HARD_SAMPLE = (  # where hard assignments leave enough members for every covaria
     "second_order",
     "long_memory",
 )
-NUMPYRO_SAMPLE = frozenset(("naive_bayes", "chain_categorical", "rates_and_chances"))
-MORE_OF_NUMPYRO = frozenset(("autoregression", "chain_of_answers"))
+NUMPYRO_SAMPLE = frozenset(("naive_bayes", "chain_categorical"))
+MORE_OF_NUMPYRO = frozenset(("autoregression", "chain_of_answers", "rates_and_chances"))
 """Half a minute each."""
 LATENT = [example for example in EXAMPLES if example.build().graph.in_role("latent")]
 CHAINS = [example for example in LATENT if any(plate.chain for plate in example.build().graph.plates)]
