@@ -75,7 +75,8 @@ def test_what_is_intractable_is_refused_by_name(example) -> None:
     with pytest.raises(bn.IntractableError) as refusal:
         bn.derive(example.build())
     assert "not derived yet" not in str(refusal.value)
-    assert "NUTS" in str(refusal.value)
+    # NumPyro has no model of a switching system either: what there is instead is another declaration
+    assert ("Declare" if example.name == "switching_chain" else "NUTS") in str(refusal.value)
 
 
 @pytest.mark.parametrize("build", LATER, ids=lambda build: build.__name__)
