@@ -113,3 +113,16 @@ def test_float32_that_overflows_is_refused() -> None:
         np.errstate(over="ignore"),
     ):
         module.prepare({"x": np.array([1e300, 0.0]), "y": np.array([0, 1])}, np.float32)
+
+
+def test_one_chain_alone_is_looked_at_too() -> None:
+    """Its rows are steps."""
+    with bn.Network("level") as net:
+        q, r = bn.parameter("q", bn.Positive()), bn.parameter("r", bn.Positive())
+        with bn.chain("t"):
+            y = bn.latent("y", bn.Normal(bn.previous("y"), var=q), first=bn.Normal(0.0, var=1.0))
+            bn.observed("x", bn.Normal(y, var=r))
+    values = {"x": np.array([0.5, np.nan])}
+    with pytest.raises(ValueError, match="x has numbers that are missing or infinite"):
+        load_source(bn.emit(net, "em"), "level").prepare(values)
+    load_source(bn.emit(net, "em", missing=("x",)), "level").prepare(values)

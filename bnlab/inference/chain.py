@@ -31,7 +31,7 @@ from bnlab.program.ops import (
     Symbol,
     Where,
 )
-from bnlab.program.walk import symbols, transform
+from bnlab.program.walk import rename, symbols, transform
 
 if TYPE_CHECKING:
     from bnlab.inference.elimination import Elimination
@@ -159,11 +159,11 @@ class Chain:
         body: list[Statement] = []
         tables: list[Expr] = []
         for name in self.step.later:
-            (table,) = (_at(each, at) for each in self.tables((name,)))
+            (table,) = (rename(each, at) for each in self.tables((name,)))
             last = self.run.plan.factor(name).at
             for step in reversed(range(1, last)):
                 (number, _), *_ = self.number(Number(0.0))
-                (early,) = (_at(each, at) for each in self.tables((self.standing(name, step),)))
+                (early,) = (rename(each, at) for each in self.tables((self.standing(name, step),)))
                 table = Where(Binary("==", number, Number(float(step - ahead))), early, table)
             if last > 1:
                 variable = self.run.plan.factor(name).variable
@@ -179,7 +179,7 @@ class Chain:
     def initial(self, like: Symbol, log: bool) -> Expr:
         """The distribution of the first states, for every sequence; state 0 stands for those before them."""
         here = tuple(name for name in self.step.first if not self.run.plan.factor(name).at)
-        tables = [_first(table, self.shape.step) for table in self.tables(here)]
+        tables = [at_first(table, self.shape.step) for table in self.tables(here)]
         tables += [OneHot(Number(0.0), axis) for axis in self.shape.past]
         value = build.add(*(self.run.log(table) for table in tables)) if log else build.multiply(*tables)
         return self.spread(value, Steps(like, self.shape.step, "first"))
@@ -275,15 +275,12 @@ def within(operand: Expr, piece: Piece) -> Expr:
     return Steps(operand, step, "range", piece.start, 0, piece.only)
 
 
-def _at(expr: Expr, mapping: dict[Symbol, Symbol]) -> Expr:
-    """A table at the step that a recursion is at: its data are those of the step."""
-    return transform(expr, lambda part: mapping.get(part, part) if isinstance(part, Symbol) else part)
-
-
-def _first(expr: Expr, axis: Axis) -> Expr:
-    """A table at the first step of its data."""
+def at_first(expr: Expr, axis: Axis) -> Expr:
+    """What the first step reads of arrays with steps."""
 
     def opening(part: object) -> object:
-        return Steps(part, axis, "first") if isinstance(part, Symbol) and axis in part.axes else part
+        if isinstance(part, Symbol) and axis in part.axes:
+            return Steps(local(part), axis, "first")
+        return part
 
     return transform(expr, opening)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bnlab.families.base import Slope
-from bnlab.inference.chain import extents, local
+from bnlab.inference.chain import at_first, extents, local
 from bnlab.inference.gaussian import (
     Quadratic,
     called,
@@ -194,8 +194,8 @@ def _forward(chain: Filter) -> Function:
             inputs.append((now, local(array)))
     inputs += [(after, Steps(local(symbol), axis, "next")) for symbol, after in nexts.items()]
     like = Steps(local(chain.system.eta), axis, "first")
-    begin = _spread_out(_at_first(chain, chain.system.start), like, chain.vectors)
-    first, wide = chain.system.spread, _at_first(chain, chain.system.spread.value)
+    begin = _spread_out(at_first(chain.system.start, axis), like, chain.vectors)
+    first, wide = chain.system.spread, at_first(chain.system.spread.value, axis)
     start = wide if first.full or not entries else contract((), wide, unit(entries))
     carry = (
         (p, begin, _spread_out(mean, m, chain.vectors)),
@@ -213,17 +213,6 @@ def _forward(chain: Filter) -> Function:
     return Function(
         chain.run.fresh(f"filter_{chain.title}"), arguments, ("theta",), (scan,), results, doc, head=head
     )
-
-
-def _at_first(chain: Filter, expr: Expr) -> Expr:
-    """What the first step reads of arrays with steps."""
-
-    def opening(part: object) -> object:
-        if isinstance(part, Symbol) and chain.axis in part.axes:
-            return Steps(local(part), chain.axis, "first")
-        return part
-
-    return transform(expr, opening)
 
 
 def _spread_out(value: Expr, like: Expr, axes: Axes) -> Expr:

@@ -75,7 +75,7 @@ def helpers(program: Program) -> list[str]:
     """The helper functions that `prepare` calls."""
     found = [ALLOWED] if any(field.made == "allowed" for field in program.chunk) else []
     if not program.root:
-        return found
+        return [*found, ROWS] if chain(program) else found
     found += jax_condense.helpers(program)
     nested = [POSITION, NUMBERED] if any(len(level) > 1 for level in program.levels) or chain(program) else []
     return [*found, PUT, ROWS, *nested]
@@ -110,7 +110,7 @@ def _read(program: Program, field: Field) -> str:
     if field.made == "allowed":
         return f'allowed(data["{_datum(field)}"], {field.axes[-1].size})'
     kind = "int" if field.integer else "dtype"
-    if not program.root:
+    if not program.root and not _steps(field):
         return f'np.asarray(data["{field.name}"], {kind})'
     more = f", {field.row}" if field.row else ""
     more += f", states={field.states}" if field.states else ""

@@ -140,9 +140,22 @@ def m_step(statistics: Statistics, theta: Parameters) -> Parameters:
     return Parameters(eta=ratio(s.See_level, s.N_level, theta.eta), eps=ratio(s.Sxx, s.N_x, theta.eps))
 
 
+def rows_of(data, name, dtype, shape=(), states=0, gaps=False):
+    """The rows of a variable, each of this shape; no NaN without `gaps`, and no value that is no state."""
+    values = np.asarray(data[name])
+    if values.shape[1:] != shape:
+        raise ValueError(f"{name} has the shape {values.shape}; it takes rows of the shape {shape}")
+    if states and not np.isin(values, np.arange(-1 if gaps else 0, states)).all():
+        raise ValueError(f"{name} has values other than 0 to {states - 1}")
+    values = np.asarray(values, dtype)
+    if not gaps and not np.isfinite(values).all():
+        raise ValueError(f"{name} has numbers that are missing or infinite")
+    return values
+
+
 def prepare(data, dtype=float):
     """Data as arrays."""
-    return Data(x=jnp.asarray(np.asarray(data["x"], dtype)))
+    return Data(x=jnp.asarray(rows_of(data, "x", dtype)))
 
 
 def cluster(x, K, rng, method):
