@@ -1,7 +1,9 @@
 """A chain of one Gaussian latent: the filter, forwards; `smoother` goes back.
 
 At each step the prediction N(p, P) meets what the data of the step say, exp(eta' y - 1/2 y' Lambda y). With
-S = (I + P Lambda)^-1 and n = S' (eta - Lambda p) the filtered moments are V = S P and m = p + P n: no covariance is inverted.
+S = (I + P Lambda)^-1 the filtered moments are V = S P and m = p + V (eta - Lambda p): no covariance is inverted. Covariances do
+not depend on what the data are, and come first. Where all steps are alike, any k of them are one map of the same form, so that
+few must wait for others (`Riccati`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from bnlab.inference.chain import at_first, extents, local
 from bnlab.inference.gaussian import (
     Quadratic,
     called,
+    coefficient_matrix,
     contract,
     forward,
     inverse,
@@ -30,7 +33,7 @@ from bnlab.inference.state_space import System, system
 from bnlab.network.ir import VarRef
 from bnlab.program import build
 from bnlab.program.ir import Function, Invoke, Scan, Statement
-from bnlab.program.ops import Axes, Axis, Broadcast, Expr, Number, Steps, Symbol, union
+from bnlab.program.ops import Axes, Axis, Broadcast, Expr, Number, Riccati, Steps, Symbol, union
 from bnlab.program.walk import symbols, transform
 
 if TYPE_CHECKING:
@@ -144,98 +147,173 @@ def fixed_arrays(chain: Filter, *parts: Expr) -> tuple[Symbol, ...]:
 
 
 def _forward(chain: Filter) -> Function:
-    """The filter as a function of what the data say at each step."""
-    entries, axis = chain.entries, chain.axis
-    row = entries[:1]
-    p, P = chain.local("p", chain.vectors), chain.local("P", chain.matrices)
-    S, V = chain.local("S", chain.matrices), chain.local("V", chain.matrices)
-    n, m = chain.local("n", chain.vectors), chain.local("m", chain.vectors)
-    log_ratio = chain.local("log_ratio", build.minus(chain.vectors, entries))
-    eta, Lambda = chain.at_step(chain.system.eta), chain.at_step(chain.system.Lambda)
-    surprise = build.subtract(eta, multiplied_matrix(Lambda, p, entries))
-    ratio = build.subtract(
-        contract((), Number(0.5), log_det(S, entries)),
-        contract((), Number(0.5), contract(row, n, build.subtract(m, p))),
-    )
-    covariance = multiplied_matrix(P, Lambda, entries)
-    shrinking = "how far the data of the step leave the prediction"
-    letter = axis.letter
-    y = f"{chain.title}[{letter}]"
-    body = (
-        Statement(S, inverse(build.add(unit(entries), covariance), entries), "recursion", shrinking),
-        Statement(
-            V,
-            multiplied_matrix(S, P, entries),
-            "recursion",
-            f"Cov({y} | data up to {letter}) = ({'P^-1' if entries else '1 / P'} + Lambda)^-1",
-        ),
-        Statement(n, turned(S, surprise, entries), "recursion", "what the data say beyond the prediction"),
-        Statement(
-            m,
-            build.add(p, multiplied_matrix(P, n, entries)),
-            "recursion",
-            f"E[{y} | data up to {letter}]",
-        ),
-        Statement(
-            log_ratio,
-            ratio,
-            "recursion",
-            f"ln p({y} | data before) - ln p({y} | data up to {letter}) at {y} = m[{letter}]",
-        ),
-    )
-    driven = chain.driven(*_moving(chain))
-    nexts = {symbol: Symbol(f"{symbol.name}_next", build.minus(symbol.axes, (axis,))) for symbol in driven}
-    mean, spread = predicted(chain, m, V, nexts)
-    inputs: list[tuple[Symbol, Expr]] = []
-    for array in (chain.system.eta, chain.system.Lambda):
-        if axis in array.axes:
-            now = chain.at_step(array)
-            assert isinstance(now, Symbol)
-            inputs.append((now, local(array)))
-    inputs += [(after, Steps(local(symbol), axis, "next")) for symbol, after in nexts.items()]
-    like = Steps(local(chain.system.eta), axis, "first")
-    begin = _spread_out(at_first(chain.system.start, axis), like, chain.vectors)
-    first, wide = chain.system.spread, at_first(chain.system.spread.value, axis)
-    start = wide if first.full or not entries else contract((), wide, unit(entries))
-    carry = (
-        (p, begin, _spread_out(mean, m, chain.vectors)),
-        (P, _spread_out(start, like, chain.matrices), _spread_out(spread, V, chain.matrices)),
-    )
-    outputs = tuple((part, Symbol(part.name, (axis, *part.axes))) for part in (p, P, m, V, log_ratio))
-    scan = Scan(carry, tuple(inputs), body, outputs, (None, None))
-    head = f"m[{letter}] = E[{y} | data up to {letter}]"
+    """The filter as a function of what the data say at each step: covariances first, which no value of the data changes."""
+    letter = chain.axis.letter
+    P, S, V = (_over_steps(chain, name, chain.matrices) for name in ("P", "S", "V"))
+    p, m = (_over_steps(chain, name, chain.vectors) for name in ("p", "m"))
+    statements = (_covariances(chain, P, S, V), _means(chain, V, p, m), *_log_ratio(chain, S, p, m))
+    head = f"m[{letter}] = E[{chain.title}[{letter}] | data up to {letter}]"
     doc = (
-        f"Filter: {head} as {extents(outputs[0][1].axes)}, and\n"
+        f"Filter: {head} as {extents(p.axes)}, and\n"
         f"V[{letter}] its covariance; p and P are the moments of the prediction from the data before.\n"
     )
     arguments = tuple(local(symbol) for symbol in _arguments(chain))
-    results = tuple(symbol for _, symbol in outputs)
-    return Function(
-        chain.run.fresh(f"filter_{chain.title}"), arguments, ("theta",), (scan,), results, doc, head=head
+    results = (p, P, m, V, statements[-1].target)
+    name = chain.run.fresh(f"filter_{chain.title}")
+    return Function(name, arguments, ("theta",), statements, results, doc, head=head)
+
+
+def _over_steps(chain: Filter, name: str, axes: Axes) -> Symbol:
+    return chain.local(name, (chain.axis, *axes))
+
+
+def _next(chain: Filter, *parts: Expr) -> dict[Symbol, Symbol]:
+    """The arrays with steps that the way to the next step reads, there."""
+    return {
+        symbol: Symbol(f"{symbol.name}_next", build.minus(symbol.axes, (chain.axis,)))
+        for symbol in chain.driven(*parts)
+    }
+
+
+def _inputs(
+    chain: Filter, arrays: tuple[Symbol, ...], nexts: dict[Symbol, Symbol]
+) -> tuple[tuple[Symbol, Expr], ...]:
+    """What a recursion reads at each step: of some arrays that step, of others the one after."""
+    here = [(_now_of(chain, array), local(array)) for array in arrays if chain.axis in array.axes]
+    return (*here, *((after, Steps(local(symbol), chain.axis, "next")) for symbol, after in nexts.items()))
+
+
+def _now_of(chain: Filter, array: Symbol) -> Symbol:
+    now = chain.at_step(array)
+    assert isinstance(now, Symbol)
+    return now
+
+
+def _covariances(chain: Filter, P_all: Symbol, S_all: Symbol, V_all: Symbol) -> Scan:
+    """The recursion of the covariances: P -> V = (P^-1 + Lambda)^-1 -> F V F' + Q.
+
+    Where all steps are alike they need not be taken one after the other.
+    """
+    entries, axis, state = chain.entries, chain.axis, chain.system
+    y = f"{chain.title}[{axis.letter}]"
+    P, S, V = (chain.local(name, chain.matrices) for name in ("P", "S", "V"))
+    texts = (
+        "how far the data of the step leave the prediction",
+        f"Cov({y} | data up to {axis.letter}) = ({'P^-1' if entries else '1 / P'} + Lambda)^-1",
     )
+
+    def met(P: Symbol, S: Symbol, V: Symbol, Lambda: Expr) -> tuple[Statement, ...]:
+        told = build.add(unit(entries), multiplied_matrix(P, Lambda, entries))
+        values = inverse(told, entries), multiplied_matrix(S, P, entries)
+        made = zip((S, V), values, texts, strict=True)
+        return tuple(Statement(target, value, "recursion", text) for target, value, text in made)
+
+    coefficient = () if chain.slope is None or chain.slope.coefficient is None else (chain.slope.coefficient,)
+    nexts = _next(chain, state.noise.value, *coefficient)
+    spread = predicted(chain, V, nexts)
+    first, wide = state.spread, at_first(state.spread.value, axis)
+    begin = wide if first.full or not entries else contract((), wide, unit(entries))
+    like = Steps(local(state.eta), axis, "first")
+    carry = (P, _spread_out(begin, like, chain.matrices), _spread_out(spread, V, chain.matrices))
+    inputs = _inputs(chain, (state.Lambda,), nexts)
+    at_once: tuple[Statement, ...] = ()
+    if entries and not inputs and chain.slope is not None:
+        F = called(coefficient_matrix(chain.slope, entries, chain.earlier), {chain.earlier[0]: entries[1]})
+        Lambda = local(state.Lambda)
+        told = Riccati(carry[1], F, _noise(chain), Lambda, local(state.eta), P_all.axes)
+        text = f"Cov({y} | data before): each follows from the one before in the same way"
+        at_once = (Statement(P_all, told, "recursion", text), *met(P_all, S_all, V_all, Lambda))
+    return Scan(
+        (carry,),
+        inputs,
+        met(P, S, V, chain.at_step(state.Lambda)),
+        tuple(zip((P, S, V), (P_all, S_all, V_all), strict=True)),
+        (None,),
+        like=local(state.eta),
+        at_once=at_once,
+    )
+
+
+def _means(chain: Filter, V_all: Symbol, p_all: Symbol, m_all: Symbol) -> Scan:
+    """The recursion of the means: p -> m = p + V (eta - Lambda p) -> F m + b."""
+    entries, axis, state = chain.entries, chain.axis, chain.system
+    p, m, V = chain.local("p", chain.vectors), chain.local("m", chain.vectors), _now_of(chain, V_all)
+    gained = multiplied_matrix(V, _surprise(chain, p), entries)
+    text = f"E[{chain.title}[{axis.letter}] | data up to {axis.letter}]"
+    coefficient = () if chain.slope is None or chain.slope.coefficient is None else (chain.slope.coefficient,)
+    nexts = _next(chain, state.offset, *coefficient)
+    like = Steps(local(state.eta), axis, "first")
+    begin = _spread_out(at_first(state.start, axis), like, chain.vectors)
+    carry = (p, begin, _spread_out(moved(chain, m, nexts), m, chain.vectors))
+    body = (Statement(m, build.add(p, gained), "recursion", text),)
+    inputs = _inputs(chain, (state.eta, state.Lambda, V_all), nexts)
+    return Scan((carry,), inputs, body, ((p, p_all), (m, m_all)), (None,))
+
+
+def _surprise(chain: Filter, p: Symbol) -> Expr:
+    """eta - Lambda p: what the data say beyond the prediction, at one step or at all."""
+    state = chain.system
+    eta, Lambda = (
+        local(array) if chain.axis in p.axes else chain.at_step(array) for array in (state.eta, state.Lambda)
+    )
+    return build.subtract(eta, multiplied_matrix(Lambda, p, chain.entries))
+
+
+def _log_ratio(chain: Filter, S: Symbol, p: Symbol, m: Symbol) -> tuple[Statement, Statement]:
+    """How much lower the prediction is at the filtered mean than what is known there."""
+    entries, letter = chain.entries, chain.axis.letter
+    y, n = f"{chain.title}[{letter}]", _over_steps(chain, "n", chain.vectors)
+    log_ratio = _over_steps(chain, "log_ratio", build.minus(chain.vectors, entries))
+    ratio = build.subtract(
+        contract((), Number(0.5), log_det(S, entries)),
+        contract((), Number(0.5), contract(entries[:1], n, build.subtract(m, p))),
+    )
+    texts = (
+        f"how the data move the mean: m[{letter}] - p[{letter}] = P[{letter}] n[{letter}]",
+        f"ln p({y} | data before) - ln p({y} | data up to {letter}) at {y} = m[{letter}]",
+    )
+    values = turned(S, _surprise(chain, p), entries), ratio
+    first, second = (
+        Statement(target, build.arranged(value, target.axes), "recursion", text)
+        for target, value, text in zip((n, log_ratio), values, texts, strict=True)
+    )
+    return first, second
 
 
 def _spread_out(value: Expr, like: Expr, axes: Axes) -> Expr:
     return value if value.axes == axes else Broadcast(value, like, axes)
 
 
-def predicted(chain: Filter, m: Expr, V: Expr, at: dict[Symbol, Symbol]) -> tuple[Expr, Expr]:
-    """F m + b and F V F' + Q, with the data of the step that is predicted."""
+def _noise(chain: Filter) -> Expr:
+    """Q as a matrix, or a number."""
+    noise = chain.system.noise
+    return noise.value if noise.full or not chain.entries else contract((), noise.value, unit(chain.entries))
 
-    def then(expr: Expr) -> Expr:
-        return transform(expr, lambda part: at.get(part, part) if isinstance(part, Symbol) else part)
 
+def _then(expr: Expr, at: dict[Symbol, Symbol]) -> Expr:
+    """An expression with the data of the step that is predicted."""
+    return transform(expr, lambda part: at.get(part, part) if isinstance(part, Symbol) else part)
+
+
+def predicted(chain: Filter, V: Expr, at: dict[Symbol, Symbol]) -> Expr:
+    """F V F' + Q."""
     entries, earlier = chain.entries, chain.earlier
-    offset, spread = then(chain.system.offset), chain.system.noise
-    noise = then(spread.value if spread.full or not entries else contract((), spread.value, unit(entries)))
+    noise = _then(_noise(chain), at)
     if chain.slope is None:
-        return offset, noise
-    slope = with_coefficient(chain.slope, then)
-    lag = dict(zip(entries, earlier, strict=True))
-    mean = forward(slope, entries, called(m, lag), earlier)
-    half = forward(slope, entries, called(V, lag), earlier)
-    moved = across(half, slope, entries, earlier)
-    return build.add(mean, offset) if offset != Number(0.0) else mean, build.add(moved, noise)
+        return noise
+    slope = with_coefficient(chain.slope, lambda part: _then(part, at))
+    half = forward(slope, entries, called(V, dict(zip(entries, earlier, strict=True))), earlier)
+    return build.add(across(half, slope, entries, earlier), noise)
+
+
+def moved(chain: Filter, m: Expr, at: dict[Symbol, Symbol]) -> Expr:
+    """F m + b."""
+    entries, earlier, offset = chain.entries, chain.earlier, _then(chain.system.offset, at)
+    if chain.slope is None:
+        return offset
+    slope = with_coefficient(chain.slope, lambda part: _then(part, at))
+    mean = forward(slope, entries, called(m, dict(zip(entries, earlier, strict=True))), earlier)
+    return build.add(mean, offset) if offset != Number(0.0) else mean
 
 
 def with_coefficient(slope: Slope, change: Callable[[Expr], Expr]) -> Slope:

@@ -69,7 +69,7 @@ def smoother(chain: Filter, slope: Slope, weights: Symbol | None) -> Function:
     statements = _regression(chain, slope, set(arguments_of(chain, slope, weights)))
     G, C = statements[0].target, statements[-1].target
     counts = () if weights is None else _counts(chain, weights)
-    scan, whole = _recursion(chain, G, C, counts)
+    scans, whole = _recursions(chain, G, C, counts)
     statements = (*statements, *counts)
     doc = (
         f"Smoother (Rauch, Tung and Striebel 1965), from the last {letter} back: E[{y}[{letter}] | all data] and its "
@@ -80,7 +80,7 @@ def smoother(chain: Filter, slope: Slope, weights: Symbol | None) -> Function:
     if weights is not None:
         doc += "G and C are the same for all sequences, so that only the weighted sum of their covariances is carried: W.\n"
     title = run.fresh(f"smooth_{y}")
-    return Function(title, arguments, ("theta",), (*statements, scan), (*whole, G), doc)
+    return Function(title, arguments, ("theta",), (*statements, *scans), (*whole, G), doc)
 
 
 def _regression(chain: Filter, slope: Slope, given: set[Symbol]) -> tuple[Statement, ...]:
@@ -180,11 +180,11 @@ class _Spread:
     collected: tuple[Symbol, ...] = ()
 
 
-def _recursion(
+def _recursions(
     chain: Filter, G: Symbol, C: Symbol, counts: tuple[Statement, ...]
-) -> tuple[Scan, tuple[Expr, ...]]:
-    """The recursion, and the means and covariances of all steps; with `counts`, sums of these over sequences, and those of the
-    steps before later ones too.
+) -> tuple[tuple[Scan, Scan], tuple[Expr, ...]]:
+    """The recursions of means and of covariances, and these at all steps; with `counts`, sums of covariances over sequences,
+    and those of the steps before later ones too.
     """
     axis = chain.axis
     m, V, p = (local(chain.array(role)) for role in ("m", "V", "p"))
@@ -192,25 +192,45 @@ def _recursion(
     mean, p_now, G_now, C_now = chain.local("mean", chain.vectors), *(_now(chain, part) for part in (p, G, C))
     moved = _mean_before(chain, mean, m_before, p_now, G_now)
     following: Expr = moved.target
-    inputs = [(m_before, cut(m, axis, "earlier")), (p_now, cut(p, axis, "later")), (G_now, G), (C_now, C)]
-    if counts:
-        spread = _sums(chain, G_now, C_now, V_before, counts)
-    else:
-        spread = _each(chain, G_now, C_now, V_before)
+    of_means = [(m_before, cut(m, axis, "earlier")), (p_now, cut(p, axis, "later")), (G_now, G)]
+    of_spreads: list[tuple[Symbol, Expr]] = [(G_now, G), (C_now, C)]
+    spread = _sums(chain, G_now, C_now, V_before, counts) if counts else _each(chain, G_now, C_now, V_before)
     if chain.mask:
         on = chain.at_step(chain.mask)
         assert isinstance(on, Symbol)
-        inputs += [(V_before, cut(V, axis, "earlier")), (on, cut(local(chain.mask), axis, "later"))]
+        of_means.append((on, cut(local(chain.mask), axis, "later")))
+        of_spreads.append((V_before, cut(V, axis, "earlier")))
+        if not counts:
+            of_spreads.append(of_means[-1])
         following = Where(on, moved.target, m_before)
-    carry = ((mean, Steps(m, axis, "last"), following), (spread.carried, spread.start, spread.following))
-    outputs = tuple(
-        (each, Symbol(each.name, (axis, *each.axes))) for each in (mean, spread.carried, *spread.collected)
+    of_mean = _backwards(chain, (mean, Steps(m, axis, "last"), following), of_means, moved, (mean,))
+    of_spread = _backwards(
+        chain,
+        (spread.carried, spread.start, spread.following),
+        [*of_spreads, *spread.inputs],
+        spread.before,
+        (spread.carried, *spread.collected),
     )
-    firsts = tuple(Symbol(f"first_{each.name}", each.axes) for each, _, _ in carry)
-    body, read = (moved, spread.before), (*inputs, *spread.inputs)
-    scan = Scan(carry, read, body, outputs, firsts, reverse=True)
-    whole = tuple(Prepend(first, rest, axis) for first, (_, rest) in zip(firsts, outputs, strict=False))
-    return scan, (*whole, *(rest for _, rest in outputs[len(firsts) :]))
+    whole = (
+        Prepend(first, scan.outputs[0][1], axis)
+        for scan in (of_mean, of_spread)
+        for first in scan.last
+        if first
+    )
+    return (of_mean, of_spread), (*whole, *(rest for _, rest in of_spread.outputs[1:]))
+
+
+def _backwards(
+    chain: Filter,
+    carry: tuple[Symbol, Expr, Expr],
+    inputs: list[tuple[Symbol, Expr]],
+    made: Statement,
+    collected: tuple[Symbol, ...],
+) -> Scan:
+    """A recursion from the last step back; what it carries at last is that of the first step."""
+    outputs = tuple((each, Symbol(each.name, (chain.axis, *each.axes))) for each in collected)
+    first = Symbol(f"first_{carry[0].name}", carry[0].axes)
+    return Scan((carry,), tuple(inputs), (made,), outputs, (first,), reverse=True)
 
 
 def _now(chain: Filter, symbol: Symbol) -> Symbol:

@@ -49,6 +49,7 @@ from bnlab.program.ops import (
     Reduce,
     Relabel,
     Reliable,
+    Riccati,
     SegmentSum,
     Solve,
     Steps,
@@ -132,6 +133,9 @@ def expression(expr: Expr) -> ast.expr:
             return call(helper, aligned(covariance, expr.axes), aligned(precision, expr.axes))
         case Linear():
             return _linear(expr)
+        case Riccati(first, F, Q, Lambda, like):
+            told = [aligned(part, expr.axes[1:]) for part in (first, F, Q, Lambda)]
+            return call("predicted_covariances", *told, call("len", expression(like)))
         case Keep(total, count, old):
             return call("ratio", *(aligned(part, expr.axes) for part in (total, count, old)))
         case Reliable(c, beta):

@@ -60,6 +60,8 @@ def statements(item: ir.Statement | ir.Scan | ir.Invoke) -> list[Statement]:
         case ir.Invoke(targets, function_name, arguments):
             values = call(function_name, *(passed(argument) for argument in arguments))
             return [Assign(tuple_of([name(target.name) for target in targets]), values, item.comment)]
+        case ir.Scan(at_once=made) if made:
+            return [part for each in made for part in statements(each)]
         case ir.Scan():
             return _scan(item)
 
@@ -84,12 +86,14 @@ def _scan(item: ir.Scan) -> list[Statement]:
     ]
     arguments = (
         carry[0].name if len(carry) == 1 else "carry",
-        reads[0].name if len(reads) == 1 else "inputs",
+        reads[0].name if len(reads) == 1 else "inputs" if reads else "_",
     )
     step = Define("step", arguments, tuple(_with_small_products(part) for part in body if part is not None))
     first = tuple_of([expression(value) for _, value, _ in item.carry])
-    inputs = tuple_of([expression(value) for _, value in item.inputs])
+    inputs = tuple_of([expression(value) for _, value in item.inputs]) if reads else literal(None)
     keywords = {"reverse": literal(True)} if item.reverse else {}
+    if not reads and item.like is not None:
+        keywords["length"] = call("len", expression(item.like))
     scan = call("jax.lax.scan", name("step"), first, inputs, **keywords)
     last = [name(symbol.name if symbol else "_") for symbol in item.last]
     outputs = tuple_of([name(symbol.name) for _, symbol in item.outputs]) if item.outputs else name("_")

@@ -14,7 +14,7 @@ Those of all rows together are one matrix product, which is faster."""
 
 def helped(expr: Einsum) -> Helped | None:
     """The call of a helper that makes this sum; None where no helper does."""
-    return _second_moments(expr) or _counts(expr) or _squared_distances(expr)
+    return _second_moments(expr) or _products_of_rows(expr) or _counts(expr) or _squared_distances(expr)
 
 
 def _second_moments(expr: Einsum) -> Helped | None:
@@ -36,6 +36,18 @@ def _second_moments(expr: Einsum) -> Helped | None:
     ):
         return None
     return "second_moments", (q, r), ()
+
+
+def _products_of_rows(expr: Einsum) -> Helped | None:
+    """`products_of_rows(w, a, b)` for sum w a b' over several axes of rows, which are one to a product of matrices."""
+    if len(expr.operands) != 3:
+        return None
+    w, a, b = expr.operands
+    rows = w.axes
+    fits = len(rows) > 1 and a.axes[:-1] == rows and b.axes[:-1] == rows and a.axes[-1] != b.axes[-1]
+    if not fits or expr.axes != (a.axes[-1], b.axes[-1]):
+        return None
+    return "products_of_rows", (w, a, b), ()
 
 
 def _squared_distances(expr: Einsum) -> Helped | None:

@@ -110,6 +110,12 @@ def second_moments(q, r):
     return full.at[..., i, j].set(half).at[..., j, i].set(half)
 '''
 
+PRODUCTS_OF_ROWS = '''
+def products_of_rows(w, a, b):
+    """The sum of w a b' over all rows, as one product of matrices."""
+    return (w[..., None] * a).reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
+'''
+
 SQUARED_DISTANCES = '''
 def squared_distances(r, m, P):
     """(r - m)' P (r - m) of every row r and state, P symmetric: multiplied out, with rows last, its gradient is cheapest."""
@@ -130,6 +136,32 @@ def solve(moments, products):
     smallest = jnp.finfo(moments.dtype).eps ** 0.75  # what is below is rounding of the moments
     inverse = jnp.linalg.pinv(scaled, rtol=smallest, hermitian=True)
     return scale * jnp.einsum("...pq,...q->...p", inverse, scale * products)
+'''
+
+PREDICTED_COVARIANCES = '''
+def predicted_covariances(P, F, Q, Lambda, steps):
+    """Those of so many steps, the first of them P, each F (P^-1 + Lambda)^-1 F' + Q of the one before.
+
+    About sqrt(steps) of them one by one, then as many at once: k steps take P to A (P^-1 + J)^-1 A' + C, with A, C and J found
+    by doubling k (Anderson and Moore 1979, section 6.7).
+    """
+    unit = jnp.eye(P.shape[-1], dtype=P.dtype)
+    F, Q, Lambda = (jnp.broadcast_to(M, P.shape).astype(P.dtype) for M in (F, Q, Lambda))
+
+    def ahead(P, A, C, J):
+        V = product(jnp.linalg.inv(unit + product(P, J)), P)
+        return product(product(A, V), A.mT) + C
+
+    def twice(_, now):
+        A, C, J = now
+        S = jnp.linalg.inv(unit + C @ J)
+        return A @ S @ A, A @ S @ C @ A.mT + C, A.mT @ J @ S @ A + J
+
+    doublings = steps.bit_length() // 2
+    block = jax.lax.scan(lambda P, _: (ahead(P, F, Q, Lambda), P), P, None, length=2**doublings)[1]
+    A, C, J = jax.lax.fori_loop(0, doublings, twice, (F, Q, Lambda))
+    blocks = jax.lax.scan(lambda P, _: (ahead(P, A, C, J), P), block, None, length=-(-steps // len(block)))[1]
+    return blocks.reshape(-1, *P.shape)[:steps]
 '''
 
 PRODUCT = '''
@@ -170,8 +202,11 @@ def hardmax(x, axis):
 def tools(sources: tuple[Define, ...]) -> list[Statement]:
     """The helpers that the mathematics calls."""
     text = "\n".join(line for source in sources for line in lines(source))
-    if "basis_by_cholesky(" in text:
-        text += BASIS_BY_CHOLESKY
+    for name, helper in {
+        "basis_by_cholesky": BASIS_BY_CHOLESKY,
+        "predicted_covariances": PREDICTED_COVARIANCES,
+    }.items():
+        text += helper if f"{name}(" in text else ""
     candidates = {
         "ratio": RATIO,
         "log": LOG,
@@ -184,9 +219,11 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "solve": SOLVE,
         "symmetric": SYMMETRIC,
         "product": PRODUCT,
+        "predicted_covariances": PREDICTED_COVARIANCES,
         "reliable": RELIABLE,
         "second_moments": SECOND_MOMENTS,
         "squared_distances": SQUARED_DISTANCES,
+        "products_of_rows": PRODUCTS_OF_ROWS,
         "counts": COUNTS,
         "inverse_digamma": INVERSE_DIGAMMA,
         "gamma_shape": GAMMA_SHAPE,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from bnlab.errors import InternalError
 from bnlab.notation import tex
 from bnlab.printers.latex_bare import bare, is_zero
 from bnlab.printers.latex_names import Names
@@ -45,6 +46,7 @@ from bnlab.program.ops import (
     Reduce,
     Relabel,
     Reliable,
+    Riccati,
     SegmentSum,
     Solve,
     Steps,
@@ -195,6 +197,8 @@ class Writer:
                 return rf"\begin{{cases}} {cases} \end{{cases}}", ATOM
             case Reliable():
                 return "1", ATOM
+            case Riccati():
+                raise InternalError("A recursion is told step by step.")
         assert_never(expr)
 
     def _joined(self, parts: tuple[Expr, ...], axis: Axis) -> Text:

@@ -238,7 +238,9 @@ def _is_discrete(names: Names, item: Statement | Invoke) -> bool:
     """Whether the statement is of messages and posteriors of discrete latents, which hold no vectors."""
     if isinstance(item, Invoke):
         function = next(each for each in names.program.functions if each.name == item.function)
-        return all(len(part.carry) == 1 for part in function.body if isinstance(part, Scan))
+        return (
+            sum(isinstance(part, Scan) for part in function.body) == 1
+        )  # others have one for covariances besides
     head, told = item.target.name.partition("_")[0], [*symbols(item.expression), item.target]
     if (
         any(axis.kind == EVENT for symbol in told for axis in symbol.axes)

@@ -18,20 +18,24 @@ SHIFTS = {"next": "+1", "earlier": "-1"}
 
 
 def recursion(names: Names, pen: Algebra, item: Invoke) -> Iterator[str]:
-    """The paragraph of one recursion."""
+    """The paragraph of a filter or a smoother: its recursions, and what is made before and after them."""
     function = next(found for found in names.program.functions if found.name == item.function)
-    scan = next(part for part in function.body if isinstance(part, Scan))
-    if len(scan.carry) != 2:
-        yield from quoted(function)
-        return
+    scans = [part for part in function.body if isinstance(part, Scan)]
     axis = next(axis for target in item.targets for axis in target.axes if axis.kind == STEP)
-    yield _introduction(names, item, scan, axis)
-    before = [part for part in function.body if isinstance(part, Statement)]
+    yield _introduction(names, item, scans, axis)
     try:
         equations = [
-            _counted(names, pen, part) or line(*pen.equation(part.target, part.expression)) for part in before
+            made
+            for part in function.body
+            for made in (
+                [_counted(names, pen, part) or line(*pen.equation(part.target, part.expression))]
+                if isinstance(part, Statement)
+                else _lines(names, pen, part, axis)
+                if isinstance(part, Scan)
+                else []
+            )
         ]
-        yield display(*equations, *_lines(names, pen, scan, axis))
+        yield display(*equations)
     except UnwritableError:
         yield from quoted(function)
 
@@ -50,14 +54,19 @@ def _counted(names: Names, pen: Algebra, item: Statement) -> Line | None:
     return line(pen.pen.lhs(item.target), (rf"\sum_{{{over}:\, {ends}}} {term}",))
 
 
-def _introduction(names: Names, item: Invoke, scan: Scan, axis: Axis) -> str:
+def _introduction(names: Names, item: Invoke, scans: list[Scan], axis: Axis) -> str:
     letter, chain = names.letters[axis], rf"\texttt{{{escaped(axis.name)}}}"
     found = {
         target.name.split("_")[0]: names.bases[target.name]
         for target in item.targets
         if target.name in names.bases
     }
-    if scan.reverse:
+    carried = {
+        symbol.name.partition("_")[0]: names.bases[symbol.name]
+        for scan in scans
+        for symbol, _, _ in scan.carry
+    }
+    if scans[0].reverse:
         text = (
             f"Smoother (Rauch, Tung and Striebel 1965), from the last step of {chain} back. Given the state of step "
             f"${letter}$, later data say no more of that of step ${letter}-1$: it follows by the regression "
@@ -68,16 +77,16 @@ def _introduction(names: Names, item: Invoke, scan: Scan, axis: Axis) -> str:
         return (
             f"{text}${found['mean']}$ is the mean given all data. ${found['G']}$ and ${names.bases['C']}$ are the same for "
             "all sequences, and only sums of their covariances are needed. The recursion is linear in these: it is run once "
-            f"for the sum ${names.bases[scan.carry[1][0].name]}$ over the ${names.bases['count']}$ sequences that have a step; "
+            f"for the sum ${carried['W']}$ over the ${names.bases['count']}$ sequences that have a step; "
             f"${names.bases['ended']}$ more have their last step before it:"
         )
-    predicted = ", ".join(f"${names.bases[carried.name]}$" for carried, _, _ in scan.carry)
+    predicted = f"${carried['p']}$, ${carried['P']}$"
     return (
         f"Filter, along the chain {chain} from its first step. ${found['m']}$ and ${found['V']}$ are the mean and the "
         f"covariance given the data up to step ${letter}$, {predicted} those of the prediction from the steps before, and "
         f"${found['log']}$ is how much lower the log density of the prediction is at ${found['m']}$ than that given the data "
         "too. Completing the square in each step with the prediction as the prior, so that "
-        rf"${found['V']}^{{-1}} = {names.bases[scan.carry[1][0].name]}^{{-1}} + \Lambda$:"
+        rf"${found['V']}^{{-1}} = {carried['P']}^{{-1}} + \Lambda$:"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from bnlab.errors import InternalError
 from bnlab.program import special
 from bnlab.program.ir import Function, Invoke, Program, Scan, Statement
 from bnlab.program.ops import (
@@ -35,6 +36,7 @@ from bnlab.program.ops import (
     Reduce,
     Relabel,
     Reliable,
+    Riccati,
     SegmentSum,
     Solve,
     Steps,
@@ -120,7 +122,8 @@ def _execute(program: Program, item: Statement | Scan | Invoke, environment: Env
         return
     carry = [_value(program, value, environment) for _, value, _ in item.carry]
     inputs = [_value(program, value, environment) for _, value in item.inputs]
-    steps = range(len(inputs[0]))
+    counted = inputs[0] if inputs else _value(program, item.like or Number(0.0), environment)
+    steps = range(len(counted))
     collected: list[list[Array]] = [[] for _ in item.outputs]
     for step in reversed(steps) if item.reverse else steps:
         inner = dict(environment)
@@ -226,6 +229,8 @@ def _value(program: Program, expr: Expr, environment: Environment) -> Array:
             return _joint_basis(spread(covariance), spread(precision))
         case Linear(op, operand):
             return _linear(op, value(operand))
+        case Riccati():
+            raise InternalError("The evaluator takes one step after the other.")
         case Keep(total, count, old):
             counts = spread(count)
             return np.where(counts > 0, spread(total) / np.where(counts > 0, counts, 1), spread(old))

@@ -358,6 +358,20 @@ class JointBasis:
 
 
 @dataclass(frozen=True, slots=True)
+class Riccati:
+    """Covariances along a chain, the first of its axes: each is F (P^-1 + Lambda)^-1 F' + Q of the one before. There are as
+    many as `like` has steps.
+    """
+
+    first: Expr
+    F: Expr
+    Q: Expr
+    Lambda: Expr
+    like: Expr
+    axes: Axes
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """total / count; where nothing was counted, the old value."""
 
@@ -427,6 +441,7 @@ Expr = (
     | Identity
     | JointBasis
     | Linear
+    | Riccati
     | Keep
     | Reliable
     | Call

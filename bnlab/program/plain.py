@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from string import ascii_lowercase
 from typing import assert_never
 
+from bnlab.errors import InternalError
 from bnlab.program.ops import (
     ROW,
     STEP,
@@ -32,6 +33,7 @@ from bnlab.program.ops import (
     Reduce,
     Relabel,
     Reliable,
+    Riccati,
     SegmentSum,
     Solve,
     Steps,
@@ -146,6 +148,8 @@ def _text(expr: Expr, at: Letters) -> tuple[str, int]:
             return _text(operand, at)
         case Linear(op, operand):
             return _linear(op, _held(operand, at, ATOM))
+        case Riccati():
+            raise InternalError("A recursion is told step by step.")
         case Keep(total, count, _):
             return f"{_held(total, at, PRODUCT)} / {_held(count, at, ATOM)}", PRODUCT
         case Reliable(c, beta):

@@ -89,29 +89,54 @@ def product(A, B):
     return A @ B
 
 
+def predicted_covariances(P, F, Q, Lambda, steps):
+    """Those of so many steps, the first of them P, each F (P^-1 + Lambda)^-1 F' + Q of the one before.
+
+    About sqrt(steps) of them one by one, then as many at once: k steps take P to A (P^-1 + J)^-1 A' + C, with A, C and J found
+    by doubling k (Anderson and Moore 1979, section 6.7).
+    """
+    unit = jnp.eye(P.shape[-1], dtype=P.dtype)
+    F, Q, Lambda = (jnp.broadcast_to(M, P.shape).astype(P.dtype) for M in (F, Q, Lambda))
+
+    def ahead(P, A, C, J):
+        V = product(jnp.linalg.inv(unit + product(P, J)), P)
+        return product(product(A, V), A.mT) + C
+
+    def twice(_, now):
+        A, C, J = now
+        S = jnp.linalg.inv(unit + C @ J)
+        return A @ S @ A, A @ S @ C @ A.mT + C, A.mT @ J @ S @ A + J
+
+    doublings = steps.bit_length() // 2
+    block = jax.lax.scan(lambda P, _: (ahead(P, F, Q, Lambda), P), P, None, length=2**doublings)[1]
+    A, C, J = jax.lax.fori_loop(0, doublings, twice, (F, Q, Lambda))
+    blocks = jax.lax.scan(lambda P, _: (ahead(P, A, C, J), P), block, None, length=-(-steps // len(block)))[1]
+    return blocks.reshape(-1, *P.shape)[:steps]
+
+
+def products_of_rows(w, a, b):
+    """The sum of w a b' over all rows, as one product of matrices."""
+    return (w[..., None] * a).reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
+
+
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Filter: m[t] = E[y[t] | data up to t] as (T, S, D), and
     V[t] its covariance; p and P are the moments of the prediction from the data before.
     """
+    # Cov(y[t] | data before): each follows from the one before in the same way
+    P = predicted_covariances(jnp.eye(2), theta.F, theta.Q, Lambda_y, len(eta_y))
+    S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+    V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
 
-    def step(carry, eta_y_t):
-        p, P = carry
-        # how far the data of the step leave the prediction
-        S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
-        V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
-        n = product(eta_y_t - product(p, Lambda_y.T), S)  # what the data say beyond the prediction
-        m = p + product(n, P.T)  # E[y[t] | data up to t]
-        # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
-        log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("sd,sd->s", n, m - p)
-        return (product(m, theta.F.T), product(product(theta.F, V), theta.F.T) + theta.Q), (
-            p,
-            P,
-            m,
-            V,
-            log_ratio,
-        )
+    def step(p, inputs):
+        eta_y_t, V_t = inputs
+        m = p + product(eta_y_t - product(p, Lambda_y.T), V_t.T)  # E[y[t] | data up to t]
+        return product(m, theta.F.T), (p, m)
 
-    p, P, m, V, log_ratio = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), eta_y)[1]
+    p, m = jax.lax.scan(step, jnp.zeros(eta_y[0].shape), (eta_y, V))[1]
+    n = (eta_y - p @ Lambda_y.T) @ S  # how the data move the mean: m[t] - p[t] = P[t] n[t]
+    # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
+    log_ratio = (0.5 * jnp.linalg.slogdet(S)[1])[:, None] - 0.5 * jnp.einsum("tsd,tsd->ts", n, m - p)
     return p, P, m, V, log_ratio
 
 
@@ -141,23 +166,21 @@ def smooth_y(
     count = weight_in_t.sum(-1)  # sequences that have a step t, by their weights
     ended = jnp.where(mask_t[1:], 0, weight_in_t[:-1]).sum(-1)  # those whose last step is t-1
 
-    def step(carry, inputs):
-        mean, W = carry
-        m_before, p_t, G_t, C_t, V_before, mask_t_t, count_t, ended_t = inputs
+    def step(mean, inputs):
+        m_before, p_t, G_t, mask_t_t = inputs
         mean_before = m_before + product(mean - p_t, G_t.T)  # E[y[t-1] | all data]
+        return jnp.where(mask_t_t[:, None], mean_before, m_before), mean
+
+    first_mean, mean = jax.lax.scan(step, m[-1], (m[:-1], p[1:], G, mask_t[1:]), reverse=True)
+
+    def step(W, inputs):
+        G_t, C_t, V_before, count_t, ended_t = inputs
         # the sum of Cov(y[t-1] | all data) of those
         W_before = count_t * C_t + product(product(G_t, W), G_t.T)
-        return (jnp.where(mask_t_t[:, None], mean_before, m_before), W_before + ended_t * V_before), (
-            mean,
-            W,
-            W_before,
-        )
+        return W_before + ended_t * V_before, (W, W_before)
 
-    (first_mean, first_W), (mean, W, W_before) = jax.lax.scan(
-        step,
-        (m[-1], count[-1] * V[-1]),
-        (m[:-1], p[1:], G, C, V[:-1], mask_t[1:], count[1:], ended),
-        reverse=True,
+    first_W, (W, W_before) = jax.lax.scan(
+        step, count[-1] * V[-1], (G, C, V[:-1], count[1:], ended), reverse=True
     )
     return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_W[None], W]), W_before, G
 
@@ -181,22 +204,20 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     e_x = x - mean_y @ theta.H.T  # x less its mean, at the posterior means
     return Statistics(
         log_p=weight @ log_p_x_in_chain,
-        S_y_prev_y_prev=jnp.einsum("ts,tsg,tsh->gh", weight_in_t[1:], y_mean_before, y_mean_before)
-        + W_y_before.sum(0),
-        S_y_y_prev=jnp.einsum("ts,tsd,tsg->dg", weight_in_t[1:], e_y, y_mean_before)
+        S_y_prev_y_prev=products_of_rows(weight_in_t[1:], y_mean_before, y_mean_before) + W_y_before.sum(0),
+        S_y_y_prev=products_of_rows(weight_in_t[1:], e_y, y_mean_before)
         + W_y_next.sum(0)
         - jnp.einsum("do,tog->dg", theta.F, W_y_before),
         N_y=weight_in_t[1:].sum(),
-        See_y=jnp.einsum("ts,tsd,tse->de", weight_in_t[1:], e_y, e_y)
+        See_y=products_of_rows(weight_in_t[1:], e_y, e_y)
         + W_y[1:].sum(0)
         - jnp.einsum("tdh,eh->de", W_y_next, theta.F)
         - jnp.einsum("do,teo->de", theta.F, W_y_next)
         + jnp.einsum("do,toh,eh->de", theta.F, W_y_before, theta.F),
-        Syy=jnp.einsum("ts,tsd,tse->de", weight_in_t, mean_y, mean_y) + W_y.sum(0),
-        Sxy=jnp.einsum("ts,tsp,tsd->pd", weight_in_t, e_x, mean_y) - jnp.einsum("pf,tfd->pd", theta.H, W_y),
+        Syy=products_of_rows(weight_in_t, mean_y, mean_y) + W_y.sum(0),
+        Sxy=products_of_rows(weight_in_t, e_x, mean_y) - jnp.einsum("pf,tfd->pd", theta.H, W_y),
         N_x=weight_in_t.sum(),
-        Sxx=jnp.einsum("ts,tsp,tsq->pq", weight_in_t, e_x, e_x)
-        + jnp.einsum("pf,tfe,qe->pq", theta.H, W_y, theta.H),
+        Sxx=products_of_rows(weight_in_t, e_x, e_x) + jnp.einsum("pf,tfe,qe->pq", theta.H, W_y, theta.H),
     )
 
 

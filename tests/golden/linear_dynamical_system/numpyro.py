@@ -101,29 +101,49 @@ def product(A, B):
     return A @ B
 
 
+def predicted_covariances(P, F, Q, Lambda, steps):
+    """Those of so many steps, the first of them P, each F (P^-1 + Lambda)^-1 F' + Q of the one before.
+
+    About sqrt(steps) of them one by one, then as many at once: k steps take P to A (P^-1 + J)^-1 A' + C, with A, C and J found
+    by doubling k (Anderson and Moore 1979, section 6.7).
+    """
+    unit = jnp.eye(P.shape[-1], dtype=P.dtype)
+    F, Q, Lambda = (jnp.broadcast_to(M, P.shape).astype(P.dtype) for M in (F, Q, Lambda))
+
+    def ahead(P, A, C, J):
+        V = product(jnp.linalg.inv(unit + product(P, J)), P)
+        return product(product(A, V), A.mT) + C
+
+    def twice(_, now):
+        A, C, J = now
+        S = jnp.linalg.inv(unit + C @ J)
+        return A @ S @ A, A @ S @ C @ A.mT + C, A.mT @ J @ S @ A + J
+
+    doublings = steps.bit_length() // 2
+    block = jax.lax.scan(lambda P, _: (ahead(P, F, Q, Lambda), P), P, None, length=2**doublings)[1]
+    A, C, J = jax.lax.fori_loop(0, doublings, twice, (F, Q, Lambda))
+    blocks = jax.lax.scan(lambda P, _: (ahead(P, A, C, J), P), block, None, length=-(-steps // len(block)))[1]
+    return blocks.reshape(-1, *P.shape)[:steps]
+
+
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Filter: m[t] = E[y[t] | data up to t] as (T, S, D), and
     V[t] its covariance; p and P are the moments of the prediction from the data before.
     """
+    # Cov(y[t] | data before): each follows from the one before in the same way
+    P = predicted_covariances(jnp.eye(2), theta.F, theta.Q, Lambda_y, len(eta_y))
+    S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+    V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
 
-    def step(carry, eta_y_t):
-        p, P = carry
-        # how far the data of the step leave the prediction
-        S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
-        V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
-        n = product(eta_y_t - product(p, Lambda_y.T), S)  # what the data say beyond the prediction
-        m = p + product(n, P.T)  # E[y[t] | data up to t]
-        # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
-        log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("sd,sd->s", n, m - p)
-        return (product(m, theta.F.T), product(product(theta.F, V), theta.F.T) + theta.Q), (
-            p,
-            P,
-            m,
-            V,
-            log_ratio,
-        )
+    def step(p, inputs):
+        eta_y_t, V_t = inputs
+        m = p + product(eta_y_t - product(p, Lambda_y.T), V_t.T)  # E[y[t] | data up to t]
+        return product(m, theta.F.T), (p, m)
 
-    p, P, m, V, log_ratio = jax.lax.scan(step, (jnp.zeros(eta_y[0].shape), jnp.eye(2)), eta_y)[1]
+    p, m = jax.lax.scan(step, jnp.zeros(eta_y[0].shape), (eta_y, V))[1]
+    n = (eta_y - p @ Lambda_y.T) @ S  # how the data move the mean: m[t] - p[t] = P[t] n[t]
+    # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
+    log_ratio = (0.5 * jnp.linalg.slogdet(S)[1])[:, None] - 0.5 * jnp.einsum("tsd,tsd->ts", n, m - p)
     return p, P, m, V, log_ratio
 
 

@@ -84,17 +84,22 @@ def filter_level(
     V[t] its covariance; p and P are the moments of the prediction from the data before.
     """
 
-    def step(carry, eta_level_t):
-        p, P = carry
+    def step(P, _):
         S = 1 / (1 + P * Lambda_level)  # how far the data of the step leave the prediction
         V = S * P  # Cov(level[t] | data up to t) = (1 / P + Lambda)^-1
-        n = S * (eta_level_t - Lambda_level * p)  # what the data say beyond the prediction
-        m = p + P * n  # E[level[t] | data up to t]
-        # ln p(level[t] | data before) - ln p(level[t] | data up to t) at level[t] = m[t]
-        log_ratio = 0.5 * jnp.log(S) - 0.5 * (n * (m - p))
-        return (m, V + theta.eta), (p, P, m, V, log_ratio)
+        return V + theta.eta, (P, S, V)
 
-    p, P, m, V, log_ratio = jax.lax.scan(step, (1000, 10000000), eta_level)[1]
+    P, S, V = jax.lax.scan(step, 10000000, None, length=len(eta_level))[1]
+
+    def step(p, inputs):
+        eta_level_t, V_t = inputs
+        m = p + V_t * (eta_level_t - Lambda_level * p)  # E[level[t] | data up to t]
+        return m, (p, m)
+
+    p, m = jax.lax.scan(step, 1000, (eta_level, V))[1]
+    n = S * (eta_level - Lambda_level * p)  # how the data move the mean: m[t] - p[t] = P[t] n[t]
+    # ln p(level[t] | data before) - ln p(level[t] | data up to t) at level[t] = m[t]
+    log_ratio = 0.5 * jnp.log(S) - 0.5 * (n * (m - p))
     return p, P, m, V, log_ratio
 
 
@@ -115,16 +120,19 @@ def smooth_level(theta: Parameters, m: Array, V: Array, p: Array, P: Array) -> t
     # Cov(level[t-1] | level[t], data up to t-1), a sum of squares: no digits cancel
     C = jnp.square(B) * V[:-1] + jnp.square(G) * theta.eta
 
-    def step(carry, inputs):
-        mean, cov = carry
-        m_before, p_t, G_t, C_t = inputs
+    def step(mean, inputs):
+        m_before, p_t, G_t = inputs
         mean_before = m_before + G_t * (mean - p_t)  # E[level[t-1] | all data]
-        cov_before = C_t + jnp.square(G_t) * cov  # and its covariance
-        return (mean_before, cov_before), (mean, cov)
+        return mean_before, mean
 
-    (first_mean, first_cov), (mean, cov) = jax.lax.scan(
-        step, (m[-1], V[-1]), (m[:-1], p[1:], G, C), reverse=True
-    )
+    first_mean, mean = jax.lax.scan(step, m[-1], (m[:-1], p[1:], G), reverse=True)
+
+    def step(cov, inputs):
+        G_t, C_t = inputs
+        cov_before = C_t + jnp.square(G_t) * cov  # and its covariance
+        return cov_before, cov
+
+    first_cov, cov = jax.lax.scan(step, V[-1], (G, C), reverse=True)
     return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_cov[None], cov]), G
 
 

@@ -80,6 +80,31 @@ def product(A, B):
     return A @ B
 
 
+def predicted_covariances(P, F, Q, Lambda, steps):
+    """Those of so many steps, the first of them P, each F (P^-1 + Lambda)^-1 F' + Q of the one before.
+
+    About sqrt(steps) of them one by one, then as many at once: k steps take P to A (P^-1 + J)^-1 A' + C, with A, C and J found
+    by doubling k (Anderson and Moore 1979, section 6.7).
+    """
+    unit = jnp.eye(P.shape[-1], dtype=P.dtype)
+    F, Q, Lambda = (jnp.broadcast_to(M, P.shape).astype(P.dtype) for M in (F, Q, Lambda))
+
+    def ahead(P, A, C, J):
+        V = product(jnp.linalg.inv(unit + product(P, J)), P)
+        return product(product(A, V), A.mT) + C
+
+    def twice(_, now):
+        A, C, J = now
+        S = jnp.linalg.inv(unit + C @ J)
+        return A @ S @ A, A @ S @ C @ A.mT + C, A.mT @ J @ S @ A + J
+
+    doublings = steps.bit_length() // 2
+    block = jax.lax.scan(lambda P, _: (ahead(P, F, Q, Lambda), P), P, None, length=2**doublings)[1]
+    A, C, J = jax.lax.fori_loop(0, doublings, twice, (F, Q, Lambda))
+    blocks = jax.lax.scan(lambda P, _: (ahead(P, A, C, J), P), block, None, length=-(-steps // len(block)))[1]
+    return blocks.reshape(-1, *P.shape)[:steps]
+
+
 def filter_state(
     theta: Parameters,
     eta_state: Array,
@@ -92,19 +117,21 @@ def filter_state(
     """Filter: m[t] = E[state[t] | data up to t] as (T, A), and
     V[t] its covariance; p and P are the moments of the prediction from the data before.
     """
+    # Cov(state[t] | data before): each follows from the one before in the same way
+    P = predicted_covariances(P_first, F_state, Q_state, Lambda_state, len(eta_state))
+    S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_state)  # how far the data of the step leave the prediction
+    V = product(S, P)  # Cov(state[t] | data up to t) = (P^-1 + Lambda)^-1
 
-    def step(carry, eta_state_t):
-        p, P = carry
-        # how far the data of the step leave the prediction
-        S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_state))
-        V = product(S, P)  # Cov(state[t] | data up to t) = (P^-1 + Lambda)^-1
-        n = (eta_state_t - Lambda_state @ p) @ S  # what the data say beyond the prediction
-        m = p + P @ n  # E[state[t] | data up to t]
-        # ln p(state[t] | data before) - ln p(state[t] | data up to t) at state[t] = m[t]
-        log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * (n @ (m - p))
-        return (F_state @ m, product(product(F_state, V), F_state.T) + Q_state), (p, P, m, V, log_ratio)
+    def step(p, inputs):
+        eta_state_t, V_t = inputs
+        m = p + V_t @ (eta_state_t - Lambda_state @ p)  # E[state[t] | data up to t]
+        return F_state @ m, (p, m)
 
-    p, P, m, V, log_ratio = jax.lax.scan(step, (p_first, P_first), eta_state)[1]
+    p, m = jax.lax.scan(step, p_first, (eta_state, V))[1]
+    # how the data move the mean: m[t] - p[t] = P[t] n[t]
+    n = jnp.einsum("tca,tc->ta", S, eta_state - p @ Lambda_state.T)
+    # ln p(state[t] | data before) - ln p(state[t] | data up to t) at state[t] = m[t]
+    log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("ta,ta->t", n, m - p)
     return p, P, m, V, log_ratio
 
 

@@ -88,32 +88,56 @@ def product(A, B):
     return A @ B
 
 
+def predicted_covariances(P, F, Q, Lambda, steps):
+    """Those of so many steps, the first of them P, each F (P^-1 + Lambda)^-1 F' + Q of the one before.
+
+    About sqrt(steps) of them one by one, then as many at once: k steps take P to A (P^-1 + J)^-1 A' + C, with A, C and J found
+    by doubling k (Anderson and Moore 1979, section 6.7).
+    """
+    unit = jnp.eye(P.shape[-1], dtype=P.dtype)
+    F, Q, Lambda = (jnp.broadcast_to(M, P.shape).astype(P.dtype) for M in (F, Q, Lambda))
+
+    def ahead(P, A, C, J):
+        V = product(jnp.linalg.inv(unit + product(P, J)), P)
+        return product(product(A, V), A.mT) + C
+
+    def twice(_, now):
+        A, C, J = now
+        S = jnp.linalg.inv(unit + C @ J)
+        return A @ S @ A, A @ S @ C @ A.mT + C, A.mT @ J @ S @ A + J
+
+    doublings = steps.bit_length() // 2
+    block = jax.lax.scan(lambda P, _: (ahead(P, F, Q, Lambda), P), P, None, length=2**doublings)[1]
+    A, C, J = jax.lax.fori_loop(0, doublings, twice, (F, Q, Lambda))
+    blocks = jax.lax.scan(lambda P, _: (ahead(P, A, C, J), P), block, None, length=-(-steps // len(block)))[1]
+    return blocks.reshape(-1, *P.shape)[:steps]
+
+
+def products_of_rows(w, a, b):
+    """The sum of w a b' over all rows, as one product of matrices."""
+    return (w[..., None] * a).reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
+
+
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Filter: m[t] = E[y[t] | data up to t] as (T, S, K, D), and
     V[t] its covariance; p and P are the moments of the prediction from the data before.
     """
+    # Cov(y[t] | data before): each follows from the one before in the same way
+    P = predicted_covariances(jnp.broadcast_to(jnp.eye(2), (2, 2, 2)), theta.F, theta.Q, Lambda_y, len(eta_y))
+    S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+    V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
 
-    def step(carry, eta_y_t):
-        p, P = carry
-        # how far the data of the step leave the prediction
-        S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
-        V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
-        # what the data say beyond the prediction
-        n = jnp.einsum("kfd,skf->skd", S, eta_y_t[:, None] - product(p, Lambda_y.T))
-        m = p + jnp.einsum("kdf,skf->skd", P, n)  # E[y[t] | data up to t]
-        # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
-        log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("skd,skd->sk", n, m - p)
-        return (jnp.einsum("kdg,skg->skd", theta.F, m), product(product(theta.F, V), theta.F.mT) + theta.Q), (
-            p,
-            P,
-            m,
-            V,
-            log_ratio,
-        )
+    def step(p, inputs):
+        eta_y_t, V_t = inputs
+        # E[y[t] | data up to t]
+        m = p + jnp.einsum("kdf,skf->skd", V_t, eta_y_t[:, None] - product(p, Lambda_y.T))
+        return jnp.einsum("kdg,skg->skd", theta.F, m), (p, m)
 
-    p, P, m, V, log_ratio = jax.lax.scan(
-        step, (jnp.zeros((eta_y[0].shape[0], 2, 2)), jnp.broadcast_to(jnp.eye(2), (2, 2, 2))), eta_y
-    )[1]
+    p, m = jax.lax.scan(step, jnp.zeros((eta_y[0].shape[0], 2, 2)), (eta_y, V))[1]
+    # how the data move the mean: m[t] - p[t] = P[t] n[t]
+    n = jnp.einsum("tkfd,tskf->tskd", S, eta_y[:, :, None] - p @ Lambda_y.T)
+    # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
+    log_ratio = (0.5 * jnp.linalg.slogdet(S)[1])[:, None] - 0.5 * jnp.einsum("tskd,tskd->tsk", n, m - p)
     return p, P, m, V, log_ratio
 
 
@@ -139,22 +163,21 @@ def smooth_y(
     count = weight_in_t.sum(1)  # sequences that have a step t, by their weights
     ended = jnp.where(mask_t[1:][..., None], 0, weight_in_t[:-1]).sum(1)  # those whose last step is t-1
 
-    def step(carry, inputs):
-        mean, W = carry
-        m_before, p_t, G_t, C_t, V_before, mask_t_t, count_t, ended_t = inputs
+    def step(mean, inputs):
+        m_before, p_t, G_t, mask_t_t = inputs
         mean_before = m_before + jnp.einsum("kde,ske->skd", G_t, mean - p_t)  # E[y[t-1] | all data]
+        return jnp.where(mask_t_t[:, None, None], mean_before, m_before), mean
+
+    first_mean, mean = jax.lax.scan(step, m[-1], (m[:-1], p[1:], G, mask_t[1:]), reverse=True)
+
+    def step(W, inputs):
+        G_t, C_t, V_before, count_t, ended_t = inputs
         # the sum of Cov(y[t-1] | all data) of those
         W_before = count_t[:, None, None] * C_t + product(product(G_t, W), G_t.mT)
-        return (
-            jnp.where(mask_t_t[:, None, None], mean_before, m_before),
-            W_before + ended_t[:, None, None] * V_before,
-        ), (mean, W, W_before)
+        return W_before + ended_t[:, None, None] * V_before, (W, W_before)
 
-    (first_mean, first_W), (mean, W, W_before) = jax.lax.scan(
-        step,
-        (m[-1], count[-1][:, None, None] * V[-1]),
-        (m[:-1], p[1:], G, C, V[:-1], mask_t[1:], count[1:], ended),
-        reverse=True,
+    first_W, (W, W_before) = jax.lax.scan(
+        step, count[-1][:, None, None] * V[-1], (G, C, V[:-1], count[1:], ended), reverse=True
     )
     return jnp.concatenate([first_mean[None], mean]), jnp.concatenate([first_W[None], W]), W_before, G
 
@@ -195,9 +218,8 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         - jnp.einsum("tkdh,keh->kde", W_y_next, theta.F)
         - jnp.einsum("kdo,tkeo->kde", theta.F, W_y_next)
         + jnp.einsum("kdo,tkoh,keh->kde", theta.F, W_y_before, theta.F),
-        Syy=jnp.einsum("tsk,tskd,tske->de", weight_in_t, mean_y, mean_y) + W_y.sum((0, 1)),
-        Sxy=jnp.einsum("tsk,tskp,tskd->pd", weight_in_t, e_x, mean_y)
-        - jnp.einsum("pf,tkfd->pd", theta.H, W_y),
+        Syy=products_of_rows(weight_in_t, mean_y, mean_y) + W_y.sum((0, 1)),
+        Sxy=products_of_rows(weight_in_t, e_x, mean_y) - jnp.einsum("pf,tkfd->pd", theta.H, W_y),
         N_x=weight_in_t.sum(),
         Sxx=jnp.einsum("tsk,tskp,tskp->p", weight_in_t, e_x, e_x)
         + jnp.einsum("pf,tkfe,pe->p", theta.H, W_y, theta.H),

@@ -70,6 +70,11 @@ def symmetric(S):
     return (S + jnp.swapaxes(S, -1, -2)) / 2
 
 
+def products_of_rows(w, a, b):
+    """The sum of w a b' over all rows, as one product of matrices."""
+    return (w[..., None] * a).reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
+
+
 def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
     """ln p(x[s,u] | z[s]) from what is left of its mean as (U, K)."""
     L = jnp.linalg.cholesky(theta.Sigma_wc)
@@ -118,7 +123,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
         Sz=jnp.einsum("sk,skd->kd", q_c, d_z),
         Szz=jnp.einsum("sk,skd,ske->kde", q_c, d_z, d_z) + jnp.einsum("sk,skde->kde", q_c, V_z),
         N_x=weight_in_utterance.sum(),
-        Sxx=jnp.einsum("uk,ukg,ukh->gh", weight_in_utterance, e_x, e_x)
+        Sxx=products_of_rows(weight_in_utterance, e_x, e_x)
         + jnp.einsum("sk,s,skgh->gh", q_c, count_utterance, V_z),
     )
 
