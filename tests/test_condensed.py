@@ -30,6 +30,17 @@ CASES = {
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["plda", "plda_subspace"])
+def test_also_where_all_rows_are_taken_together(
+    name: str, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bnlab.inference.pooled.MANY", 4)
+    monkeypatch.setattr("bnlab.inference.integrate.WIDE", 4)
+    assert "rows_x" in bn.emit(load_model(f"models/{name}.py").network, "em")
+    test_fewer_rows_give_the_same_statistics(name, weighted)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_fewer_rows_give_the_same_statistics(name: str, weighted: bool) -> None:
     options, outer, counts = CASES[name]

@@ -71,7 +71,10 @@ def test_posterior_precision_is_a_sum() -> None:
 def test_filter_and_smoother_are_recursions() -> None:
     text = bn.emit(gaussian.linear_chain(), "latex")
     assert r"\bar{\Phi}_{t+1} &= F \Phi_{t} F^{\top} + Q" in text
-    assert r"f_{s,t} &= \bar{f}_{s,t} + \bar{\Phi}_{t} \nu_{s,t}" in text
+    assert (
+        r"f_{s,t} &= \bar{f}_{s,t} + \Phi_{t} \left(h^{(y)}_{s,t} - \Lambda^{(y)} \bar{f}_{s,t}\right)"
+        in text
+    )
     assert r"G_{t} &= \Phi_{t-1} F^{\top} \bar{\Phi}_{t}^{-1}" in text
     assert r"C_{t} &= B_{t} \Phi_{t-1} B_{t}^{\top} + G_{t} Q G_{t}^{\top}" in text
     assert r"g_{s,t-1} &= f_{s,t-1} + G_{t} \left(g_{s,t} - \bar{f}_{s,t}\right)" in text
@@ -84,6 +87,15 @@ def test_messages_of_a_discrete_chain_are_equations_beside_gaussian_latents() ->
     assert r"\bar{\alpha}_{s,t,k} &= \sum_{j} \alpha_{s,t-1,j} A_{j,k}" in text
     assert r"\beta_{s,t-1,j} &= \sum_{k} \frac{\beta_{s,t,k} b_{s,t,k} A_{j,k}}{c_{s,t}}" in text
     assert r"N^{(zz)}_{j,k} &= \sum_{s,t\ge 2} \xi_{s,t,j,k}" in text
+
+
+def test_a_shared_basis_and_all_rows_together_are_equations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnlab.inference.pooled.MANY", 1)
+    monkeypatch.setattr("bnlab.inference.integrate.WIDE", 1)
+    text = bn.emit(gaussian.two_covariances(), "latex")
+    assert r"(T^{(z)})^{\top} \Sigma_{wc}^{-1} T^{(z)} &= \operatorname{diag}(\lambda^{(z)})" in text
+    assert r"\sum_{g,r} \ln \mathcal{N}(e^{(x)}_{g,r}; 0, \Sigma_{wc})" in text
+    assert "texttt{shrink" not in text.partition("Names in the emitted file")[0]
 
 
 def test_products_of_latents_have_their_covariance_added() -> None:

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from bnlab.printers.jax_tools import PREDICTED_COVARIANCES, PRODUCT
+from tests.laws.emitted import load
 
-jax.config.update("jax_enable_x64", True)
-SCOPE: dict[str, object] = {"jax": jax, "jnp": jnp}
-exec(PRODUCT + PREDICTED_COVARIANCES, SCOPE)
-predicted_covariances = SCOPE["predicted_covariances"]
+HELPERS = f"import jax\nimport jax.numpy as jnp\n{PRODUCT}{PREDICTED_COVARIANCES}"
+predicted_covariances = load(HELPERS, "predicted_covariances").predicted_covariances
 
 
 def one_by_one(P: np.ndarray, F: np.ndarray, Q: np.ndarray, Lambda: np.ndarray, steps: int) -> np.ndarray:

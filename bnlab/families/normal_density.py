@@ -24,7 +24,7 @@ from bnlab.program.build import (
     total,
 )
 from bnlab.program.ir import Statement
-from bnlab.program.ops import STATE, Axes, Binary, Constant, Expr, Linear, Number, Symbol
+from bnlab.program.ops import EVENT, STATE, Axes, Axis, Binary, Constant, Expr, Linear, Number, Symbol
 
 WIDE = 4
 """From this many entries of a vector on, products with the rows of data last are faster."""
@@ -67,6 +67,22 @@ def full(node: Node) -> Density:
     return Density(
         multiply(Number(-0.5), add(constant, log_det, total(multiply_like(y), (column,)))), None, body
     )
+
+
+def of_products(node: Node, N: Symbol, S: Symbol) -> Density:
+    """-(N (D ln 2 pi + ln |cov|) + tr(cov^-1 S)) / 2: of N rows, where S is the sum of products of what the mean leaves."""
+    cov, (row, column) = node.arguments["cov"], node.event
+    lower, whiten, log_det = local("L", cov.axes), local("whiten", cov.axes), local("log_det", ())
+    body = (
+        Statement(lower, Linear("cholesky", cov, cov.axes), "numerics"),
+        Statement(whiten, Linear("inverse_lower", lower, cov.axes), "numerics"),
+        Statement(log_det, multiply(Number(2.0), Linear("log_diagonal_sum", lower, ())), "numerics"),
+    )
+    constant = multiply(Number(float(row.size or 1)), log(TWO_PI))
+    inner = Axis(EVENT, row.position, f"{row.name} of L^-1", "k", row.size)
+    left, right = (Symbol(whiten.name, (inner, entry)) for entry in (row, column))
+    trace = einsum((), left, S, right)
+    return Density(multiply(Number(-0.5), add(multiply(N, add(constant, log_det)), trace)), None, body)
 
 
 def _multiplied_out(node: Node, plates: Axes) -> Density:

@@ -18,8 +18,10 @@ from bnlab.inference.factor import Factor
 from bnlab.inference.gaussian import contract, forward
 from bnlab.inference.moments import At, mean_in
 from bnlab.inference.plan import Integrate, IntegrateChain, LeavePlates
+from bnlab.inference.pooled import is_pooled
 from bnlab.inference.products import named, number_of_steps, summed
 from bnlab.network.ir import VarRef
+from bnlab.notation import tex as tex_of
 from bnlab.program import build
 from bnlab.program.ops import Broadcast, Expr, Number, Symbol, Take, Where
 
@@ -41,17 +43,34 @@ def log_at_means(run: Elimination, name: str, at: At = "all") -> Expr:
             value = log_product(run, step.factors, at)
             source, target = step.joint.plates, step.message.plates
             left = ", ".join(plate for plate in source if plate not in target)
-            title = f"{wording.title(step.message)}_in_{target[-1] if target else 'all'}"
+            if value == Number(0.0):
+                return value
+            title, _, tex = words(run, step)
+            title = f"{title}_in_{target[-1] if target else 'all'}"
             value = summed(run, value, source, target)
-            tex = wording.formula_tex(run.layout, step.message)
             return run.statement(title, value, "leave plate", f"members of {left} are independent", tex)
         case Integrate():
-            title, text = wording.title(step.message), wording.formula(run.layout, step.message)
-            tex = wording.formula_tex(run.layout, step.message)
+            title, text, tex = words(run, step)
             value = integrated(run, step, at)
             return value if value == Number(0.0) else run.statement(title, value, "sum out", text, tex)
         case _:
             raise AssertionError("a chain leaves no Gaussian latent")
+
+
+def words(run: Elimination, step: Integrate | IntegrateChain | LeavePlates) -> wording.Words:
+    """What the log of a message is called, and what it is: without the rows, where these are taken together."""
+    message = step.message
+    if not is_pooled(run):
+        told = wording.formula(run.layout, message), wording.formula_tex(run.layout, message)
+        return wording.title(message), *told
+    names = _latents(run, step)
+    listed, data = (
+        ", ".join(found) for found in (names, [one.name for one in run.layout.graph.in_role("observed")])
+    )
+    index = "".join(run.layout.plates[plate].letter + "," for plate in message.plates)[:-1]
+    symbol = rf"\ln \rho^{{({','.join(map(tex_of, names))})}}_{{{index}}}"
+    text = f"ln p({listed}) - ln p({listed} | {data}) at the posterior means"
+    return f"log_ratio_{wording.joined(tuple(names))}", text, symbol
 
 
 def explained(run: Elimination, step: Integrate | IntegrateChain) -> str:
@@ -90,17 +109,24 @@ def integrated(run: Elimination, step: Integrate, at: At = "all") -> Expr:
     if solved.told is None:
         return rest
     found = run.moved[step.message.name, at]
-    energy = contract((), Number(0.5), contract(run.layout.vector(step.variable, 1), found.left, found.right))
-    return build.add(build.subtract(rest, energy), contract((), Number(0.5), solved.log_det))
+    energy = contract(run.layout.vector(step.variable, 1), found.left, found.right)
+    if rest == Number(0.0):
+        left = contract((), Number(-0.5), energy)
+    else:
+        left = build.subtract(rest, contract((), Number(0.5), energy))
+    return build.add(left, contract((), Number(0.5), solved.log_det))
 
 
 def _density(run: Elimination, factor: Factor, at: At) -> Expr:
-    """The density of an observed child, from what it leaves of its mean."""
+    """The density of an observed child, from what it leaves of its mean; 0 where all rows are taken together."""
+    residual = residual_at(run, factor, at)
+    if is_pooled(run):
+        return Number(0.0)
     (piece,) = run.pieces(factor)
     node = run.nodes[piece.label]
     plain = replace(
         node,
-        value=residual_at(run, factor, at),
+        value=residual,
         arguments={**node.arguments, "mean": Number(0.0)},
         slopes=(),
         terms=(),
@@ -108,7 +134,7 @@ def _density(run: Elimination, factor: Factor, at: At) -> Expr:
     given = (plain.value,) if isinstance(plain.value, Symbol) and plain.value.space == "local" else ()
     normal = registry()["Normal"]
     if isinstance(node.seen, Symbol):
-        density = normal.density_of_seen(replace(plain, residual=residual_at(run, factor, at)))
+        density = normal.density_of_seen(replace(plain, residual=residual))
         given = (*given, node.seen)
     else:
         density = normal.density(plain)

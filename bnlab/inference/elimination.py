@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from bnlab.families.base import Beliefs, Expectation, Node, registry
 from bnlab.inference import missing, wording
-from bnlab.inference.at_means import along, explained, integrated, log_at_means
+from bnlab.inference.at_means import along, explained, integrated, log_at_means, words
 from bnlab.inference.axes import Layout
 from bnlab.inference.chain import within
 from bnlab.inference.chains import chain_expected, chain_posterior, sum_chain
@@ -32,6 +32,7 @@ from bnlab.inference.nodes import indicators, node
 from bnlab.inference.offsets import offset_of
 from bnlab.inference.pieces import Piece, pieces
 from bnlab.inference.plan import Factor, Integrate, IntegrateChain, LeavePlates, Plan, Step, SumChain, SumOut
+from bnlab.inference.pooled import is_pooled
 from bnlab.inference.potentials import Potential, marginal
 from bnlab.inference.products import leave, named
 from bnlab.inference.smoothing import chain_means, smoothed
@@ -270,15 +271,12 @@ class Elimination:
         if step.message.continuous:
             self.quadratics[step.message.name] = found
             return
-        text, tex = (write(self.layout, step.message) for write in (wording.formula, wording.formula_tex))
-        title = wording.title(step.message)
-        if isinstance(step, IntegrateChain):
-            title += "_in_chain"
-            value = along(self, step)
-        else:
-            assert isinstance(step, Integrate)
-            value = integrated(self, step)
-        constant = self.statement(title, value, "sum out", f"{text} = {explained(self, step)}", tex)
+        assert isinstance(step, Integrate | IntegrateChain)
+        title, text, tex = words(self, step)
+        title += "_in_chain" if isinstance(step, IntegrateChain) else ""
+        value = along(self, step) if isinstance(step, IntegrateChain) else integrated(self, step)
+        text = text if is_pooled(self) else f"{text} = {explained(self, step)}"
+        constant = self.statement(title, value, "sum out", text, tex)
         self.messages[step.message.name] = constant
         self.potentials[step.message.name] = Potential(constant)
 

@@ -21,6 +21,7 @@ from bnlab.inference.knowledge import Knowledge, analysed, notes
 from bnlab.inference.missing import completed
 from bnlab.inference.nodes import data
 from bnlab.inference.plan import Factor, Plan, SumChain, meetings, plan
+from bnlab.inference.pooled import is_pooled, with_rows
 from bnlab.inference.sharing import components
 from bnlab.inference.starts import set_apart
 from bnlab.inference.statistic_names import statistic_formula, statistic_title
@@ -59,10 +60,13 @@ def em(graph: Graph, kind: Kind = "em", messages: Messages = "scaled", known: Kn
     allowed = ", z allowed" if known.evidence else ""
     what = f"ln p(x{allowed})" if kind == "em" else f"ln p(x, z*) at the most probable z*{allowed}"
     fields = [Field("log_p", (), what)]
-    results: list[Expr] = [log_p_of(run, members)]
+    log_p, results = log_p_of(run, members), []
     for statistic in needed(uses, m_step):
         fields.append(Field(statistic.target.name, statistic.target.axes, statistic.formula))
         results.append(statistic.expression)
+    if is_pooled(run):
+        log_p, results = with_rows(run, log_p, results)
+    results = [log_p, *results]
     expect = Function(
         "expect", (), ("theta", "chunk"), alive(run, tuple(results)), tuple(results), _expect_doc(kind)
     )
@@ -79,7 +83,8 @@ def _with_derivative(graph: Graph, before: Elimination, found: Program, known: K
     """The program with an evidence of its own, that goes without eigenvectors."""
     run = elimination(graph, maximise=False, scaled=before.scaled, weighted=True, known=known, bases=False)
     run.names |= {function.name for function in found.functions}
-    run.densities.update(found.densities)
+    if not is_pooled(before):
+        run.densities.update(found.densities)
     log_p = log_p_of(run, run.upward())
     doc = (
         "ln p of one chunk. The basis that members share in `expect` has no derivative where two\n"

@@ -14,7 +14,8 @@ Those of all rows together are one matrix product, which is faster."""
 
 def helped(expr: Einsum) -> Helped | None:
     """The call of a helper that makes this sum; None where no helper does."""
-    return _second_moments(expr) or _products_of_rows(expr) or _counts(expr) or _squared_distances(expr)
+    symmetric = _second_moments(expr) or _symmetric_products(expr)
+    return symmetric or _products_of_rows(expr) or _counts(expr) or _squared_distances(expr)
 
 
 def _second_moments(expr: Einsum) -> Helped | None:
@@ -36,6 +37,20 @@ def _second_moments(expr: Einsum) -> Helped | None:
     ):
         return None
     return "second_moments", (q, r), ()
+
+
+HALVED = 128
+"""From this many entries on, a symmetric product is made of blocks, of which one is the transpose of another."""
+
+
+def _symmetric_products(expr: Einsum) -> Helped | None:
+    """`symmetric_products(w, r)` for sum w r r' over rows of very many entries."""
+    match expr:
+        case Einsum((w, Symbol() as r, Symbol() as twin), (row, column)) if r.name == twin.name:
+            fits = w.axes == r.axes[:-1] == twin.axes[:-1] and (r.axes[-1], twin.axes[-1]) == (row, column)
+            wide = row != column and (row.size or 0) >= HALVED
+            return ("symmetric_products", (w, r), ()) if fits and wide and w.axes else None
+    return None
 
 
 def _products_of_rows(expr: Einsum) -> Helped | None:

@@ -110,6 +110,16 @@ def second_moments(q, r):
     return full.at[..., i, j].set(half).at[..., j, i].set(half)
 '''
 
+SYMMETRIC_PRODUCTS = '''
+def symmetric_products(w, r):
+    """The sum of w r r' over all rows: as it is symmetric, a quarter of it need not be multiplied."""
+    rows, half = r.reshape(-1, r.shape[-1]), r.shape[-1] // 2
+    weighted = w.reshape(-1, 1) * rows
+    top = weighted[:, :half].T @ rows
+    rest = weighted[:, half:].T @ rows[:, half:]
+    return jnp.block([[top], [jnp.concatenate([top[:, half:].T, rest], 1)]])
+'''
+
 PRODUCTS_OF_ROWS = '''
 def products_of_rows(w, a, b):
     """The sum of w a b' over all rows, as one product of matrices."""
@@ -142,8 +152,8 @@ PREDICTED_COVARIANCES = '''
 def predicted_covariances(P, F, Q, Lambda, steps):
     """Those of so many steps, the first of them P, each F (P^-1 + Lambda)^-1 F' + Q of the one before.
 
-    About sqrt(steps) of them one by one, then as many at once: k steps take P to A (P^-1 + J)^-1 A' + C, with A, C and J found
-    by doubling k (Anderson and Moore 1979, section 6.7).
+    About sqrt(steps) of them one by one, then as many at once: k steps take P to A (P^-1 + J)^-1 A' + C,
+    with A, C and J found by doubling k (Anderson and Moore 1979, section 6.7).
     """
     unit = jnp.eye(P.shape[-1], dtype=P.dtype)
     F, Q, Lambda = (jnp.broadcast_to(M, P.shape).astype(P.dtype) for M in (F, Q, Lambda))
@@ -224,6 +234,7 @@ def tools(sources: tuple[Define, ...]) -> list[Statement]:
         "second_moments": SECOND_MOMENTS,
         "squared_distances": SQUARED_DISTANCES,
         "products_of_rows": PRODUCTS_OF_ROWS,
+        "symmetric_products": SYMMETRIC_PRODUCTS,
         "counts": COUNTS,
         "inverse_digamma": INVERSE_DIGAMMA,
         "gamma_shape": GAMMA_SHAPE,

@@ -24,7 +24,7 @@ from bnlab.printers.latex_steps import EStep
 from bnlab.printers.latex_sums import first_steps
 from bnlab.printers.latex_width import width
 from bnlab.program.ir import Invoke, Scan, Statement
-from bnlab.program.ops import EVENT, STATE, Call, Expr, Linear, Symbol, Take
+from bnlab.program.ops import EVENT, STATE, Call, Expr, JointBasis, Linear, Symbol, Take
 from bnlab.program.plain import plain as plain_text
 from bnlab.program.walk import symbols
 
@@ -57,6 +57,9 @@ BASES = {
     "p": r"\bar{f}",
     "P": r"\bar{\Phi}",
     "drive": "b",
+    "T": "T",
+    "lambda": r"\lambda",
+    "shrink": r"\sigma",
 }
 """What the arrays of completing the square are called, by the first word of their name."""
 
@@ -139,8 +142,10 @@ def inlined(names: Names) -> dict[str, Definition]:
         if not isinstance(item, Statement):
             continue
         value, name = item.expression, item.target.name
-        precision = name.startswith("J_") and isinstance(value, Linear)
-        carried = isinstance(written.bare(value), Take | Symbol) or name.startswith(("count_", "weight_"))
+        precision = name.startswith("J_") and isinstance(value, Linear) or name.startswith("JT_")
+        carried = isinstance(written.bare(value), Take | Symbol) or name.startswith(
+            ("count_", "weight_", "rows_", "products_")
+        )
         if precision or carried or "_mean" in name:
             found[name] = (item.target.axes, value)
     return found
@@ -171,9 +176,12 @@ def _from_residual(use: Use) -> str:
     index = use.value("state").partition("_")[2].strip("{}")
     density = use.names.program.densities[use.label]
     known, data = use.names.bases, {variable.name for variable in use.names.graph.variables}
-    made = (each for each in density.arguments if each.name in known and each.name not in data)
-    (residual,) = (f"{known[each.name]}_{{{index}}}" for each in made)
-    return rf"\ln \mathcal{{N}}({residual}; 0, {covariance(use)})"
+    if [each.name for each in density.arguments] == ["N", "S"]:  # of all rows together
+        residual, over = known[f"e_{use.label.replace('.', '_')}"], rf"\sum_{{{index}}} "
+    else:
+        made = (each for each in density.arguments if each.name in known and each.name not in data)
+        (residual,), over = (known[each.name] for each in made), ""
+    return rf"{over}\ln \mathcal{{N}}({residual}_{{{index}}}; 0, {covariance(use)})"
 
 
 def e_step(names: Names, walk: EStep) -> Iterator[str]:
@@ -260,6 +268,15 @@ def _statement(names: Names, pen: Algebra, item: Statement) -> Iterator[str]:
             yield from quoted_recursion(called)
         return
     head, _, rest = name.partition("_")
+    if isinstance(item.expression, JointBasis):
+        yield from _basis(names, pen, item.target, item.expression)
+        return
+    if head == "lambda":
+        return  # told with the basis
+    if head == "shrink":
+        yield "entry by entry,"
+        yield _shrink(names, pen, item)
+        return
     yield _reason(item)
     if name in names.meanings:
         yield _shown(pen, names.meanings[name], item.expression, item.formula or name)
@@ -278,6 +295,30 @@ def _statement(names: Names, pen: Algebra, item: Statement) -> Iterator[str]:
             left = rf"\left({known}\right)^{{-1}}"
             yield "This is the inverse of the sum of precisions, the prior's and that of the data:"
             yield display(line(left, (text, *(signed(term, 1) for term in _spelled(names, pen, precision)))))
+
+
+def _basis(names: Names, pen: Algebra, target: Symbol, basis: JointBasis) -> Iterator[str]:
+    """The basis that members share."""
+    T, name = pen.pen.lhs(target), target.name.removeprefix("T_")
+    spectrum, shrink = (names.bases[f"{head}_{name}"] for head in ("lambda", "shrink"))
+    prior, precision = (pen.terms(part, events(part.axes))[0] for part in (basis.covariance, basis.precision))
+    yield (
+        f"The prior covariance and the precision that each row adds are both diagonal in a basis ${T}$, which all members "
+        f"share. The data of a member leave the part ${shrink}$ of its prior variances there:"
+    )
+    yield display(
+        line(rf"{T} ({T})^{{\top}}", (prior,)),
+        line(rf"({T})^{{\top}} {precision} {T}", (rf"\operatorname{{diag}}({spectrum})",)),
+    )
+
+
+def _shrink(names: Names, pen: Algebra, item: Statement) -> str:
+    """What the data leave of the prior's spread along each vector of the basis."""
+    name = item.target.name.removeprefix("shrink_")
+    counts = next(s for s in symbols(item.expression) if s.name != f"lambda_{name}")
+    (count,) = pen.terms(counts, ())
+    spectrum = names.bases[f"lambda_{name}"]
+    return display(line(pen.pen.lhs(item.target), (rf"\frac{{1}}{{1 + {count} {spectrum}}}",)))
 
 
 def _spelled(names: Names, pen: Algebra, precision: Symbol) -> tuple[str, ...]:
@@ -347,6 +388,10 @@ def _reason(item: Statement) -> str:
             return f"The posterior covariance of ${name}$ with ${second}${step}:"
         case "cov":
             return f"The posterior covariance of ${name}$:"
+        case "log" if first == "ratio":
+            return "How much lower the log density of the prior is at the posterior means than that of the posterior:"
+        case "g":
+            return f"The posterior mean of ${name}$ in this basis, from its prior mean:"
         case "n":
             return f"Its prior precision times what the data move ${name}$ by:"
         case "d" if "others" in item.formula:

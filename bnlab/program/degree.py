@@ -9,7 +9,7 @@ of all about those means; members of equal counts may be replaced too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from bnlab.program.ir import Field, Function, Program, Statement
@@ -32,7 +32,7 @@ from bnlab.program.ops import (
     Take,
     Unary,
 )
-from bnlab.program.walk import transform
+from bnlab.program.walk import parts, transform
 
 
 class Other(Exception):
@@ -89,7 +89,10 @@ def _read(program: Program, function: Function, given: Mapping[str, Polynomial] 
     for item in function.body:
         if not isinstance(item, Statement):
             raise Other
-        reader.known[item.target.name] = reader.of(item.expression)
+        if reader.is_total(item.expression):
+            reader.totals.add(item.target.name)
+        else:
+            reader.known[item.target.name] = reader.of(item.expression)
     return reader
 
 
@@ -124,6 +127,18 @@ class _Reader:
 
     program: Program
     known: dict[str, Polynomial]
+    totals: set[str] = field(default_factory=set)
+
+    def is_total(self, value: Expr) -> bool:
+        """Whether a statement sums over all rows, so that other statements may only add to it."""
+        rows = {
+            axis
+            for part in parts(value)
+            if isinstance(part, Symbol)
+            for axis in part.axes
+            if axis.kind == ROW
+        }
+        return bool(rows) and not any(axis.kind == ROW for axis in value.axes) and self.is_sum(value)
 
     def is_sum(self, result: Expr) -> bool:
         """Whether a statistic is a weighted sum over rows."""
@@ -136,8 +151,19 @@ class _Reader:
                 return self.sums(_product([self.of(operand) for operand in operands]), operands, result)
             case Reduce("sum", operand):
                 return self.sums(self.of(operand), (operand,), result)
+            case Symbol(name, _, "local"):
+                return name in self.totals
+            case Call(function, arguments):
+                told = [argument for argument in arguments if _is_local(argument)]
+                return all(self.is_sum(one) for one in told) and self.is_linear(function)
             case _:
                 return False
+
+    def is_linear(self, name: str) -> bool:
+        """Whether a function is linear in what it is called with beside parameters."""
+        function: Function = next(each for each in self.program.functions if each.name == name)
+        own = {symbol.name: Polynomial({1: 0}) for symbol in function.arguments}
+        return set(_read(self.program, function, own).of(function.results[0]).terms) == {1}
 
     def sums(self, found: Polynomial, operands: tuple[Expr, ...], result: Expr) -> bool:
         rows = {axis for operand in operands for axis in operand.axes if axis.kind == ROW}

@@ -12,9 +12,10 @@ from bnlab.runtime.load import load_source
 from bnlab.runtime.proof.evaluated import evaluator_is_the_emitted
 from bnlab.runtime.proof.laws import RESHAPING, evidence_is_brute_force, fisher_identity
 from bnlab.runtime.proof.numpyro_laws import marginal_is_brute_force
-from tests.gaussian_networks import GAUSSIAN, LATER, REFUSED, SINGULAR
+from tests.gaussian_networks import GAUSSIAN, LATER, NESTED, REFUSED, SINGULAR
 from tests.laws.emitted import module
 from tests.laws.test_laws import AT_ONE_SHAPE, NUMPY_LAWS, compiled, evaluated, hold, named, posed
+from tests.networks import Example
 
 DERIVED = (*GAUSSIAN, *SINGULAR)
 QUICK = frozenset(
@@ -94,6 +95,49 @@ def test_a_basis_that_members_share(example, monkeypatch: pytest.MonkeyPatch) ->
     text = bn.emit(example.build(), "em")
     assert "joint_basis(" in text or "basis_by_cholesky(" in text
     hold(AT_ONE_SHAPE, posed(example, load_source(text, f"{example.name}_wide")))
+
+
+def nested_vectors() -> bn.Network:
+    """Vectors of a school, of its rooms, and of the pupils in them."""
+    with bn.Network("nested_vectors") as net:
+        mu = bn.parameter("mu", bn.Real(2))
+        A, B, W = (bn.parameter(name, bn.Covariance(2)) for name in "ABW")
+        with bn.plate("school"):
+            a = bn.latent("a", bn.Normal(mu, cov=A))
+            with bn.plate("room"):
+                b = bn.latent("b", bn.Normal(a, cov=B))
+                with bn.plate("pupil"):
+                    bn.observed("x", bn.Normal(b, cov=W))
+    return net
+
+
+TOGETHER = ("two_covariances", "subspace", "partly_fixed", "shared_parameters", "unequal_spreads")
+
+
+@pytest.mark.parametrize("basis", [False, True], ids=["inverses", "basis"])
+@pytest.mark.parametrize(
+    "example",
+    [*(e for e in GAUSSIAN if e.name in TOGETHER), Example(nested_vectors, {"school": NESTED})],
+    ids=lambda example: example.name,
+)
+def test_the_log_density_of_all_rows_together(example, basis: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of vectors of many entries; here of few."""
+    monkeypatch.setattr("bnlab.inference.pooled.MANY", 1)
+    if basis:
+        monkeypatch.setattr("bnlab.inference.integrate.WIDE", 1)
+    text = bn.emit(example.build(), "em")
+    assert "+ log_likelihood_x(theta, rows_x, products_x)" in text
+    hold(AT_ONE_SHAPE, posed(example, load_source(text, f"{example.name}_together_{basis}")))
+
+
+def test_rows_that_are_not_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under discrete latents, along chains, with gaps, and where posteriors are asked for."""
+    monkeypatch.setattr("bnlab.inference.pooled.MANY", 1)
+    for example in GAUSSIAN:
+        if example.name in ("mixture_of_factors", "mixture_of_groups", "linear_chain", "chain_with_factors"):
+            assert "rows_x" not in bn.emit(example.build(), "em")
+    net = next(e for e in GAUSSIAN if e.name == "two_covariances").build()
+    assert "rows_x" not in bn.emit(net, "em", missing="x") + bn.emit(net, "posterior")
 
 
 def test_derivatives_where_eigenvalues_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
