@@ -44,6 +44,7 @@ def check_derivable(graph: Graph) -> None:
                 f"The plates `{outer}` and `{inner}` cross: neither lies within the other, so exact elimination would "
                 "couple all members of one through those of the other.",
                 'Nest the plates, or run the model that bn.emit(net, "numpyro") writes by NUTS or SVI.',
+                graph.plate(inner).location,
             )
         )
     faults += _plate_faults(graph)

@@ -145,6 +145,7 @@ def _matrix(value: Array, variance: Array, smallest: float) -> tuple[Array, Arra
         eigenvalues, vectors = jnp.linalg.eigh(matrices / scale)
         low = eigenvalues.min(axis=-1) < smallest
         lifted = jnp.einsum("...ij,...j,...kj->...ik", vectors, jnp.maximum(eigenvalues, smallest), vectors)
+        lifted = (lifted + lifted.mT) / 2  # rounding
         return jnp.where(low[..., None, None], lifted * scale, matrices), low
 
     def keep(matrices: Array) -> tuple[Array, Array]:
@@ -166,5 +167,6 @@ def raised(floor: Floor, value: ArrayLike, variance: NDArray[Any]) -> NDArray[An
     scale = std[:, None] * std
     eigenvalues, vectors = np.linalg.eigh(array / scale)
     lifted = np.einsum("...ij,...j,...kj->...ik", vectors, np.maximum(eigenvalues, smallest), vectors)
+    lifted = (lifted + lifted.swapaxes(-1, -2)) / 2  # rounding
     low = eigenvalues.min(axis=-1) < smallest
     return np.where(low[..., None, None], lifted * scale, array)

@@ -217,7 +217,8 @@ class Fit:
         """How it ended, in one line."""
         count = f", {len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}" if self.warnings else ""
         value = f"log-likelihood {self.log_likelihood[-1]:.6f}"
-        return f"{self.method}, {self.status} after {self.n_iter} iterations, {value}{count}"
+        effort = f"{self.n_iter} iteration{'s' * (self.n_iter != 1)}"
+        return f"{self.method}, {self.status} after {effort}, {value}{count}"
 
     def summary(self) -> str:
         """The headline, the parameters, the optima of restarts and the warnings, as text."""

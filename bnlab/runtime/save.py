@@ -14,10 +14,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bnlab.atomic import write
+from bnlab.domains import Simplex
 from bnlab.errors import BnlabError, Fault, FitError
 from bnlab.network.declare import Network
 from bnlab.network.formats import from_json, to_json
-from bnlab.network.ir import Graph
+from bnlab.network.graph import cpds
+from bnlab.network.ir import Graph, Ref, VarRef
 from bnlab.runtime.parameters import shape
 from bnlab.runtime.records import FitWarning, Start, Status
 from bnlab.runtime.restarts import Restarts, gathered
@@ -56,7 +58,7 @@ def tree(fit: Fit) -> xr.DataTree:
         ),
     }
     if fit.draws is not None:
-        groups["/posterior"] = draws_dataset(graph, fit.draws)
+        groups["/posterior"] = _draws(graph, fit.draws)
     if fit.statistics is not None:
         groups["/sample_stats"] = statistics_dataset(fit.statistics)
     return xr.DataTree.from_dict(groups)
@@ -173,7 +175,34 @@ def statistics_dataset(statistics: Mapping[str, NDArray[Any]]) -> xr.Dataset:
 
 
 def draws_dataset(graph: Graph, draws: Mapping[str, NDArray[Any]]) -> xr.Dataset:
-    """Draws (chain, draw, ...) of parameters, their plates as dimensions."""
+    """Draws (chain, draw, ...) of parameters, their plates as dimensions; states that have names are told by these."""
+    found = _draws(graph, draws)
+    names = {dim: labels for dim, labels in state_names(graph).items() if dim in found.dims}
+    return found.assign_coords({dim: list(labels) for dim, labels in names.items()})
+
+
+def state_names(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """The names of states by the dimensions that they are along: entries of a Simplex, and plates whose members are picked by
+    a variable with named states; none where two variables would call them otherwise.
+    """
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for parameter in graph.parameters:
+        if isinstance(parameter.domain, Simplex) and parameter.domain.labels:
+            found.setdefault(f"{parameter.name}_dim_0", set()).add(parameter.domain.labels)
+    for variable in graph.variables:
+        for cpd in cpds(variable):
+            for _, argument in cpd.arguments:
+                if not isinstance(argument, Ref) or not isinstance(argument.target, str):
+                    continue
+                plates = [p for p in graph.parameter(argument.target).plates if p not in variable.plates]
+                for plate, subscript in zip(plates, argument.subscripts, strict=False):
+                    if isinstance(subscript, VarRef):
+                        domain = graph.variable(subscript.name).domain
+                        found.setdefault(plate, set()).add(getattr(domain, "labels", ()))
+    return {dim: next(iter(names)) for dim, names in found.items() if len(names) == 1 and next(iter(names))}
+
+
+def _draws(graph: Graph, draws: Mapping[str, NDArray[Any]]) -> xr.Dataset:
     return xr.Dataset(
         {name: (("chain", "draw", *_dims(graph, name)), array) for name, array in draws.items()}
     )

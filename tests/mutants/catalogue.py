@@ -382,8 +382,20 @@ GAUSSIAN = (
     Mutant(
         "a prediction without its noise",
         gaussian_networks.linear_chain,
-        r"theta\.F\.T\) \+ theta\.Q",
-        "theta.F.T)",
+        r"A\.mT\) \+ C",
+        "A.mT)",
+    ),
+    Mutant(
+        "steps taken together without the noise of all but the last",
+        gaussian_networks.linear_chain,
+        r"A @ S @ C @ A\.mT \+ C",
+        "C",
+    ),
+    Mutant(
+        "steps taken together that tell what the first of them tells",
+        gaussian_networks.linear_chain,
+        r"A\.mT @ J @ S @ A \+ J",
+        "J",
     ),
     Mutant(
         "the spread of the first state not about its mean",

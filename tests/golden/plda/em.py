@@ -187,7 +187,11 @@ def condensed(data):
     if np.any(np.diff(member) < 0):
         order = np.argsort(member, kind="stable")
         x, member = x[order], member[order]
-    means = np.add.reduceat(x, np.cumsum(count) - count) / count[:, None]
+    means, first = np.empty((len(count), D)), np.cumsum(count) - count
+    for one in np.unique(count):  # together those that have as many rows, some at a time
+        same = np.flatnonzero(count == one)
+        for some in np.array_split(same, len(same) * one // 65536 + 1):
+            means[some] = x[first[some][:, None] + np.arange(one)].mean(1)
     within = scatter(x, weights[member], means, member)
     if not np.isfinite(within).all() or not np.isfinite(np.square(means).sum()):
         return data
