@@ -556,3 +556,38 @@ def test_a_question_that_leaves_a_chain_without_variables() -> None:
     np.testing.assert_allclose(bn.query(net, theta, {"d": [0, 1]}, "c")["c"], [[0.125, 0.875], [0.3, 0.7]])
     drawn = bn.sample(net, theta, sizes={"s": 4, "t": 2}, evidence={"c": np.zeros(4, int)})
     assert np.shape(drawn["x"]) == (4, 2)
+
+
+def test_a_class_of_sequences_beside_latents_whose_spread_is_the_same_at_all_steps() -> None:
+    """Their moments summed over the classes: the covariance within a class has no steps, that between classes has."""
+    with bn.Network("alike") as net:
+        pi = bn.parameter("pi", bn.Simplex(2))
+        with bn.plate("k", 2):
+            m, b = bn.parameter("m", bn.Real(2)), bn.parameter("b", bn.Real(2))
+        with bn.plate("s"):
+            c = bn.latent("c", bn.Categorical(pi))
+            a = bn.latent("a", bn.Normal(m[c], cov=np.eye(2)))
+            with bn.chain("t"):
+                y = bn.latent("y", bn.Normal(a, cov=0.5 * np.eye(2)))
+                bn.observed("x", bn.Normal(y + b[c], cov=0.3 * np.eye(2)))
+    rng = np.random.default_rng(0)
+    x = [rng.normal(size=(steps, 2)) for steps in (3, 1, 2)]
+    theta = {"pi": np.array([0.3, 0.7]), "m": rng.normal(size=(2, 2)), "b": rng.normal(size=(2, 2))}
+    found = bn.fit(net, {"x": x}, init=theta, max_iter=0, progress=False).posterior()["y"]
+    for rows, mean, cov in zip(x, found["mean"], found["cov"], strict=True):
+        size = 2 * len(rows)
+        prior = np.kron(np.ones((len(rows), len(rows))), np.eye(2)) + 0.5 * np.eye(size)
+        gain = prior @ np.linalg.inv(prior + 0.3 * np.eye(size))
+        log, means = np.log(theta["pi"]), np.zeros((2, size))
+        for k in range(2):
+            r = (rows - theta["m"][k] - theta["b"][k]).ravel()
+            log[k] -= 0.5 * r @ np.linalg.solve(prior + 0.3 * np.eye(size), r)
+            means[k] = np.tile(theta["m"][k], len(rows)) + gain @ r
+        q = np.exp(log - log.max())
+        q /= q.sum()
+        away = means - q @ means
+        expected = prior - gain @ prior + np.einsum("k,ki,kj->ij", q, away, away)
+        np.testing.assert_allclose(np.ravel(mean), q @ means, atol=1e-12)  # sums of a few numbers of size 1
+        for t in range(len(rows)):
+            at = slice(2 * t, 2 * t + 2)
+            np.testing.assert_allclose(cov[t], expected[at, at], atol=1e-12)

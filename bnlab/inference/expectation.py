@@ -336,13 +336,19 @@ def overall(run: Elimination, variable: Variable) -> tuple[Expr, Expr]:
         return repeated(run, mean, wanted), repeated(run, cov, (*members, *entries[:2]))
     q = marginal(posterior, tuple(axis for axis in posterior.axes if axis in (*members, *states)))
     inner = named(run, mean, f"mean_{name}_given", f"E[{name} | data, states]")
-    centre = named(run, build.einsum(wanted, q, inner), f"mean_{name}_overall", f"E[{name} | data]")
+    centre = named(run, _averaged(wanted, q, inner), f"mean_{name}_overall", f"E[{name} | data]")
     away = named(
         run, build.subtract(inner, centre), f"away_{name}", "the means of the states, from that of all"
     )
     turned = called(away, {entries[0]: entries[1]}) if entries else away
     square = (*members, *entries[:2])
-    return centre, build.add(build.einsum(square, q, cov), build.einsum(square, q, away, turned))
+    spread = build.add(_averaged(square, q, cov), _averaged(square, q, away, turned))
+    return repeated(run, centre, wanted), repeated(run, spread, square)
+
+
+def _averaged(axes: Axes, *parts: Expr) -> Expr:
+    """The sum of the product over all but these axes, of which the parts may lack some: it is the same for all members then."""
+    return build.einsum(tuple(axis for axis in axes if axis in union(*parts)), *parts)
 
 
 def _everywhere(run: Elimination, factor: Factor) -> Moments:
