@@ -70,6 +70,11 @@ class Filter:
     def title(self) -> str:
         return self.system.title
 
+    @property
+    def coefficients(self) -> tuple[Expr, ...]:
+        """What the state is multiplied by from one step to the next."""
+        return () if self.slope is None or self.slope.coefficient is None else (self.slope.coefficient,)
+
     def local(self, name: str, axes: Axes) -> Symbol:
         taken = {variable.name for variable in self.run.layout.graph.variables}
         return Symbol(f"{name}_now" if name in taken else name, axes)
@@ -135,9 +140,7 @@ def _arguments(chain: Filter) -> tuple[Symbol, ...]:
 
 def _moving(chain: Filter) -> tuple[Expr, ...]:
     """What a step is made of, given the one before."""
-    coefficient = chain.slope.coefficient if chain.slope else None
-    parts = (chain.system.offset, chain.system.noise.value)
-    return parts if coefficient is None else (*parts, coefficient)
+    return chain.system.offset, chain.system.noise.value, *chain.coefficients
 
 
 def fixed_arrays(chain: Filter, *parts: Expr) -> tuple[Symbol, ...]:
@@ -208,8 +211,7 @@ def _covariances(chain: Filter, P_all: Symbol, S_all: Symbol, V_all: Symbol) -> 
         made = zip((S, V), values, texts, strict=True)
         return tuple(Statement(target, value, "recursion", text) for target, value, text in made)
 
-    coefficient = () if chain.slope is None or chain.slope.coefficient is None else (chain.slope.coefficient,)
-    nexts = _next(chain, state.noise.value, *coefficient)
+    nexts = _next(chain, state.noise.value, *chain.coefficients)
     spread = predicted(chain, V, nexts)
     first, wide = state.spread, at_first(state.spread.value, axis)
     begin = wide if first.full or not entries else contract((), wide, unit(entries))
@@ -240,8 +242,7 @@ def _means(chain: Filter, V_all: Symbol, p_all: Symbol, m_all: Symbol) -> Scan:
     p, m, V = chain.local("p", chain.vectors), chain.local("m", chain.vectors), _now_of(chain, V_all)
     gained = multiplied_matrix(V, _surprise(chain, p), entries)
     text = f"E[{chain.title}[{axis.letter}] | data up to {axis.letter}]"
-    coefficient = () if chain.slope is None or chain.slope.coefficient is None else (chain.slope.coefficient,)
-    nexts = _next(chain, state.offset, *coefficient)
+    nexts = _next(chain, state.offset, *chain.coefficients)
     like = Steps(local(state.eta), axis, "first")
     begin = _spread_out(at_first(state.start, axis), like, chain.vectors)
     carry = (p, begin, _spread_out(moved(chain, m, nexts), m, chain.vectors))

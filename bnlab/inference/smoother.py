@@ -52,12 +52,12 @@ from bnlab.program.ops import (
 from bnlab.program.walk import transform
 
 
-def arguments_of(chain: Filter, slope: Slope, weights: Symbol | None) -> tuple[Symbol, ...]:
+def arguments_of(chain: Filter, weights: Symbol | None) -> tuple[Symbol, ...]:
     """What the smoother reads beside parameters: filtered moments, predicted ones, the mask, the weights, and what a step is
     made of.
     """
     filtered = tuple(chain.array(role) for role in ("m", "V", "p", "P"))
-    moving = (chain.system.noise.value,) + ((slope.coefficient,) if slope.coefficient is not None else ())
+    moving = (chain.system.noise.value, *chain.coefficients)
     told = tuple(symbol for symbol in (chain.mask, weights) if symbol is not None)
     return tuple(dict.fromkeys((*filtered, *told, *fixed_arrays(chain, *moving), *chain.driven(*moving))))
 
@@ -65,8 +65,8 @@ def arguments_of(chain: Filter, slope: Slope, weights: Symbol | None) -> tuple[S
 def smoother(chain: Filter, slope: Slope, weights: Symbol | None) -> Function:
     """The smoother as a function of what the filter found."""
     run, y, letter = chain.run, chain.title, chain.axis.letter
-    arguments = tuple(local(symbol) for symbol in arguments_of(chain, slope, weights))
-    statements = _regression(chain, slope, set(arguments_of(chain, slope, weights)))
+    arguments = tuple(local(symbol) for symbol in arguments_of(chain, weights))
+    statements = _regression(chain, slope, set(arguments_of(chain, weights)))
     G, C = statements[0].target, statements[-1].target
     counts = () if weights is None else _counts(chain, weights)
     scans, whole = _recursions(chain, G, C, counts)

@@ -202,7 +202,7 @@ def _smooth(chain: Filter) -> None:
     )
     y = y if chain.system.places else at_name(run, VarRef(y))
     meanings = f"E[{y} | {_given(chain)}]", f"{_summed_over(chain)}Cov({y} | {_given(chain)})"
-    arguments = (Symbol("theta", ()), *arguments_of(chain, chain.slope, weights))
+    arguments = (Symbol("theta", ()), *arguments_of(chain, weights))
     run.body.append(Invoke(targets, function.name, arguments, meanings=meanings))
     for role, symbol in zip(wanted, targets, strict=True):
         run.arrays[message, role] = symbol
