@@ -76,3 +76,23 @@ def test_gradients() -> None:
     difference = (total(F + away) - total(F - away)) / 2e-6
     # a central difference: its error is of order 1e-12 beside rounding of 1e-16 / 1e-6
     np.testing.assert_allclose(jax.grad(total)(jnp.asarray(F))[0, 1], difference, rtol=1e-6)
+
+
+def test_gradients_from_a_wide_start() -> None:
+    """Of the later steps, by Q, against those through one step after the other: 1e7 beside 1 costs values seven digits, and
+    derivatives of many steps at once would lose as many again."""
+    P, Lambda = 1e7 * jnp.eye(2), jnp.diag(jnp.array([1.0, 0.0]))
+    F = jnp.array([[1.0, 1.0], [0.0, 1.0]])
+
+    def at_once(q: jax.Array) -> jax.Array:
+        return jnp.log(predicted_covariances(P, F, jnp.diag(q), Lambda, 60)[2:, 0, 0]).sum()
+
+    def one_after_the_other(q: jax.Array) -> jax.Array:
+        found = [P]
+        while len(found) < 60:
+            V = jnp.linalg.inv(jnp.eye(2) + found[-1] @ Lambda) @ found[-1]
+            found.append(F @ V @ F.T + jnp.diag(q))
+        return jnp.log(jnp.stack(found)[2:, 0, 0]).sum()
+
+    q = jnp.array([1.0, 1e-3])
+    np.testing.assert_allclose(jax.grad(at_once)(q), jax.grad(one_after_the_other)(q), rtol=1e-7)
