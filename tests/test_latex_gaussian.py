@@ -96,6 +96,8 @@ def test_a_shared_basis_and_all_rows_together_are_equations(monkeypatch: pytest.
     assert r"(T^{(z)})^{\top} \Sigma_{wc}^{-1} T^{(z)} &= \operatorname{diag}(\lambda^{(z)})" in text
     assert r"\sum_{g,r} \ln \mathcal{N}(e^{(x)}_{g,r}; 0, \Sigma_{wc})" in text
     assert "texttt{shrink" not in text.partition("Names in the emitted file")[0]
+    classes = bn.emit(models.model("mixture_plda").network, "latex")
+    assert r"\sigma^{(z)}_{s,k} &= \frac{1}{1 + U_{s} \lambda^{(z)}_{k}}" in classes
 
 
 def test_products_of_latents_have_their_covariance_added() -> None:

@@ -54,30 +54,31 @@ def full(node: Node) -> Density:
     wide = (row.size or 1) >= WIDE and whole and set(minus(mean.axes, node.event)) <= set(plates)
     if wide and node.gradients:
         return _multiplied_out(node, plates)
-    lower, whiten = local("L", cov.axes), local("whiten", cov.axes)
+    *factors, determinant = _factored(cov, plates)
+    whiten, log_det = factors[-1].target, determinant.target
     whitened = _rows_last(node, whiten, plates) if wide else _rows_first(node, whiten, plates)
-    y, log_det = whitened[-1].target, local("log_det", plates)
-    body = (
-        Statement(lower, Linear("cholesky", cov, cov.axes), "numerics"),
-        Statement(whiten, Linear("inverse_lower", lower, cov.axes), "numerics"),
-        *whitened,
-        Statement(log_det, multiply(Number(2.0), Linear("log_diagonal_sum", lower, plates)), "numerics"),
-    )
+    y, body = whitened[-1].target, (*factors, *whitened, determinant)
     constant = multiply(Number(float(row.size or 1)), log(TWO_PI))
     return Density(
         multiply(Number(-0.5), add(constant, log_det, total(multiply_like(y), (column,)))), None, body
     )
 
 
-def of_products(node: Node, N: Symbol, S: Symbol) -> Density:
-    """-(N (D ln 2 pi + ln |cov|) + tr(cov^-1 S)) / 2: of N rows, where S is the sum of products of what the mean leaves."""
-    cov, (row, column) = node.arguments["cov"], node.event
-    lower, whiten, log_det = local("L", cov.axes), local("whiten", cov.axes), local("log_det", ())
-    body = (
+def _factored(cov: Expr, plates: Axes) -> tuple[Statement, Statement, Statement]:
+    """The Cholesky factor L of a covariance, L^-1, and ln |cov|."""
+    lower, whiten, log_det = local("L", cov.axes), local("whiten", cov.axes), local("log_det", plates)
+    return (
         Statement(lower, Linear("cholesky", cov, cov.axes), "numerics"),
         Statement(whiten, Linear("inverse_lower", lower, cov.axes), "numerics"),
-        Statement(log_det, multiply(Number(2.0), Linear("log_diagonal_sum", lower, ())), "numerics"),
+        Statement(log_det, multiply(Number(2.0), Linear("log_diagonal_sum", lower, plates)), "numerics"),
     )
+
+
+def of_products(node: Node, N: Symbol, S: Symbol) -> Density:
+    """-(N (D ln 2 pi + ln |cov|) + tr(cov^-1 S)) / 2: of N rows, where S is the sum of products of what the mean leaves."""
+    row, column = node.event
+    body = _factored(node.arguments["cov"], ())
+    _, whiten, log_det = (statement.target for statement in body)
     constant = multiply(Number(float(row.size or 1)), log(TWO_PI))
     inner = Axis(EVENT, row.position, f"{row.name} of L^-1", "k", row.size)
     left, right = (Symbol(whiten.name, (inner, entry)) for entry in (row, column))

@@ -84,9 +84,10 @@ class Filter:
 
     def at_step(self, expr: Expr) -> Expr:
         """An expression of all steps inside a recursion: its data are those of one step."""
-        return transform(expr, lambda part: self._now(part) if isinstance(part, Symbol) else part)
+        return transform(expr, lambda part: self.now(part) if isinstance(part, Symbol) else part)
 
-    def _now(self, symbol: Symbol) -> Symbol:
+    def now(self, symbol: Symbol) -> Symbol:
+        """An array at one step."""
         if self.axis not in symbol.axes:
             return symbol
         return Symbol(f"{symbol.name}_{self.axis.letter}", build.minus(symbol.axes, (self.axis,)))
@@ -182,14 +183,8 @@ def _inputs(
     chain: Filter, arrays: tuple[Symbol, ...], nexts: dict[Symbol, Symbol]
 ) -> tuple[tuple[Symbol, Expr], ...]:
     """What a recursion reads at each step: of some arrays that step, of others the one after."""
-    here = [(_now_of(chain, array), local(array)) for array in arrays if chain.axis in array.axes]
+    here = [(chain.now(array), local(array)) for array in arrays if chain.axis in array.axes]
     return (*here, *((after, Steps(local(symbol), chain.axis, "next")) for symbol, after in nexts.items()))
-
-
-def _now_of(chain: Filter, array: Symbol) -> Symbol:
-    now = chain.at_step(array)
-    assert isinstance(now, Symbol)
-    return now
 
 
 def _covariances(chain: Filter, P_all: Symbol, S_all: Symbol, V_all: Symbol) -> Scan:
@@ -228,7 +223,7 @@ def _covariances(chain: Filter, P_all: Symbol, S_all: Symbol, V_all: Symbol) -> 
     return Scan(
         (carry,),
         inputs,
-        met(P, S, V, chain.at_step(state.Lambda)),
+        met(P, S, V, chain.now(state.Lambda)),
         tuple(zip((P, S, V), (P_all, S_all, V_all), strict=True)),
         (None,),
         like=local(state.eta),
@@ -239,7 +234,7 @@ def _covariances(chain: Filter, P_all: Symbol, S_all: Symbol, V_all: Symbol) -> 
 def _means(chain: Filter, V_all: Symbol, p_all: Symbol, m_all: Symbol) -> Scan:
     """The recursion of the means: p -> m = p + V (eta - Lambda p) -> F m + b."""
     entries, axis, state = chain.entries, chain.axis, chain.system
-    p, m, V = chain.local("p", chain.vectors), chain.local("m", chain.vectors), _now_of(chain, V_all)
+    p, m, V = chain.local("p", chain.vectors), chain.local("m", chain.vectors), chain.now(V_all)
     gained = multiplied_matrix(V, _surprise(chain, p), entries)
     text = f"E[{chain.title}[{axis.letter}] | data up to {axis.letter}]"
     nexts = _next(chain, state.offset, *chain.coefficients)
@@ -255,7 +250,7 @@ def _surprise(chain: Filter, p: Symbol) -> Expr:
     """eta - Lambda p: what the data say beyond the prediction, at one step or at all."""
     state = chain.system
     eta, Lambda = (
-        local(array) if chain.axis in p.axes else chain.at_step(array) for array in (state.eta, state.Lambda)
+        local(array) if chain.axis in p.axes else chain.now(array) for array in (state.eta, state.Lambda)
     )
     return build.subtract(eta, multiplied_matrix(Lambda, p, chain.entries))
 

@@ -10,6 +10,7 @@ evidence of each member is how much lower the prior of its latents is at their m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -80,10 +81,18 @@ def with_rows(run: Elimination, log_p: Expr, results: list[Expr]) -> tuple[Expr,
             run.statement(f"{head}_{label}", value, "expect", text)
             for head, value, text in zip(("rows", "products"), values, texts, strict=True)
         )
-        names = dict(zip(values, made, strict=True))
-        results = [transform(result, lambda part, names=names: names.get(part, part)) for result in results]  # type: ignore[misc]
+        results = [_named(result, dict(zip(values, made, strict=True))) for result in results]
         log_p = build.add(log_p, _of_rows(run, factor, *made))
     return log_p, results
+
+
+def _named(result: Expr, names: Mapping[Expr, Symbol]) -> Expr:
+    """The same with some parts by name."""
+
+    def name(part: object) -> object:
+        return names.get(part, part)  # type: ignore[call-overload]
+
+    return transform(result, name)
 
 
 def _of_rows(run: Elimination, factor: Factor, count: Symbol, products: Symbol) -> Expr:

@@ -189,15 +189,14 @@ def _recursions(
     axis = chain.axis
     m, V, p = (local(chain.array(role)) for role in ("m", "V", "p"))
     m_before, V_before = chain.local("m_before", chain.vectors), chain.local("V_before", chain.matrices)
-    mean, p_now, G_now, C_now = chain.local("mean", chain.vectors), *(_now(chain, part) for part in (p, G, C))
+    mean, p_now, G_now, C_now = chain.local("mean", chain.vectors), *(chain.now(part) for part in (p, G, C))
     moved = _mean_before(chain, mean, m_before, p_now, G_now)
     following: Expr = moved.target
     of_means = [(m_before, cut(m, axis, "earlier")), (p_now, cut(p, axis, "later")), (G_now, G)]
     of_spreads: list[tuple[Symbol, Expr]] = [(G_now, G), (C_now, C)]
     spread = _sums(chain, G_now, C_now, V_before, counts) if counts else _each(chain, G_now, C_now, V_before)
     if chain.mask:
-        on = chain.at_step(chain.mask)
-        assert isinstance(on, Symbol)
+        on = chain.now(chain.mask)
         of_means.append((on, cut(local(chain.mask), axis, "later")))
         of_spreads.append((V_before, cut(V, axis, "earlier")))
         if not counts:
@@ -211,12 +210,9 @@ def _recursions(
         spread.before,
         (spread.carried, *spread.collected),
     )
-    whole = (
-        Prepend(first, scan.outputs[0][1], axis)
-        for scan in (of_mean, of_spread)
-        for first in scan.last
-        if first
-    )
+    firsts = (_first(each) for each in (mean, spread.carried))
+    collected = (scan.outputs[0][1] for scan in (of_mean, of_spread))
+    whole = (Prepend(first, rest, axis) for first, rest in zip(firsts, collected, strict=True))
     return (of_mean, of_spread), (*whole, *(rest for _, rest in of_spread.outputs[1:]))
 
 
@@ -227,15 +223,14 @@ def _backwards(
     made: Statement,
     collected: tuple[Symbol, ...],
 ) -> Scan:
-    """A recursion from the last step back; what it carries at last is that of the first step."""
+    """A recursion from the last step back."""
     outputs = tuple((each, Symbol(each.name, (chain.axis, *each.axes))) for each in collected)
-    first = Symbol(f"first_{carry[0].name}", carry[0].axes)
-    return Scan((carry,), tuple(inputs), (made,), outputs, (first,), reverse=True)
+    return Scan((carry,), tuple(inputs), (made,), outputs, (_first(carry[0]),), reverse=True)
 
 
-def _now(chain: Filter, symbol: Symbol) -> Symbol:
-    """An array at one step."""
-    return Symbol(f"{symbol.name}_{chain.axis.letter}", build.minus(symbol.axes, (chain.axis,)))
+def _first(carried: Symbol) -> Symbol:
+    """What is carried at last: that of the first step."""
+    return Symbol(f"first_{carried.name}", carried.axes)
 
 
 def _each(chain: Filter, G_now: Symbol, C_now: Symbol, V_before: Symbol) -> _Spread:
@@ -248,7 +243,7 @@ def _each(chain: Filter, G_now: Symbol, C_now: Symbol, V_before: Symbol) -> _Spr
     start = V if V.axes == matrices else Broadcast(V, m, matrices)
     following: Expr = target
     if chain.mask:
-        on = chain.at_step(chain.mask)
+        on = chain.now(chain.mask)
         following = Where(on, target, V_before)
     return _Spread(cov, start, Statement(target, value, "recursion", "and its covariance"), following)
 
@@ -309,7 +304,7 @@ def _sums(
 ) -> _Spread:
     """The weighted sum of the covariances of all sequences; those that end at a step join there."""
     axis, (count, ended) = chain.axis, (each.target for each in counts)
-    count_now, ended_now = _now(chain, count), _now(chain, ended)
+    count_now, ended_now = chain.now(count), chain.now(ended)
     matrices = (*build.minus(union(chain.matrices, count_now), chain.entries), *chain.entries[:2])
     W, target = chain.local("W", matrices), chain.local("W_before", matrices)
     moved = build.add(contract((), count_now, C_now), _turned(chain, G_now, W))

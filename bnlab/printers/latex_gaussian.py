@@ -246,9 +246,8 @@ def _is_discrete(names: Names, item: Statement | Invoke) -> bool:
     """Whether the statement is of messages and posteriors of discrete latents, which hold no vectors."""
     if isinstance(item, Invoke):
         function = next(each for each in names.program.functions if each.name == item.function)
-        return (
-            sum(isinstance(part, Scan) for part in function.body) == 1
-        )  # others have one for covariances besides
+        # a filter and a smoother have another one, for covariances
+        return sum(isinstance(part, Scan) for part in function.body) == 1
     head, told = item.target.name.partition("_")[0], [*symbols(item.expression), item.target]
     if (
         any(axis.kind == EVENT for symbol in told for axis in symbol.axes)
@@ -275,7 +274,7 @@ def _statement(names: Names, pen: Algebra, item: Statement) -> Iterator[str]:
         return  # told with the basis
     if head == "shrink":
         yield "entry by entry,"
-        yield _shrink(names, pen, item)
+        yield _shrink(pen, item)
         return
     yield _reason(item)
     if name in names.meanings:
@@ -300,25 +299,24 @@ def _statement(names: Names, pen: Algebra, item: Statement) -> Iterator[str]:
 def _basis(names: Names, pen: Algebra, target: Symbol, basis: JointBasis) -> Iterator[str]:
     """The basis that members share."""
     T, name = pen.pen.lhs(target), target.name.removeprefix("T_")
-    spectrum, shrink = (names.bases[f"{head}_{name}"] for head in ("lambda", "shrink"))
-    prior, precision = (pen.terms(part, events(part.axes))[0] for part in (basis.covariance, basis.precision))
+    spectrum, shrink = pen.pen.lhs(Symbol(f"lambda_{name}", basis.axes[:-1])), names.bases[f"shrink_{name}"]
+    prior, precision = (pen.terms(part, events(part.axes)) for part in (basis.covariance, basis.precision))
+    held = precision[0] if len(precision) == 1 else rf"\left({' '.join(precision)}\right)"
     yield (
         f"The prior covariance and the precision that each row adds are both diagonal in a basis ${T}$, which all members "
         f"share. The data of a member leave the part ${shrink}$ of its prior variances there:"
     )
     yield display(
-        line(rf"{T} ({T})^{{\top}}", (prior,)),
-        line(rf"({T})^{{\top}} {precision} {T}", (rf"\operatorname{{diag}}({spectrum})",)),
+        line(rf"{T} ({T})^{{\top}}", prior),
+        line(rf"({T})^{{\top}} {held} {T}", (rf"\operatorname{{diag}}({spectrum})",)),
     )
 
 
-def _shrink(names: Names, pen: Algebra, item: Statement) -> str:
+def _shrink(pen: Algebra, item: Statement) -> str:
     """What the data leave of the prior's spread along each vector of the basis."""
-    name = item.target.name.removeprefix("shrink_")
-    counts = next(s for s in symbols(item.expression) if s.name != f"lambda_{name}")
+    spectrum, counts = sorted(symbols(item.expression), key=lambda one: not one.name.startswith("lambda_"))
     (count,) = pen.terms(counts, ())
-    spectrum = names.bases[f"lambda_{name}"]
-    return display(line(pen.pen.lhs(item.target), (rf"\frac{{1}}{{1 + {count} {spectrum}}}",)))
+    return display(line(pen.pen.lhs(item.target), (rf"\frac{{1}}{{1 + {count} {pen.pen.lhs(spectrum)}}}",)))
 
 
 def _spelled(names: Names, pen: Algebra, precision: Symbol) -> tuple[str, ...]:

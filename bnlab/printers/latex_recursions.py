@@ -24,20 +24,21 @@ def recursion(names: Names, pen: Algebra, item: Invoke) -> Iterator[str]:
     axis = next(axis for target in item.targets for axis in target.axes if axis.kind == STEP)
     yield _introduction(names, item, scans, axis)
     try:
-        equations = [
-            made
-            for part in function.body
-            for made in (
-                [_counted(names, pen, part) or line(*pen.equation(part.target, part.expression))]
-                if isinstance(part, Statement)
-                else _lines(names, pen, part, axis)
-                if isinstance(part, Scan)
-                else []
-            )
-        ]
+        equations = [each for part in function.body for each in _equations(names, pen, part, axis)]
         yield display(*equations)
     except UnwritableError:
         yield from quoted(function)
+
+
+def _equations(names: Names, pen: Algebra, item: Statement | Scan | Invoke, axis: Axis) -> Iterator[Line]:
+    """Those of one item of a filter or a smoother."""
+    match item:
+        case Statement(target, value):
+            yield _counted(names, pen, item) or line(*pen.equation(target, value))
+        case Scan():
+            yield from _lines(names, pen, item, axis)
+        case Invoke():
+            raise AssertionError("a filter calls no other")
 
 
 def _counted(names: Names, pen: Algebra, item: Statement) -> Line | None:

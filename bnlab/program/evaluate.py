@@ -122,8 +122,10 @@ def _execute(program: Program, item: Statement | Scan | Invoke, environment: Env
         return
     carry = [_value(program, value, environment) for _, value, _ in item.carry]
     inputs = [_value(program, value, environment) for _, value in item.inputs]
-    counted = inputs[0] if inputs else _value(program, item.like or Number(0.0), environment)
-    steps = range(len(counted))
+    if item.like is not None:
+        steps = range(len(_value(program, item.like, environment)))
+    else:
+        steps = range(len(inputs[0]))
     collected: list[list[Array]] = [[] for _ in item.outputs]
     for step in reversed(steps) if item.reverse else steps:
         inner = dict(environment)

@@ -45,7 +45,7 @@ class Scan:
     `inputs` pair the symbol that the body reads with the array whose steps it takes. `carry` holds (symbol,
     its first value, the expression of its next value). `outputs` pair a name in the body with the symbol that
     collects it over all steps; `last` names symbols that receive the carries after the last step (None for one
-    that is not wanted). `like` is an array that has as many steps, where there are no inputs. `at_once`, if there is such a
+    that is not wanted). `like` is an array that has as many steps, where there may be no inputs. `at_once`, if there is such a
     way, makes the same outputs without one step waiting for another.
     """
 

@@ -18,8 +18,8 @@ from bnlab.domains import Simplex
 from bnlab.errors import BnlabError, Fault, FitError
 from bnlab.network.declare import Network
 from bnlab.network.formats import from_json, to_json
-from bnlab.network.graph import cpds
-from bnlab.network.ir import Graph, Ref, VarRef
+from bnlab.network.graph import coefficients, cpds
+from bnlab.network.ir import Graph, VarRef
 from bnlab.runtime.parameters import shape
 from bnlab.runtime.records import FitWarning, Start, Status
 from bnlab.runtime.restarts import Restarts, gathered
@@ -189,16 +189,17 @@ def state_names(graph: Graph) -> dict[str, tuple[str, ...]]:
     for parameter in graph.parameters:
         if isinstance(parameter.domain, Simplex) and parameter.domain.labels:
             found.setdefault(f"{parameter.name}_dim_0", set()).add(parameter.domain.labels)
-    for variable in graph.variables:
-        for cpd in cpds(variable):
-            for _, argument in cpd.arguments:
-                if not isinstance(argument, Ref) or not isinstance(argument.target, str):
-                    continue
-                plates = [p for p in graph.parameter(argument.target).plates if p not in variable.plates]
-                for plate, subscript in zip(plates, argument.subscripts, strict=False):
-                    if isinstance(subscript, VarRef):
-                        domain = graph.variable(subscript.name).domain
-                        found.setdefault(plate, set()).add(getattr(domain, "labels", ()))
+    read = (
+        (variable, ref) for variable in graph.variables for cpd in cpds(variable) for ref in coefficients(cpd)
+    )
+    for variable, ref in read:
+        if not isinstance(ref.target, str):
+            continue
+        plates = [plate for plate in graph.parameter(ref.target).plates if plate not in variable.plates]
+        for plate, subscript in zip(plates, ref.subscripts, strict=False):
+            if isinstance(subscript, VarRef):
+                domain = graph.variable(subscript.name).domain
+                found.setdefault(plate, set()).add(getattr(domain, "labels", ()))
     return {dim: next(iter(names)) for dim, names in found.items() if len(names) == 1 and next(iter(names))}
 
 
