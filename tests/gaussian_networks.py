@@ -578,6 +578,28 @@ def mixture_of_linear_chains() -> bn.Network:
     return net
 
 
+def steady_chains() -> bn.Network:
+    """Known dynamics that forget: many steps stay well conditioned."""
+    with bn.Network("steady_chains") as net:
+        F = bn.constant([[0.7, 0.4], [-0.5, 0.6]])
+        w = bn.parameter("w", bn.Simplex(2))
+        H = bn.parameter("H", bn.Real(2, 2))
+        R = bn.parameter("R", bn.Covariance(2))
+        with bn.plate("k", 2):
+            Q = bn.parameter("Q", bn.Covariance(2))
+            P0 = bn.parameter("P0", bn.Covariance(2))
+        with bn.plate("sequence"):
+            c = bn.latent("c", bn.Categorical(w))
+            with bn.chain("t"):
+                y = bn.latent(
+                    "y",
+                    bn.Normal(F @ bn.previous("y"), cov=Q[c]),
+                    first=bn.Normal(bn.zeros(2), cov=P0[c]),
+                )
+                bn.observed("x", bn.Normal(H @ y, cov=R))
+    return net
+
+
 def chain_with_factors() -> bn.Network:
     """A discrete chain whose every step has a Gaussian latent of its own."""
     with bn.Network("chain_with_factors") as net:
@@ -905,6 +927,9 @@ def crossed_effects() -> bn.Network:
 
 
 RAGGED: Mapping[str, Layout] = {"sequence": (4, 1, 3, 4, 2, 3, 4)}  # one sequence has a single step
+LONG: Mapping[str, Layout] = {
+    "sequence": (4, 1, 3, 22, 2, 17)
+}  # steps beyond those that are taken one by one
 GROUPS: Mapping[str, Layout] = {"group": (3, 1, 5, 2, 4, 3, 1, 6)}  # two groups have a single row
 BATCHES: Mapping[str, Layout] = {"batch": (3, 1, 4, 2, 5)}
 NESTED: Layout = ((2, 1), (3,), (1, 1, 2), (4, 2), (2, 3))
@@ -944,6 +969,7 @@ GAUSSIAN = (
     Example(noisy_steps, RAGGED),
     Example(chains_of_sides, RAGGED),
     Example(mixture_of_linear_chains, RAGGED),
+    Example(steady_chains, LONG),
     Example(chain_with_factors, {"sequence": (5, 1, 4, 5, 3, 5, 4, 5)}),
     Example(fixed_loading, RAGGED),
     Example(partly_fixed, {"n": 12}),

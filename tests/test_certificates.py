@@ -17,7 +17,7 @@ from tests.gaussian_networks import GAUSSIAN
 from tests.models import model
 from tests.networks import Example
 
-NO_MODEL = ("mixture_of_linear_chains", "effects_of_sequences")
+NO_MODEL = ("mixture_of_linear_chains", "steady_chains", "effects_of_sequences")
 
 
 def held(example: Example) -> tuple[float | None, float]:

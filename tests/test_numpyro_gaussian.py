@@ -15,7 +15,7 @@ from tests import gaussian_networks as networks
 from tests.gaussian_networks import GAUSSIAN, SINGULAR
 from tests.networks import Example
 
-NO_MODEL = ("mixture_of_linear_chains", "effects_of_sequences")
+NO_MODEL = ("mixture_of_linear_chains", "steady_chains", "effects_of_sequences")
 MODELS = [example for example in GAUSSIAN if example.name not in NO_MODEL]
 LONG = ("controlled_chain", "chain_with_factors")  # a quarter and half a minute
 SLOPES = ("two_covariances", "nested_effects", "mixture_of_groups", "controlled_chain", "chain_with_factors")

@@ -40,6 +40,7 @@ FOUND = {
     "coupled_chains": [("y", "rotations", "F g Q h H m", "")],
     "shared_disturbance": [("y", "sign", "g h", "")],
     "effects_of_sequences": [("y", "sign", "b h", "")],
+    "steady_chains": [("y", "scale", "H P0 Q", "")],
     "chain_with_factors": [("y", "sign", "W", "z")],
     "partly_fixed": [("y", "rotations", "W", "")],
     "unequal_spreads": [("y", "rotations", "W", "")],

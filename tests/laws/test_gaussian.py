@@ -20,7 +20,7 @@ from tests.networks import Example
 DERIVED = (*GAUSSIAN, *SINGULAR)
 QUICK = frozenset(
     """two_covariances subspace channel_with_rows eight_schools mixture_of_factors mediator linear_chain
-    mixture_of_linear_chains chain_with_factors never_apart level_and_slope""".split()
+    mixture_of_linear_chains chain_with_factors never_apart level_and_slope steady_chains""".split()
 )
 RESHAPED = frozenset(("two_covariances", "linear_chain"))
 NUMPYRO_SAMPLE = ("two_covariances", "mixture_of_factors", "linear_chain", "chain_with_factors")

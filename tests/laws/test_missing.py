@@ -38,7 +38,7 @@ IN_NUMPY = """mediator regressions_of_vectors mixture_scalar mixture_spherical m
 regressions_with_diagonal_spread one_slope_for_all coupled_entries known_deviations regression_on_the_group
 chain_of_regressions second_order mixture_of_one_number mixture_counts mixture_durations mixture_unigrams chain_heavy
 nested_means slopes probabilistic_components factors mixture_of_groups fork local_level chain_with_factors
-level_and_slope noisy_steps chains_of_sides""".split()
+level_and_slope noisy_steps chains_of_sides steady_chains""".split()
 
 # not chain_alone: brute force has too many configurations of a whole chain with gaps to list
 SLOW = """observed_parent mixture_std mixture_wide mixture_wide_diagonal two_causes cascade grouped_rows fully_observed

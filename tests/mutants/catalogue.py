@@ -387,13 +387,13 @@ GAUSSIAN = (
     ),
     Mutant(
         "steps taken together without the noise of all but the last",
-        gaussian_networks.linear_chain,
+        gaussian_networks.steady_chains,
         r"A @ S @ C @ A\.mT \+ C",
         "C",
     ),
     Mutant(
         "steps taken together that tell what the first of them tells",
-        gaussian_networks.linear_chain,
+        gaussian_networks.steady_chains,
         r"A\.mT @ J @ S @ A \+ J",
         "J",
     ),

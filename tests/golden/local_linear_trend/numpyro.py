@@ -83,8 +83,8 @@ def product(A, B):
 def predicted_covariances(P, F, Q, Lambda, steps):
     """Those of so many steps, the first of them P, each F (P^-1 + Lambda)^-1 F' + Q of the one before.
 
-    Eight and about sqrt(steps) of them one by one, then as many at once: k steps take P to A (P^-1 + J)^-1 A' + C,
-    with A, C and J found by doubling k (Anderson and Moore 1979, section 6.7).
+    About sqrt(steps) of them one by one, the others many at once: k steps take P to A (P^-1 + J)^-1 A' + C,
+    where A, C and J are found by doubling k (Anderson and Moore 1979, section 6.7).
     """
     unit = jnp.eye(P.shape[-1], dtype=P.dtype)
     F, Q, Lambda = (jnp.broadcast_to(M, P.shape).astype(P.dtype) for M in (F, Q, Lambda))
