@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from bnlab.printers.jax_tools import PRODUCTS_OF_ROWS, SYMMETRIC_PRODUCTS
 from tests.laws.emitted import load
 
 tools = load(
-    f"import jax.numpy as jnp\nimport numpy as np\n{PRODUCTS_OF_ROWS}{SYMMETRIC_PRODUCTS}", "row_products"
+    f"import jax\nimport jax.numpy as jnp\nimport numpy as np\n{PRODUCTS_OF_ROWS}{SYMMETRIC_PRODUCTS}",
+    "row_products",
 )
 ROUNDING = 1e-13  # sums of some dozen numbers of size 1
 
@@ -26,6 +28,10 @@ def test_symmetric_products(rows: tuple[int, ...], entries: int) -> None:
     np.testing.assert_allclose(found, jnp.einsum("...,...d,...e->de", w, r, r), atol=ROUNDING)
     np.testing.assert_array_equal(
         found[: entries // 2, entries // 2 :], found[entries // 2 :, : entries // 2].T
+    )
+    slope = jax.grad(lambda r: tools.symmetric_products(w, r).sum())(r)
+    np.testing.assert_allclose(
+        slope, 2 * w[..., None] * r.sum(-1)[..., None] * np.ones(entries), atol=ROUNDING
     )
 
 

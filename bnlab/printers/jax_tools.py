@@ -114,9 +114,9 @@ SYMMETRIC_PRODUCTS = '''
 def symmetric_products(w, r):
     """The sum of w r r' over all rows: as it is symmetric, a quarter of it need not be multiplied."""
     rows, half = r.reshape(-1, r.shape[-1]), r.shape[-1] // 2
-    weighted = w.reshape(-1, 1) * rows
-    top = weighted[:, :half].T @ rows
-    rest = weighted[:, half:].T @ rows[:, half:]
+    columns = jax.lax.optimization_barrier((w.reshape(-1, 1) * rows).T)  # turned in memory: a faster product
+    top = columns[:half] @ rows
+    rest = columns[half:] @ rows[:, half:]
     return jnp.block([[top], [jnp.concatenate([top[:, half:].T, rest], 1)]])
 '''
 
