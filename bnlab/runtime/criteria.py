@@ -18,7 +18,10 @@ from bnlab.runtime.records import Bound
 
 
 def observations(graph: Graph, bound: Bound) -> float:
-    """The number of observations: rows of the observed variable that has most, each with the weight of its member."""
+    """The number of observations: rows of the observed variable that has most, each with the weight of its member.
+
+    Rows of which nothing is observed count too, as the missing steps of a series do in other software.
+    """
     most = max(graph.in_role("observed"), key=lambda one: len(np.atleast_1d(bound.canonical[one.name])))
     path = sizeless(graph, most.plates)
     if not path:
