@@ -17,13 +17,21 @@ from tests.networks import Example
 
 NO_MODEL = ("mixture_of_linear_chains", "steady_chains", "effects_of_sequences")
 MODELS = [example for example in GAUSSIAN if example.name not in NO_MODEL]
-LONG = ("controlled_chain", "chain_with_factors")  # a quarter and half a minute
+SEEN_ELSEWHERE = frozenset(
+    """controlled_chain chain_with_factors subspace nested_means intercept coefficients one_factor probabilistic_components
+    mixture_of_tied_factors fork explaining_away linear_chain_alone level_and_slope shared_disturbance chains_of_sides
+    partly_fixed tied_groups shared_parameters spherical_groups items_of_groups""".split()
+)
+"""Compiled by `pytest -m slow`: the first two take longest, and of each other one some part of a quick one is the like."""
 SLOPES = ("two_covariances", "nested_effects", "mixture_of_groups", "controlled_chain", "chain_with_factors")
 
 
 @pytest.mark.parametrize(
     "example",
-    [pytest.param(one, marks=[pytest.mark.slow] if one.name in LONG else [], id=one.name) for one in MODELS],
+    [
+        pytest.param(one, marks=[pytest.mark.slow] if one.name in SEEN_ELSEWHERE else [], id=one.name)
+        for one in MODELS
+    ],
 )
 def test_the_joint_density_is_the_oracles(example: Example) -> None:
     graph, rng = example.build().graph, np.random.default_rng(0)
