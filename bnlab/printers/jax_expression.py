@@ -26,6 +26,7 @@ from bnlab.printers.python_tree import (
     subscript,
 )
 from bnlab.program.ops import (
+    STEP,
     Axes,
     Axis,
     Binary,
@@ -238,11 +239,34 @@ def _product(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:
     rest = tuple(axis for axis in right.axes if axis != summed)
     if summed not in right.axes or summed in axes or set(rest) & set(left.axes) or axes != (*kept, *rest):
         return None
-    matrix = expression(right)
-    if len(right.axes) == 2 and right.axes[1] == summed:
+    first, second = _matrices_first(left, right, summed, rest)
+    matrix = expression(second)
+    if len(second.axes) == 2 and second.axes[1] == first.axes[-1]:
         matrix = ast.Attribute(matrix, "T")
-    of_matrices = len(left.axes) > 1 and len(right.axes) > 1
-    return ast.BinOp(expression(left), OF_MATRICES if of_matrices else WITH_VECTOR, matrix)
+    of_matrices = len(first.axes) > 1 and len(second.axes) > 1
+    if of_matrices and _is_small(first.axes, rest):
+        return call("product", expression(first), matrix)
+    return ast.BinOp(expression(first), OF_MATRICES if of_matrices else WITH_VECTOR, matrix)
+
+
+def _matrices_first(left: Expr, right: Expr, summed: Axis, rest: Axes) -> tuple[Expr, Expr]:
+    """(x B) C as x (B C), where x has rows or steps and the matrices have not: the product of rows is one less."""
+    if not isinstance(left, Einsum) or len(left.operands) != 2 or len(right.axes) != 2:
+        return left, right
+    rows, matrix = sorted(left.operands, key=lambda part: len(part.axes), reverse=True)
+    many = any(axis.size is None for axis in rows.axes)
+    if not many or any(axis.size is None for axis in (*matrix.axes, *right.axes)):
+        return left, right
+    inner = set(rows.axes) & set(matrix.axes)
+    if len(inner) != 1 or set(matrix.axes) != {*inner, summed} or rows.axes[-1:] != (*inner,):
+        return left, right
+    return rows, Einsum((matrix, right), (*inner, *rest))
+
+
+def _is_small(rows: Axes, column: Axes) -> bool:
+    """Whether each row of the steps of a chain is multiplied by so small a matrix that sums written out are faster."""
+    steps = any(axis.kind == STEP for axis in rows[:-1])
+    return steps and 0 < (rows[-1].size or 0) * (column[0].size or 0) <= 4 * SMALL
 
 
 def _batched(left: Expr, right: Expr, axes: Axes) -> ast.expr | None:

@@ -127,7 +127,8 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
     """
     # Cov(y[t] | data before): each follows from the one before in the same way
     P = predicted_covariances(jnp.eye(2), theta.F, theta.Q, Lambda_y, len(eta_y))
-    S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+    # how far the data of the step leave the prediction
+    S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
     V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
 
     def step(p, inputs):
@@ -136,7 +137,7 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
         return product(m, theta.F.T), (p, m)
 
     p, m = jax.lax.scan(step, jnp.zeros(eta_y[0].shape), (eta_y, V))[1]
-    n = (eta_y - p @ Lambda_y.T) @ S  # how the data move the mean: m[t] - p[t] = P[t] n[t]
+    n = (eta_y - product(p, Lambda_y.T)) @ S  # how the data move the mean: m[t] - p[t] = P[t] n[t]
     # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
     log_ratio = (0.5 * jnp.linalg.slogdet(S)[1])[:, None] - 0.5 * jnp.einsum("tsd,tsd->ts", n, m - p)
     return p, P, m, V, log_ratio
@@ -146,7 +147,7 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
     """ln p(x[s,t] | y[s,t]) from what is left of its mean as (T, S)."""
     L = jnp.linalg.cholesky(theta.R)
     whiten = inverse_lower(L)
-    y = v_x @ whiten.T  # L^-1 (x - mean)
+    y = product(v_x, whiten.T)  # L^-1 (x - mean)
     log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
     return -0.5 * (3 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
 
@@ -161,10 +162,10 @@ def smooth_y(
     G and C are the same for all sequences, so that only the weighted sum of their covariances is carried: W.
     """
     # the regression of y[t-1] on y[t], given the data up to t-1
-    G = product(V[:-1] @ theta.F.T, jnp.linalg.inv(P[1:]))
-    B = jnp.eye(2) - G @ theta.F  # what it leaves of y[t-1] itself
+    G = product(product(V[:-1], theta.F.T), jnp.linalg.inv(P[1:]))
+    B = jnp.eye(2) - product(G, theta.F)  # what it leaves of y[t-1] itself
     # Cov(y[t-1] | y[t], data up to t-1), a sum of squares: no digits cancel
-    C = product(product(B, V[:-1]), B.mT) + product(G @ theta.Q, G.mT)
+    C = product(product(B, V[:-1]), B.mT) + product(product(G, theta.Q), G.mT)
     count = weight_in_t.sum(-1)  # sequences that have a step t, by their weights
     ended = jnp.where(mask_t[1:], 0, weight_in_t[:-1]).sum(-1)  # those whose last step is t-1
 
@@ -191,10 +192,10 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     x, weight, mask_t = chunk
     J_x = jnp.linalg.inv(theta.R)  # R^-1
-    eta_y = x @ J_x @ theta.H  # what the data of a step say of y
+    eta_y = product(x, J_x @ theta.H)  # what the data of a step say of y
     Lambda_y = jnp.einsum("pd,pq,qe->de", theta.H, J_x, theta.H)  # and how precisely
     p, P, m, V, log_ratio = filter_y(theta, eta_y, Lambda_y)
-    v_x = x - m @ theta.H.T  # x less its mean, at the means given the data so far
+    v_x = x - product(m, theta.H.T)  # x less its mean, at the means given the data so far
     # ln p(x[s,:]) = ln p(x, y) - ln p(y | x) at the means given the data so far
     log_p_x_in_chain = jnp.where(mask_t, log_likelihood_x(theta, v_x) + log_ratio, 0).sum(0)
     weight_in_t = mask_t * weight  # 0 past the end
@@ -202,8 +203,8 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     mean_y, W_y, W_y_before, G = smooth_y(theta, m, V, p, P, mask_t, weight_in_t)
     W_y_next = product(W_y[1:], G.mT)  # sum_s Cov(y[t], y[t-1] | x)
     y_mean_before = mean_y[:-1]  # E[y[s,t-1] | x]
-    e_y = mean_y[1:] - mean_y[:-1] @ theta.F.T  # y less its mean, at the posterior means
-    e_x = x - mean_y @ theta.H.T  # x less its mean, at the posterior means
+    e_y = mean_y[1:] - product(mean_y[:-1], theta.F.T)  # y less its mean, at the posterior means
+    e_x = x - product(mean_y, theta.H.T)  # x less its mean, at the posterior means
     return Statistics(
         log_p=weight @ log_p_x_in_chain,
         S_y_prev_y_prev=products_of_rows(weight_in_t[1:], y_mean_before, y_mean_before) + W_y_before.sum(0),

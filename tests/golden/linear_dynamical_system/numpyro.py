@@ -134,7 +134,8 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
     """
     # Cov(y[t] | data before): each follows from the one before in the same way
     P = predicted_covariances(jnp.eye(2), theta.F, theta.Q, Lambda_y, len(eta_y))
-    S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+    # how far the data of the step leave the prediction
+    S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
     V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
 
     def step(p, inputs):
@@ -143,7 +144,7 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
         return product(m, theta.F.T), (p, m)
 
     p, m = jax.lax.scan(step, jnp.zeros(eta_y[0].shape), (eta_y, V))[1]
-    n = (eta_y - p @ Lambda_y.T) @ S  # how the data move the mean: m[t] - p[t] = P[t] n[t]
+    n = (eta_y - product(p, Lambda_y.T)) @ S  # how the data move the mean: m[t] - p[t] = P[t] n[t]
     # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
     log_ratio = (0.5 * jnp.linalg.slogdet(S)[1])[:, None] - 0.5 * jnp.einsum("tsd,tsd->ts", n, m - p)
     return p, P, m, V, log_ratio
@@ -153,7 +154,7 @@ def log_likelihood_x(theta: Parameters, v_x: Array) -> Array:
     """ln p(x[s,t] | y[s,t]) from what is left of its mean as (T, S)."""
     L = jnp.linalg.cholesky(theta.R)
     whiten = inverse_lower(L)
-    y = v_x @ whiten.T  # L^-1 (x - mean)
+    y = product(v_x, whiten.T)  # L^-1 (x - mean)
     log_det = 2 * jnp.log(jnp.diagonal(L, axis1=-2, axis2=-1)).sum(-1)
     return -0.5 * (3 * jnp.log(2 * jnp.pi) + log_det + (y * y).sum(-1))
 
@@ -162,10 +163,10 @@ def expect(theta: Parameters, chunk: Data) -> Array:
     """ln p of one chunk."""
     x, weight, mask_t = chunk
     J_x = jnp.linalg.inv(theta.R)  # R^-1
-    eta_y = x @ J_x @ theta.H  # what the data of a step say of y
+    eta_y = product(x, J_x @ theta.H)  # what the data of a step say of y
     Lambda_y = jnp.einsum("pd,pq,qe->de", theta.H, J_x, theta.H)  # and how precisely
     p, P, m, V, log_ratio = filter_y(theta, eta_y, Lambda_y)
-    v_x = x - m @ theta.H.T  # x less its mean, at the means given the data so far
+    v_x = x - product(m, theta.H.T)  # x less its mean, at the means given the data so far
     # ln p(x[s,:]) = ln p(x, y) - ln p(y | x) at the means given the data so far
     log_p_x_in_chain = jnp.where(mask_t, log_likelihood_x(theta, v_x) + log_ratio, 0).sum(0)
     return weight @ log_p_x_in_chain

@@ -103,7 +103,8 @@ def filter_state(
     """
     # Cov(state[t] | data before): each follows from the one before in the same way
     P = predicted_covariances(P_first, F_state, Q_state, Lambda_state, len(eta_state))
-    S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_state)  # how far the data of the step leave the prediction
+    # how far the data of the step leave the prediction
+    S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_state))
     V = product(S, P)  # Cov(state[t] | data up to t) = (P^-1 + Lambda)^-1
 
     def step(p, inputs):
@@ -113,7 +114,7 @@ def filter_state(
 
     p, m = jax.lax.scan(step, p_first, (eta_state, V))[1]
     # how the data move the mean: m[t] - p[t] = P[t] n[t]
-    n = jnp.einsum("tca,tc->ta", S, eta_state - p @ Lambda_state.T)
+    n = jnp.einsum("tca,tc->ta", S, eta_state - product(p, Lambda_state.T))
     # ln p(state[t] | data before) - ln p(state[t] | data up to t) at state[t] = m[t]
     log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("ta,ta->t", n, m - p)
     return p, P, m, V, log_ratio
@@ -134,10 +135,10 @@ def smooth_state(
     of covariance C[t].
     """
     # the regression of state[t-1] on state[t], given the data up to t-1
-    G = product(V[:-1] @ F_state.T, jnp.linalg.inv(P[1:]))
-    B = jnp.eye(2) - G @ F_state  # what it leaves of state[t-1] itself
+    G = product(product(V[:-1], F_state.T), jnp.linalg.inv(P[1:]))
+    B = jnp.eye(2) - product(G, F_state)  # what it leaves of state[t-1] itself
     # Cov(state[t-1] | state[t], data up to t-1), a sum of squares: no digits cancel
-    C = product(product(B, V[:-1]), B.mT) + product(G @ Q_state, G.mT)
+    C = product(product(B, V[:-1]), B.mT) + product(product(G, Q_state), G.mT)
 
     def step(mean, inputs):
         m_before, p_t, G_t = inputs

@@ -121,7 +121,8 @@ def filter_state(
     """
     # Cov(state[t] | data before): each follows from the one before in the same way
     P = predicted_covariances(P_first, F_state, Q_state, Lambda_state, len(eta_state))
-    S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_state)  # how far the data of the step leave the prediction
+    # how far the data of the step leave the prediction
+    S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_state))
     V = product(S, P)  # Cov(state[t] | data up to t) = (P^-1 + Lambda)^-1
 
     def step(p, inputs):
@@ -131,7 +132,7 @@ def filter_state(
 
     p, m = jax.lax.scan(step, p_first, (eta_state, V))[1]
     # how the data move the mean: m[t] - p[t] = P[t] n[t]
-    n = jnp.einsum("tca,tc->ta", S, eta_state - p @ Lambda_state.T)
+    n = jnp.einsum("tca,tc->ta", S, eta_state - product(p, Lambda_state.T))
     # ln p(state[t] | data before) - ln p(state[t] | data up to t) at state[t] = m[t]
     log_ratio = 0.5 * jnp.linalg.slogdet(S)[1] - 0.5 * jnp.einsum("ta,ta->t", n, m - p)
     return p, P, m, V, log_ratio

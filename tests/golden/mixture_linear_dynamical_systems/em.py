@@ -126,7 +126,8 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
     """
     # Cov(y[t] | data before): each follows from the one before in the same way
     P = predicted_covariances(jnp.broadcast_to(jnp.eye(2), (2, 2, 2)), theta.F, theta.Q, Lambda_y, len(eta_y))
-    S = jnp.linalg.inv(jnp.eye(2) + P @ Lambda_y)  # how far the data of the step leave the prediction
+    # how far the data of the step leave the prediction
+    S = jnp.linalg.inv(jnp.eye(2) + product(P, Lambda_y))
     V = product(S, P)  # Cov(y[t] | data up to t) = (P^-1 + Lambda)^-1
 
     def step(p, inputs):
@@ -137,7 +138,7 @@ def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, A
 
     p, m = jax.lax.scan(step, jnp.zeros((eta_y[0].shape[0], 2, 2)), (eta_y, V))[1]
     # how the data move the mean: m[t] - p[t] = P[t] n[t]
-    n = jnp.einsum("tkfd,tskf->tskd", S, eta_y[:, :, None] - p @ Lambda_y.T)
+    n = jnp.einsum("tkfd,tskf->tskd", S, eta_y[:, :, None] - product(p, Lambda_y.T))
     # ln p(y[t] | data before) - ln p(y[t] | data up to t) at y[t] = m[t]
     log_ratio = (0.5 * jnp.linalg.slogdet(S)[1])[:, None] - 0.5 * jnp.einsum("tskd,tskd->tsk", n, m - p)
     return p, P, m, V, log_ratio
@@ -187,10 +188,10 @@ def smooth_y(
 def expect(theta: Parameters, chunk: Data) -> Statistics:
     """Statistics of one chunk, expected under the posterior of the latents."""
     x, weight, mask_t = chunk
-    eta_y = 1 / theta.R * x @ theta.H  # what the data of a step say of y
+    eta_y = product(1 / theta.R * x, theta.H)  # what the data of a step say of y
     Lambda_y = jnp.einsum("pd,p,pe->de", theta.H, 1 / theta.R, theta.H)  # and how precisely
     p, P, m, V, log_ratio = filter_y(theta, eta_y, Lambda_y)
-    v_x = x[:, :, None] - m @ theta.H.T  # x less its mean, at the means given the data so far
+    v_x = x[:, :, None] - product(m, theta.H.T)  # x less its mean, at the means given the data so far
     # ln p(x[s,:] | c[s]=k) = ln p(x, y) - ln p(y | x) at the means given the data so far
     log_p_x_given_c_in_chain = jnp.where(mask_t[..., None], log_likelihood_x(theta, v_x) + log_ratio, 0).sum(
         0
@@ -205,7 +206,7 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     y_mean_before = mean_y[:-1]  # E[y[s,t-1] | x]
     # y less its mean, at the posterior means
     e_y = mean_y[1:] - jnp.einsum("kdg,tskg->tskd", theta.F, mean_y[:-1])
-    e_x = x[:, :, None] - mean_y @ theta.H.T  # x less its mean, at the posterior means
+    e_x = x[:, :, None] - product(mean_y, theta.H.T)  # x less its mean, at the posterior means
     return Statistics(
         log_p=weight @ log_p_x,
         N_c=q_c.sum(0),

@@ -92,11 +92,9 @@ def expect(theta: Parameters, chunk: Data) -> Statistics:
     r_x = x - theta.mu  # x less its prior mean
     J_x = jnp.linalg.inv(theta.Sigma)  # Sigma^-1
     # what the data say of y
-    eta_y = (
-        jax.ops.segment_sum(weight_utterance[:, None] * r_x, speaker_of_utterance, num_segments=len(weight))
-        @ J_x
-        @ theta.V
-    )
+    eta_y = jax.ops.segment_sum(
+        weight_utterance[:, None] * r_x, speaker_of_utterance, num_segments=len(weight)
+    ) @ (J_x @ theta.V)
     # how many of utterance in each speaker
     count_utterance = jax.ops.segment_sum(weight_utterance, speaker_of_utterance, num_segments=len(weight))
     # and how precisely
