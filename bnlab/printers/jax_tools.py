@@ -123,7 +123,7 @@ def symmetric_products(w, r):
 PRODUCTS_OF_ROWS = '''
 def products_of_rows(w, a, b):
     """The sum of w a b' over all rows, as one product of matrices."""
-    return (w[..., None] * a).reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
+    return a.reshape(-1, a.shape[-1]).T @ (w[..., None] * b).reshape(-1, b.shape[-1])
 '''
 
 SQUARED_DISTANCES = '''

@@ -117,7 +117,7 @@ def predicted_covariances(P, F, Q, Lambda, steps):
 
 def products_of_rows(w, a, b):
     """The sum of w a b' over all rows, as one product of matrices."""
-    return (w[..., None] * a).reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
+    return a.reshape(-1, a.shape[-1]).T @ (w[..., None] * b).reshape(-1, b.shape[-1])
 
 
 def filter_y(theta: Parameters, eta_y: Array, Lambda_y: Array) -> tuple[Array, Array, Array, Array, Array]:

@@ -72,7 +72,7 @@ def symmetric(S):
 
 def products_of_rows(w, a, b):
     """The sum of w a b' over all rows, as one product of matrices."""
-    return (w[..., None] * a).reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
+    return a.reshape(-1, a.shape[-1]).T @ (w[..., None] * b).reshape(-1, b.shape[-1])
 
 
 def log_likelihood_x(theta: Parameters, e_x: Array) -> Array:
