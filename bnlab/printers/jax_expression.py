@@ -258,7 +258,7 @@ def _matrices_first(left: Expr, right: Expr, summed: Axis, rest: Axes) -> tuple[
     if not many or any(axis.size is None for axis in (*matrix.axes, *right.axes)):
         return left, right
     inner = set(rows.axes) & set(matrix.axes)
-    if len(inner) != 1 or set(matrix.axes) != {*inner, summed} or rows.axes[-1:] != (*inner,):
+    if len(inner) != 1 or set(matrix.axes) != {*inner, summed} or rows.axes != (*left.axes[:-1], *inner):
         return left, right
     return rows, Einsum((matrix, right), (*inner, *rest))
 
