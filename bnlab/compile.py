@@ -13,12 +13,12 @@ from bnlab.inference import closed_form, derivation, em
 from bnlab.inference.cliques import junction_tree
 from bnlab.inference.derivation import Derivation
 from bnlab.inference.knowledge import Knowledge, analysed, gaps, notes
-from bnlab.inference.plan import SumChain, plan
+from bnlab.inference.plan import IntegrateChain, SumChain, plan
 from bnlab.inference.vbem import vbem
 from bnlab.naming import did_you_mean
 from bnlab.network.declare import Network
 from bnlab.network.formats import to_json
-from bnlab.network.ir import Graph
+from bnlab.network.ir import Graph, Ref
 from bnlab.printers import jax_em
 from bnlab.printers.base import Need, printer, registry
 from bnlab.version import VERSION
@@ -127,6 +127,21 @@ def derive(net: Network | Graph) -> Derivation:
     Raises IntractableError, which names the variables and says why, where exact inference is impossible or not derived.
     """
     return derivation.derive(graph_of(net))
+
+
+def carried_noise(graph: Graph) -> dict[str, str]:
+    """The parameters that are spreads of what a filter carries from step to step, each with that latent and its chain."""
+    steps, noise = plan(graph), {}
+    for step in steps.steps:
+        if not isinstance(step, IntegrateChain):
+            continue
+        moving = any(ref.lag for label in step.later for ref in steps.factor(label).continuous)
+        for name in (*step.variables, *step.beside) if moving else ():
+            cpd = graph.variable(name).cpd
+            for slot, ref in cpd.arguments if cpd is not None else ():
+                if slot in ("cov", "var", "std") and isinstance(ref, Ref) and isinstance(ref.target, str):
+                    noise[ref.target] = f"{name} in the chain {step.chain}"
+    return noise
 
 
 def chain_tables(

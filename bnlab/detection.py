@@ -85,7 +85,11 @@ def cllr(target: ArrayLike, nontarget: ArrayLike) -> float:
 def _scores(target: ArrayLike, nontarget: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     faults, found = [], []
     for name, given in (("target", target), ("nontarget", nontarget)):
-        scores = np.asarray(given, dtype=np.float64).ravel()
+        try:
+            scores = np.asarray(given, dtype=np.float64).ravel()
+        except (TypeError, ValueError):
+            faults.append(Fault(f"The {name} scores are no real numbers.", "Give an array of numbers."))
+            continue
         found.append(scores)
         if not scores.size:
             faults.append(Fault(f"There are no {name} scores.", "Rates are parts of at least one trial."))

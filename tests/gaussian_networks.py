@@ -803,6 +803,21 @@ def standing_still() -> bn.Network:
     return net
 
 
+def at_rest() -> bn.Network:
+    """A vector that stays where it starts."""
+    with bn.Network("at_rest") as net:
+        h = bn.parameter("h", bn.Real(2, 2))
+        v = bn.parameter("v", bn.Positive())
+        with bn.plate("series"), bn.chain("t"):
+            place = bn.latent(
+                "place",
+                bn.Normal(bn.previous("place"), cov=bn.zeros(2, 2)),
+                first=bn.Normal(bn.zeros(2), cov=bn.eye(2)),
+            )
+            bn.observed("x", bn.Normal(h @ place, var=v))
+    return net
+
+
 def carried_along() -> bn.Network:
     """An autoregression of second order: what was one step before is a latent without noise, read one step later."""
     with bn.Network("carried_along") as net:
@@ -989,6 +1004,7 @@ SINGULAR = (
     Example(carried_along, {"series": (5, 1, 4, 6)}),
     Example(along_a_line, {"series": (5, 1, 4, 3)}),
     Example(standing_still, {"t": 6}),
+    Example(at_rest, {"series": (5, 1, 4, 3)}),
 )
 """The same, with variances of 0: evidence and posterior stand, but ln p(x, z) has no density."""
 

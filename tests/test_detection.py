@@ -55,6 +55,12 @@ def test_no_scores_and_no_numbers_are_refused_together(measure: object) -> None:
         measure([], [0, np.nan])  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("scores", [["a"], [1 + 2j]])
+def test_scores_are_real_numbers(scores: list) -> None:
+    with pytest.raises(bn.DataError, match="target scores are no real numbers"):
+        bn.eer(scores, [1.0])
+
+
 def test_a_prior_is_a_probability() -> None:
     with pytest.raises(bn.DataError, match="prior is 2"):
         bn.min_dcf([1], [0], prior=2)

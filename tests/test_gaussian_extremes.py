@@ -139,3 +139,43 @@ def test_covariances_stay_symmetric_over_hundreds_of_iterations() -> None:
         np.testing.assert_array_equal(found.parameters[name], found.parameters[name].T)
     again = bn.fit(net, {"x": [np.array(x)]}, init=found.parameters, max_iter=0, progress=False)
     assert again.log_likelihood[0] == pytest.approx(found.log_likelihood[-1], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("build", "start", "said"),
+    [
+        (networks.linear_chain, {"Q": np.zeros((2, 2))}, "Q starts at a singular matrix"),
+        (networks.linear_chain, {"Q": [[0.1, 0.0], [0.0, 0.0]]}, "Q starts at a singular matrix"),
+        (networks.local_level, {"eta": 0.0}, "eta starts at 0"),
+        (
+            networks.mixture_of_linear_chains,
+            {"Q": [np.eye(2), np.zeros((2, 2))]},
+            "Q starts at a singular matrix",
+        ),
+    ],
+)
+def test_chains_whose_noise_starts_at_the_edge_are_refused(build, start: dict, said: str) -> None:
+    """They had a posterior of NaN, or variances a little below 0."""
+    rng, net = np.random.default_rng(0), build()
+    shape = net.graph.variable("x").domain.event_shape
+    with pytest.raises(bn.FitError, match=f"(?s){said}, and EM would leave it so.*Start it inside"):
+        bn.fit(net, {"x": [rng.normal(size=(9, *shape)) for _ in range(3)]}, init=start, progress=False)
+
+
+def test_the_first_state_of_a_chain_may_start_known() -> None:
+    rng = np.random.default_rng(0)
+    found = bn.fit(
+        networks.linear_chain(),
+        {"x": [rng.normal(size=(9, 3)) for _ in range(3)]},
+        init={"P0": np.zeros((2, 2))},
+        max_iter=3,
+        progress=False,
+    )
+    assert np.isfinite(found.log_likelihood).all()
+    np.testing.assert_array_equal(found.parameters["P0"], np.zeros((2, 2)))
+
+
+def test_steps_of_one_sequence_have_no_weights() -> None:
+    """They changed the criteria and nothing else."""
+    with pytest.raises(bn.DataError, match="t is the chain of one sequence"):
+        bn.fit(networks.linear_chain_alone(), {"x": np.zeros((9, 2))}, weights=np.ones(9))

@@ -97,3 +97,24 @@ def test_what_is_listed_in_part_says_so(tmp_path: Path) -> None:
     written(tmp_path)
     with pytest.raises(DataError, match="Give the table, .scp"):
         read_kaldi(tmp_path / "vectors.ark")
+
+
+@pytest.mark.parametrize(
+    ("cut", "told"), [(4, "numbers, and .* were written"), (3, "cannot be decoded"), (9, "b1")]
+)
+def test_a_file_cut_short_names_the_utterance(tmp_path: Path, cut: int, told: str) -> None:
+    pytest.importorskip("kaldiio")
+    table = written(tmp_path)
+    whole = (tmp_path / "vectors.ark").read_bytes()
+    (tmp_path / "vectors.ark").write_bytes(whole[:-cut])
+    with pytest.raises(DataError, match=told) as refused:
+        read_kaldi(table)
+    assert "b1" in str(refused.value) and "a1" not in str(refused.value)
+
+
+def test_vectors_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    kaldiio = pytest.importorskip("kaldiio")
+    vectors = {"u": np.zeros(4, "f4"), "v": np.zeros(3, "f4")}
+    kaldiio.save_ark(str(tmp_path / "v.ark"), vectors, scp=str(tmp_path / "feats.scp"))
+    with pytest.raises(DataError, match=r"different numbers of entries: 4 \(u\) and 3 \(v\)"):
+        load_data(tmp_path / "feats.scp", model("plda"))

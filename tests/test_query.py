@@ -14,6 +14,7 @@ import bnlab as bn
 from bnlab.runtime.proof.draws import random_data, random_parameters
 from bnlab.runtime.proof.oracle import Oracle
 from tests import networks
+from tests.models import model
 
 ROUNDING = 1e-12  # sums of a few dozen products of probabilities
 
@@ -196,3 +197,8 @@ def test_latents_that_nothing_observed_depends_on_keep_their_prior_for_each_memb
     np.testing.assert_array_equal(fit.posterior()["u"]["mean"], np.full(3, 2.0))
     np.testing.assert_array_equal(fit.posterior()["u"]["cov"], np.full(3, 3.0))
     np.testing.assert_allclose(fit.score(), np.log([0.3, 0.7, 0.7]), rtol=1e-15)
+
+
+def test_without_categorical_variables_there_is_nothing_to_explain() -> None:
+    with pytest.raises(bn.DataError, match="no categorical variable"):
+        bn.explain(model("ppca").network, {}, {"x": np.zeros((3, 2))})

@@ -123,12 +123,13 @@ def _regression(chain: Filter, slope: Slope, given: set[Symbol]) -> tuple[Statem
         B = _statement(chain, "B", build.subtract(unit(earlier), _through(G.target, slope, entries, earlier)))
         moved = _product((g, i), B.target, called(before, {d: h, e: i}))
         parts = [_product((g, h), moved, called(B.target, {g: h, h: i}))]
-        added = (
-            _product((g, f), G.target, called(noise.value, {d: e, e: f}))
-            if noise.full
-            else called(contract((), G.target, called(noise.value, {d: e})), {e: f})
-        )
-        parts.append(_product((g, h), added, called(G.target, {g: h, e: f})))
+        if noise.value != Number(0.0):
+            added = (
+                _product((g, f), G.target, called(noise.value, {d: e, e: f}))
+                if noise.full
+                else called(contract((), G.target, called(noise.value, {d: e})), {e: f})
+            )
+            parts.append(_product((g, h), added, called(G.target, {g: h, e: f})))
     C = _statement(chain, "C", build.add(*(part for part in parts if part != Number(0.0))))
     comments = (
         f"the regression of {y}[{letter}-1] on {y}[{letter}], given the data up to {letter}-1",

@@ -80,7 +80,7 @@ def bind(
         if isinstance(value, Final):
             canonical[name] = last_steps(graph, graph.variable(name), value, layout)
     if weights is not None:
-        canonical["weights"] = _weights(layout, weights)
+        canonical["weights"] = _weights(graph, layout, weights)
     missing = (
         v.name for v in graph.in_role("observed") if v.name in canonical and _gaps(v, canonical[v.name])
     )
@@ -194,11 +194,16 @@ def canonical_ids(paths: Mapping[str, tuple[str, ...]], layout: Layout) -> dict[
     return ids
 
 
-def _weights(layout: Layout, weights: ArrayLike) -> NDArray[np.float64]:
+def _weights(graph: Graph, layout: Layout, weights: ArrayLike) -> NDArray[np.float64]:
     """One number, not negative, for each member of the outermost plate."""
     outermost = next((plate for plate, path in layout.paths.items() if len(path) == 1), None)
     if outermost is None:
         raise DataError(Fault("There are no members to weight: no plate takes its size from the data."))
+    if graph.plate(outermost).chain:
+        reason = f"There are no members to weight: {outermost} is the chain of one sequence, whose steps are not independent."
+        raise DataError(
+            Fault(reason, 'Put the chain into a plate, with bn.plate("sequence"), and weight its sequences.')
+        )
     array = np.asarray(weights, dtype=float)
     if array.shape != (layout.count(outermost),):
         members = layout.count(outermost)

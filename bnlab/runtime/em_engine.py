@@ -20,6 +20,7 @@ from bnlab.runtime.em_names import named_by_evidence
 from bnlab.runtime.emitted import emitted
 from bnlab.runtime.parameters import checked
 from bnlab.runtime.records import Problem
+from bnlab.runtime.singular_start import refuse_singular_steps
 
 if TYPE_CHECKING:
     from bnlab.compile import Messages
@@ -63,6 +64,7 @@ def theta_of_start(problem: Problem, ready: Engine, number: int) -> dict[str, ND
     spreads on their floor where the data about a centre have none: as many centres as rows, say."""
     init = problem.init
     given = {} if isinstance(init, str) else checked(problem.graph, init, complete=False, edge=True)
+    refuse_singular_steps(problem.graph, given)
     theta: dict[str, Any] = {
         one.name: one.value.array for one in problem.graph.parameters if one.value is not None
     }

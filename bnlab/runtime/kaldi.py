@@ -7,7 +7,7 @@ kaldiio, which decodes the numbers, sees it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from bnlab.runtime.data_layout import sizeless
 
 BINARY = re.compile(rb"\0B(?:[FD][MV]|CM[23]?) ")
 """How a vector or a matrix of numbers begins, compressed or not."""
+CUT = "The file is damaged, or was not written to its end. Write it again."
 LISTED = 5
 """Faults named one by one."""
 
@@ -49,11 +50,37 @@ def read_kaldi(scp: str | Path, utt2spk: str | Path | None = None) -> dict[str, 
         raise DataError(
             Fault("Kaldi's files want the package kaldiio.", 'pip install "bnlab[speech]"')
         ) from None
-    values = [
-        np.asarray(kaldiio.load_mat(f"{_file(table, p)}:{_offset(p)}"), float) for p in entries.values()
-    ]
+    values = _values(kaldiio.load_mat, table, entries)
     found: dict[str, Any] = {"utterance": np.array(list(entries)), "values": values}
     return found if utt2spk is None else found | {"speaker": np.array(speakers)}
+
+
+def _values(load: Callable[[str], Any], table: Path, entries: Mapping[str, str]) -> list[NDArray[Any]]:
+    """The numbers of each utterance. Raises DataError for those that are damaged or cut short."""
+    values, faults = [], []
+    for name, place in entries.items():
+        where = f"{table.name}, {name}: {place[:80]!r}"
+        try:
+            value = np.asarray(load(f"{_file(table, place)}:{_offset(place)}"), float)
+        except Exception as error:  # whatever its decoder stumbles over
+            faults.append(Fault(f"{where} cannot be decoded: {error}.", CUT))
+            continue
+        promised = _promised(_file(table, place), _offset(place))
+        if promised is not None and promised != value.size:
+            faults.append(Fault(f"{where} has {value.size} numbers, and {promised} were written.", CUT))
+        values.append(value)
+    if faults:
+        more = [Fault(f"... and {len(faults) - LISTED} more.")] if len(faults) > LISTED else []
+        raise DataError(*faults[:LISTED], *more)
+    return values
+
+
+def _promised(path: Path, offset: int) -> int | None:
+    """How many numbers the head of a vector says it has: mark, kind, a byte 4, and a number of four bytes."""
+    with path.open("rb") as opened:
+        opened.seek(offset)
+        head = opened.read(10)
+    return int.from_bytes(head[6:10], "little", signed=True) if head[3:4] == b"V" else None
 
 
 def _speakers(entries: Iterable[str], utt2spk: Path) -> tuple[list[str], list[Fault]]:
@@ -82,6 +109,10 @@ def kaldi_data(graph: Graph, scp: Path) -> dict[str, Any]:
     frames = values[0].ndim == 2
     if any(value.ndim != values[0].ndim for value in values):
         raise DataError(Fault(f"{scp.name} holds both vectors and matrices.", "Put them into two tables."))
+    sizes_found = {value.shape[-1]: name for name, value in zip(read["utterance"], values, strict=True)}
+    if len(sizes_found) > 1:
+        listed = " and ".join(f"{size} ({name})" for size, name in list(sizes_found.items())[:LISTED])
+        raise DataError(Fault(f"The vectors in {scp.name} have different numbers of entries: {listed}."))
     rows = np.concatenate(values) if frames else np.stack(values)
     each = np.repeat(np.arange(len(values)), [len(value) if frames else 1 for value in values])
     plates = sizeless(graph, vectors[0].plates)[:-1]

@@ -217,8 +217,8 @@ def _weak(domain: Domain) -> str:
             return f"bn.InverseGamma({ones}, {ones})"
         case Probability():
             return "bn.Beta(1.0, 1.0)"
-        case Real(shape=shape):
-            return f"bn.Normal({'0.0' if not shape else 'bn.zeros(' + ', '.join(map(str, shape)) + ')'}, std=10.0)"
+        case Real():
+            return "bn.Normal(0.0, std=10.0)"
         case _:
             return "..."
 

@@ -75,6 +75,11 @@ def explain(
     Latent, missing and absent ones get values, known ones keep theirs. What may be missing is as in `bn.query`.
     """
     names = tuple(v.name for v in net.graph.variables if v.discrete and v.role != "given")
+    if not names:
+        reason = f"The network {net.graph.name} has no categorical variable whose value could be explained."
+        raise DataError(
+            Fault(reason, "Posteriors of Gaussian latents are those of a fit: bn.fit(...).posterior().")
+        )
     graph, bound = _posed(net, data, columns, evidence or {}, names)
     found = _asked(graph, bound, checked(net.graph, parameters, complete=True, edge=True), "predict", ())
     return {
