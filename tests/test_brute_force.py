@@ -591,3 +591,104 @@ def test_a_class_of_sequences_beside_latents_whose_spread_is_the_same_at_all_ste
         for t in range(len(rows)):
             at = slice(2 * t, 2 * t + 2)
             np.testing.assert_allclose(cov[t], expected[at, at], atol=1e-12)
+
+
+def test_a_known_start_that_is_a_number_beside_a_vector() -> None:
+    """The effect of a sequence, a vector, and a scalar chain are one state."""
+    with bn.Network("beside") as net:
+        q, v, s = (bn.parameter(name, bn.Positive()) for name in "qvs")
+        with bn.plate("g"):
+            a = bn.latent("a", bn.Normal(bn.zeros(2), var=s))
+            with bn.chain("t"):
+                y = bn.latent("y", bn.Normal(bn.previous("y") + 0.2, var=q), first=bn.Normal(0.3, var=1.0))
+                bn.observed("x", bn.Normal(a + bn.constant([1.0, 2.0]) * y, var=v))
+    x, c = np.random.default_rng(0).normal(size=(2, 3, 2)), np.array([1.0, 2.0])
+    walk = np.minimum.outer(np.arange(1, 4), np.arange(1, 4))
+    cov = np.kron(walk, np.outer(c, c)) + np.kron(np.ones((3, 3)), np.eye(2)) + np.eye(6)
+    mean = np.kron([0.3, 0.5, 0.7], c)
+    expected = multivariate_normal(mean, cov).logpdf(x.reshape(2, 6)).sum()
+    assert log_p(net, {"x": x}, {"q": 1.0, "v": 1.0, "s": 1.0}) == pytest.approx(expected, rel=1e-13)
+
+
+def test_a_latent_that_is_less_what_it_was_beside_one_that_data_drive() -> None:
+    with bn.Network("turning") as net:
+        q, v, r = (bn.parameter(name, bn.Positive()) for name in "qvr")
+        with bn.plate("g"):
+            u = bn.given("u", bn.Real())
+            with bn.chain("t"):
+                a = bn.latent("a", bn.Normal(bn.previous("a"), var=q), first=bn.Normal(0.0, var=1.0))
+                b = bn.latent(
+                    "b",
+                    bn.Normal(u * bn.previous("a") - bn.previous("b"), var=r),
+                    first=bn.Normal(0.0, var=1.0),
+                )
+                bn.observed("x", bn.Normal(b, var=v))
+    assert a.name == "a"
+    x, given, expected = np.random.default_rng(0).normal(size=(2, 2)), np.array([0.5, -2.0]), 0.0
+    for row, drive in zip(x, given, strict=True):
+        F = np.array([[1.0, 0.0], [drive, -1.0]])
+        later = F @ F.T + np.eye(2)
+        cov = np.array([[2.0, F[1, 1]], [F[1, 1], later[1, 1] + 1.0]])
+        expected += multivariate_normal(np.zeros(2), cov).logpdf(row)
+    theta = {"q": 1.0, "v": 1.0, "r": 1.0}
+    assert log_p(net, {"x": x, "u": given}, theta) == pytest.approx(expected, rel=1e-13)
+
+
+def test_steps_that_read_an_effect_of_the_chain_and_another_one() -> None:
+    """`x` reads `a` beside `b`, which the chain hands on: both are parts of the state."""
+    with bn.Network("effects") as net:
+        r, s, q, p, v, w = (bn.parameter(name, bn.Positive()) for name in "rsqpvw")
+        with bn.plate("g"):
+            a, b = bn.latent("a", bn.Normal(0.0, var=r)), bn.latent("b", bn.Normal(0.0, var=s))
+            with bn.chain("t"):
+                y = bn.latent("y", bn.Normal(b + bn.previous("y"), var=q), first=bn.Normal(0.0, var=p))
+                bn.observed("x", bn.Normal(a + b, var=v))
+                bn.observed("z", bn.Normal(y, var=w))
+    x, z = np.random.default_rng(0).normal(size=(2, 2, 3))
+    made = np.zeros((6, 5))  # of a, b, and what each step adds
+    made[:3, :2] = 1
+    for step in range(3):
+        made[3 + step, 1] = step
+        made[3 + step, 2 : 3 + step] = 1
+    cov = made @ made.T + np.eye(6)
+    expected = multivariate_normal(np.zeros(6), cov).logpdf(np.concatenate([x, z], 1)).sum()
+    found = bn.fit(net, {"x": x, "z": z}, init=dict.fromkeys("rsqpvw", 1.0), max_iter=0, progress=False)
+    assert found.log_likelihood[0] == pytest.approx(expected, rel=1e-13)
+    means = (made.T @ np.linalg.solve(cov, np.concatenate([x, z], 1).T)).T
+    np.testing.assert_allclose(found.posterior()["a"]["mean"], means[:, 0], atol=1e-12)
+
+
+def test_the_posterior_of_latents_that_nothing_reads_in_the_steps_of_sequences() -> None:
+    with bn.Network("unread") as net:
+        with bn.plate("item", 2):
+            m = bn.parameter("m", bn.Real())
+        v, w, mu = (
+            bn.parameter("v", bn.Positive()),
+            bn.parameter("w", bn.Positive()),
+            bn.parameter("mu", bn.Real()),
+        )
+        with bn.plate("g"), bn.chain("t"), bn.plate("item", 2):
+            bn.latent("y", bn.Normal(m, var=v))
+            bn.observed("x", bn.Normal(mu, var=w))
+    x = [np.ones((3, 2)), np.zeros((1, 2))]
+    found = bn.fit(net, {"x": x}, init={"m": [1.0, 2.0], "v": 3.0}, max_iter=0, progress=False).posterior()[
+        "y"
+    ]
+    for rows, mean, cov in zip(x, found["mean"], found["cov"], strict=True):
+        np.testing.assert_array_equal(mean, np.broadcast_to([1.0, 2.0], rows.shape))
+        np.testing.assert_array_equal(cov, np.full(rows.shape, 3.0))
+
+
+def test_tex_of_a_discrete_latent_that_nothing_reads_below_another() -> None:
+    with bn.Network("unread") as net:
+        p, v = bn.parameter("p", bn.Simplex(2)), bn.parameter("v", bn.Positive())
+        with bn.plate("k", 2):
+            P, m = bn.parameter("P", bn.Simplex(2)), bn.parameter("m", bn.Real())
+        with bn.plate("g"):
+            c = bn.latent("c", bn.Categorical(p))
+            with bn.plate("h"):
+                bn.latent("d", bn.Categorical(P[c]))
+                with bn.plate("n"):
+                    bn.observed("x", bn.Normal(m[c], var=v))
+    text = bn.emit(net, "latex")
+    assert r"\ln 1 &= \sum_{h=1}^{H_{g}} \ln 1" in text and "log_one" not in text.replace(r"\_", "_")

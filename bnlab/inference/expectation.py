@@ -364,5 +364,7 @@ def repeated(run: Elimination, value: Expr, axes: Axes) -> Expr:
     if set(value.axes) == set(axes):
         return build.arranged(value, axes)
     rows = tuple(axis for axis in axes if axis.size is None)
-    found = [data for data in run.residuals.values() if set(rows) <= set(data.axes)]
+    masks = (run.mask(axis.name) for axis in rows if axis.kind == STEP)
+    known = (*run.residuals.values(), *(mask for mask in masks if mask is not None))
+    found = [data for data in known if set(rows) <= set(data.axes)]
     return Broadcast(value, found[0] if found else run.weight(rows[-1]), axes)

@@ -306,9 +306,13 @@ class _Elimination:
 
     def _integrate_chain(self, chain: str, names: tuple[str, ...], plates: tuple[str, ...]) -> None:
         used = [f for f in self._at(plates) if any(ref.name in names for ref in f.continuous)]
-        read = dict.fromkeys(ref for f in used for ref in f.continuous if ref.name not in names)
+        read: dict[VarRef, None] = {}
+        more = used[:]
+        while more:  # whoever reads what steps read from outside may read more of it
+            read |= dict.fromkeys(ref for f in more for ref in f.continuous if ref.name not in names)
+            more = [f for f in self._at(plates) if f not in used and set(f.continuous) & set(read)]
+            used += more
         beside = tuple(ref.name for ref in read)
-        used += [f for f in self._at(plates) if f not in used and set(f.continuous) & set(read)]
         refuse_gaps(self.graph, chain, (*names, *beside), [factor.variable for factor in self.seen])
         refuse_chain(self.graph, chain, names, used, self.pending)
         own = [factor for factor in self.pending if factor.name in beside]

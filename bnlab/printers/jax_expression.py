@@ -123,8 +123,8 @@ def expression(expr: Expr) -> ast.expr:
             return call("solve", aligned(matrix, (*vector.axes, matrix.axes[-1])), expression(vector))
         case Part():
             return _part(expr)
-        case Broadcast(Number(value)):
-            return call({0.0: "jnp.zeros", 1.0: "jnp.ones"}[value], _shape(expr))
+        case Broadcast(Number(value)) if value in (0, 1):
+            return call("jnp.ones" if value else "jnp.zeros", _shape(expr))
         case Broadcast():
             return call("jnp.broadcast_to", aligned(expr.operand, expr.axes), _shape(expr))
         case Identity(axes):
@@ -365,8 +365,8 @@ def _blocks(expr: Blocks) -> ast.expr:
             return method(tree, "reshape", *leading, *map(literal, sizes))
         if all(parts) or (not batch and expr.columns and not parts[0]):
             return tree  # `jnp.block` takes a vector as a row
-        if isinstance(block, Number):
-            return call("jnp.array", ast.List([tree]))
+        if isinstance(block, Number | Constant) and not block.axes:
+            return call("jnp.array", ast.List([_as_real(block)]))
         shown = [COLON if part else literal(None) for part in parts]
         return subscript(tree, *([literal(...)] if batch else []), *shown)
 

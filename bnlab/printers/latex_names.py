@@ -256,7 +256,7 @@ def _meanings(program: Program, letters: Mapping[Axis, str]) -> dict[str, str]:
     found = {
         item.target.name: item.tex
         for item in _statements(program)
-        if item.tex.startswith(r"\ln p") or item.because in ("multiply", "sum out")
+        if item.tex.startswith((r"\ln p", r"\ln 1")) or item.because in ("multiply", "sum out")
     }
     found.update({function.name: function.tex for function in program.functions if function.tex})
     return {name: relettered(text, letters) for name, text in found.items()}
