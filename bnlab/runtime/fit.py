@@ -70,11 +70,13 @@ def fit(
     that brings some along, else "data". The best of `n_init` starts is kept. EM stops when its objective rises by at most
     tol * (1 + |objective|); tol=0 runs exactly `max_iter` iterations, max_iter=0 returns the initial parameters with their
     likelihood. Ctrl-C ends it with the best so far. `checkpoint` names a file from which the same call of "em" or "viterbi"
-    goes on if it was cut off; other methods refuse it. `options` are the method's own; "nuts" goes by these alone
-    (`num_warmup`, `num_samples`, `num_chains`), and refuses another `max_iter` or `tol`.
+    goes on if it was cut off, and that is returned as it is where it has more than `max_iter` iterations; other methods
+    refuse it. `options` are the method's own; "nuts" goes by these alone (`num_warmup`, `num_samples`, `num_chains`), and
+    refuses another `max_iter` or `tol`.
 
     `columns` names a frame's columns for each variable. `ids` has the members of a plate by variable where two have different
-    row counts: `ids={"group": {"x": ..., "w": ...}}`. `weights` has a number for each member of the outermost plate.
+    row counts: `ids={"group": {"x": ..., "w": ...}}`. `weights` has a number for each member of the outermost plate;
+    the steps of a chain in no plate have none.
 
     `evidence` has what is known of latents, in the layout of data: of a discrete one values, -1 for unknown; or booleans
     with one more axis, the states allowed; or `bn.final(states)`. Of a Gaussian one numbers, NaN for unknown. The likelihood
