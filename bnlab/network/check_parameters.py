@@ -160,7 +160,8 @@ def _usual_priors(domain: Domain) -> str:
     ]
     rows = {family.name: [slot.name for slot in family.slots if slot.rows] for family in found}
     whole = " or ".join(f"bn.{name}" for name, slots in rows.items() if not slots)
-    alike = len(domain.event_shape) == 2 and not _is_matrix(domain)  # coefficients, whose entries share one prior
+    # the entries of a matrix of coefficients share one prior
+    alike = len(domain.event_shape) == 2 and not _is_matrix(domain)
     shapes = f" or arrays of shape {domain.event_shape}" if domain.event_shape and not alike else ""
     listed = [f"{whole}, with numbers{shapes}"] if whole else []
     listed += [
