@@ -942,9 +942,7 @@ def crossed_effects() -> bn.Network:
 
 
 RAGGED: Mapping[str, Layout] = {"sequence": (4, 1, 3, 4, 2, 3, 4)}  # one sequence has a single step
-LONG: Mapping[str, Layout] = {
-    "sequence": (4, 1, 3, 22, 2, 17)
-}  # steps beyond those that are taken one by one
+LONG: Mapping[str, Layout] = {"sequence": (4, 1, 3, 22, 2, 17)}  # more steps than are taken one by one
 GROUPS: Mapping[str, Layout] = {"group": (3, 1, 5, 2, 4, 3, 1, 6)}  # two groups have a single row
 BATCHES: Mapping[str, Layout] = {"batch": (3, 1, 4, 2, 5)}
 NESTED: Layout = ((2, 1), (3,), (1, 1, 2), (4, 2), (2, 3))

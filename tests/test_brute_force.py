@@ -616,14 +616,13 @@ def test_a_latent_that_is_less_what_it_was_beside_one_that_data_drive() -> None:
         with bn.plate("g"):
             u = bn.given("u", bn.Real())
             with bn.chain("t"):
-                a = bn.latent("a", bn.Normal(bn.previous("a"), var=q), first=bn.Normal(0.0, var=1.0))
+                bn.latent("a", bn.Normal(bn.previous("a"), var=q), first=bn.Normal(0.0, var=1.0))
                 b = bn.latent(
                     "b",
                     bn.Normal(u * bn.previous("a") - bn.previous("b"), var=r),
                     first=bn.Normal(0.0, var=1.0),
                 )
                 bn.observed("x", bn.Normal(b, var=v))
-    assert a.name == "a"
     x, given, expected = np.random.default_rng(0).normal(size=(2, 2)), np.array([0.5, -2.0]), 0.0
     for row, drive in zip(x, given, strict=True):
         F = np.array([[1.0, 0.0], [drive, -1.0]])
@@ -671,9 +670,8 @@ def test_the_posterior_of_latents_that_nothing_reads_in_the_steps_of_sequences()
             bn.latent("y", bn.Normal(m, var=v))
             bn.observed("x", bn.Normal(mu, var=w))
     x = [np.ones((3, 2)), np.zeros((1, 2))]
-    found = bn.fit(net, {"x": x}, init={"m": [1.0, 2.0], "v": 3.0}, max_iter=0, progress=False).posterior()[
-        "y"
-    ]
+    fit = bn.fit(net, {"x": x}, init={"m": [1.0, 2.0], "v": 3.0}, max_iter=0, progress=False)
+    found = fit.posterior()["y"]
     for rows, mean, cov in zip(x, found["mean"], found["cov"], strict=True):
         np.testing.assert_array_equal(mean, np.broadcast_to([1.0, 2.0], rows.shape))
         np.testing.assert_array_equal(cov, np.full(rows.shape, 3.0))

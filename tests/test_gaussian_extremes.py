@@ -179,11 +179,3 @@ def test_steps_of_one_sequence_have_no_weights() -> None:
     """They changed the criteria and nothing else."""
     with pytest.raises(bn.DataError, match="t is the chain of one sequence"):
         bn.fit(networks.linear_chain_alone(), {"x": np.zeros((9, 2))}, weights=np.ones(9))
-
-
-def test_a_number_whose_square_overflows_is_named() -> None:
-    """It was called impossible, at the first step."""
-    x = np.random.default_rng(0).normal(size=(60, 2))
-    x[2, 1] = 1e150
-    with pytest.raises(bn.FitError, match=r"x is 1e\+150 at row 2, entry 1, too large for the squares"):
-        bn.fit(networks.linear_chain_alone(), {"x": x}, progress=False)

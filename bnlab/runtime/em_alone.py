@@ -34,28 +34,10 @@ def alone(problem: Problem, ready: Engine, state: State, visit: Callable[[tuple[
 
 def _unusable(problem: Problem, state: State) -> FitError:
     """The objective at the initial parameters is not finite: why."""
-    reason = f"The objective is {state.objective[0]} at the initial parameters"
-    huge = _huge(problem) if np.isnan(state.objective[0]) else ""
-    if huge:
-        return FitError(Fault(f"{reason}: {huge}.", "Check that number, or rescale the data."))
     what = impossible(problem.network, state.theta, problem.bound, problem.dtype)
+    reason = f"The objective is {state.objective[0]} at the initial parameters"
     remedy = "Start from other parameters: init='data', or an init without zeros."
     return FitError(Fault(f"{reason}: {what}." if what else f"{reason}.", remedy))
-
-
-def _huge(problem: Problem) -> str:
-    """The largest number of the data, where its powers overflow; else empty."""
-    limit = np.finfo(problem.dtype).max ** 0.25
-    for variable in problem.graph.in_role("observed", "given"):
-        array = problem.bound.canonical.get(variable.name)
-        if array is None or array.dtype.kind != "f" or not array.size:
-            continue
-        size = np.nan_to_num(np.abs(array), nan=0.0)
-        at = np.unravel_index(int(size.argmax()), array.shape)
-        if size[at] > limit:
-            place = f" at row {at[0]}" + "".join(f", entry {entry}" for entry in at[1:])
-            return f"{variable.name} is {array[at]:g}{place}, too large for the squares and products of {problem.dtype}"
-    return ""
 
 
 def _finite(state: State) -> bool:

@@ -32,7 +32,7 @@ def read_kaldi(scp: str | Path, utt2spk: str | Path | None = None) -> dict[str, 
 
     Paths in the table are as Kaldi takes them, from the working folder, else from that of the table. Needs the package
     kaldiio: pip install "bnlab[speech]". Raises DataError for anything but vectors or matrices of numbers in binary files,
-    and for utterances without a speaker.
+    for files that are damaged or cut short, and for utterances without a speaker.
     """
     table = Path(scp)
     entries = _lines(table, "an utterance and where it is")
@@ -41,9 +41,7 @@ def read_kaldi(scp: str | Path, utt2spk: str | Path | None = None) -> dict[str, 
     faults += wrong
     if not entries:
         faults.append(Fault(f"{table} lists no utterances."))
-    if faults:
-        more = [Fault(f"... and {len(faults) - LISTED} more.")] if len(faults) > LISTED else []
-        raise DataError(*faults[:LISTED], *more)
+    _refuse(faults)
     try:
         kaldiio = import_module("kaldiio")
     except ImportError:
@@ -53,6 +51,13 @@ def read_kaldi(scp: str | Path, utt2spk: str | Path | None = None) -> dict[str, 
     values = _values(kaldiio.load_mat, table, entries)
     found: dict[str, Any] = {"utterance": np.array(list(entries)), "values": values}
     return found if utt2spk is None else found | {"speaker": np.array(speakers)}
+
+
+def _refuse(faults: list[Fault]) -> None:
+    """Raises DataError for the faults, if there are any: the first of them, and how many more."""
+    if faults:
+        more = [Fault(f"... and {len(faults) - LISTED} more.")] if len(faults) > LISTED else []
+        raise DataError(*faults[:LISTED], *more)
 
 
 def _values(load: Callable[[str], Any], table: Path, entries: Mapping[str, str]) -> list[NDArray[Any]]:
@@ -69,9 +74,7 @@ def _values(load: Callable[[str], Any], table: Path, entries: Mapping[str, str])
         if promised is not None and promised != value.size:
             faults.append(Fault(f"{where} has {value.size} numbers, and {promised} were written.", CUT))
         values.append(value)
-    if faults:
-        more = [Fault(f"... and {len(faults) - LISTED} more.")] if len(faults) > LISTED else []
-        raise DataError(*faults[:LISTED], *more)
+    _refuse(faults)
     return values
 
 
@@ -109,9 +112,9 @@ def kaldi_data(graph: Graph, scp: Path) -> dict[str, Any]:
     frames = values[0].ndim == 2
     if any(value.ndim != values[0].ndim for value in values):
         raise DataError(Fault(f"{scp.name} holds both vectors and matrices.", "Put them into two tables."))
-    sizes_found = {value.shape[-1]: name for name, value in zip(read["utterance"], values, strict=True)}
-    if len(sizes_found) > 1:
-        listed = " and ".join(f"{size} ({name})" for size, name in list(sizes_found.items())[:LISTED])
+    sizes = {value.shape[-1]: name for name, value in zip(read["utterance"], values, strict=True)}
+    if len(sizes) > 1:
+        listed = " and ".join(f"{size} ({name})" for size, name in list(sizes.items())[:LISTED])
         raise DataError(Fault(f"The vectors in {scp.name} have different numbers of entries: {listed}."))
     rows = np.concatenate(values) if frames else np.stack(values)
     each = np.repeat(np.arange(len(values)), [len(value) if frames else 1 for value in values])

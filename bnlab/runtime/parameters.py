@@ -16,7 +16,7 @@ from bnlab.network.ir import Graph, Parameter, Ref
 from bnlab.runtime.data_layout import sizes
 
 SINGULAR = 1e-12
-"""How negative rounding may make an eigenvalue of a singular matrix, as a part of its largest entry."""
+"""How far from 0 rounding may leave an eigenvalue of a singular matrix, as a part of the largest."""
 
 ROUNDING = 1e-6
 """How far given probabilities may be from summing to 1, and matrices from symmetry: float32 rounding passes, typos do not."""
